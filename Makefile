@@ -1,0 +1,49 @@
+# The front door. Each recipe is one or two lines; what is longer is a script under tests/ or etc/.
+
+# cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
+export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
+
+.PHONY: help demo build run test check e2e interop load hostile scenes bench doc install-tools clean
+
+help: ## what can be asked of this Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: build ## build, then place one call in each direction on this machine and show what was heard
+	@target/release/wa-sbc demo
+
+build: ## the release binary, target/release/wa-sbc
+	@etc/build-tools.sh
+	cargo build --release --locked -p wa-sbc
+
+test: ## everything: units, scenes, end to end, independent software (installs its Debian packages where it may)
+	@tests/run.sh
+
+check: ## formatting, clippy, the shape of the house, licences
+	@tests/check.sh
+
+scenes: ## whole calls in virtual time
+	cargo test --locked -p tests --test scenes
+
+e2e: build ## the real binary between our simulated Meta and PBX, on real sockets
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'e2e*'
+
+interop: build install-tools ## the real binary between SIPp, Kamailio, baresip, tshark and openssl
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'interop*'
+
+load: build ## 1,000 calls in each direction at 50 calls/s, then look for what was left behind
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_load -- --nocapture
+
+hostile: build ## 100,000 mutated messages and packets at the open ports while a call talks
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_hostile -- --nocapture
+
+bench: ## packets and messages per second
+	cargo bench --locked --workspace
+
+doc: ## the documentation of every crate, target/doc
+	cargo doc --locked --workspace --no-deps
+
+install-tools: ## the independent programs the interop tests need (root and apt), else their names
+	@tests/install-tools.sh
+
+clean: ## forget everything built
+	cargo clean
