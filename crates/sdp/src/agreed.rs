@@ -13,6 +13,16 @@ pub enum Profile {
     Savp,
 }
 
+impl Profile {
+    /// The name in an `m=` line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Avp => "RTP/AVP",
+            Profile::Savp => "RTP/SAVP",
+        }
+    }
+}
+
 /// Direction of media, **from our point of view** (RFC 3264 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -35,6 +45,29 @@ impl Direction {
     /// Whether we expect to receive.
     pub const fn receives(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// The name of the SDP attribute (RFC 8866 §6.7).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+
+    /// What is left when both have to hold: sends where both send, receives where both receive.
+    pub const fn meet(self, other: Self) -> Self {
+        match (
+            self.sends() && other.sends(),
+            self.receives() && other.receives(),
+        ) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
     }
 
     /// The same direction seen from the far side.
@@ -80,4 +113,11 @@ pub struct Agreed {
     pub keying: Keying,
     /// Direction, from our point of view.
     pub direction: Direction,
+}
+
+impl Agreed {
+    /// Whether the far side has us on hold in the style of RFC 2543: there is nowhere to send to.
+    pub fn has_no_address(&self) -> bool {
+        self.remote_rtp.ip().is_unspecified()
+    }
 }

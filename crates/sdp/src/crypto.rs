@@ -1,0 +1,194 @@
+//! `a=crypto` lines: SRTP keys carried in the SDP (SDES, RFC 4568).
+//!
+//! ```text
+//! a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:<base64 of key ‖ salt>|2^20|1:4 WSH=64
+//!          tag suite                        30 bytes               life mki session parameters
+//! ```
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use crate::{Crypto, Mki, SrtpKey, Suite};
+
+/// Standard alphabet; padding and stray trailing bits do not matter when reading.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Why an `a=crypto` line cannot be used. The line counts as not offered (RFC 4568 §6.3.7, §7.1.2);
+/// no variant holds a byte of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Not `tag suite inline:…`.
+    #[error("the crypto line is not of the form `tag suite inline:key`")]
+    Form,
+    /// The tag is no decimal number of at most nine digits (RFC 4568 §9.1).
+    #[error("the crypto tag is no number")]
+    Tag,
+    /// A suite we do not have.
+    #[error("the crypto suite is unknown")]
+    Suite,
+    /// The key is no base64, or not 30 bytes long.
+    #[error("the key is not 30 bytes in base64")]
+    Key,
+    /// Several keys in one line: they would need MKI-driven key changes (RFC 4568 §6.1).
+    #[error("the crypto line carries several keys")]
+    SeveralKeys,
+    /// The lifetime is no number of packets up to 2^48 (RFC 3711 §9.2).
+    #[error("the key lifetime is not a number from 1 to 2^48")]
+    Lifetime,
+    /// The MKI is not `value:length` with a length of 1 to 8 bytes that holds the value.
+    #[error("the master key identifier is not `value:length` with 1 to 8 bytes")]
+    Mki,
+    /// A session parameter that changes the packets (no encryption, no authentication, key
+    /// derivation rate, FEC) or is unknown (RFC 4568 §6.3).
+    #[error("the crypto line asks for a session parameter we do not have")]
+    SessionParameter,
+}
+
+impl Suite {
+    /// The name in an `a=crypto` line (RFC 4568 §6.2).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+            Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+        }
+    }
+
+    /// The suite of that name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32]
+            .into_iter()
+            .find(|suite| name.eq_ignore_ascii_case(suite.name()))
+    }
+}
+
+impl Crypto {
+    /// Reads the value behind `a=crypto:`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] for a line that must be treated as if it were not there.
+    pub fn parse(value: &str) -> Result<Self, Unusable> {
+        let mut words = value.split_ascii_whitespace();
+        let (Some(tag), Some(suite), Some(key)) = (words.next(), words.next(), words.next()) else {
+            return Err(Unusable::Form);
+        };
+        if tag.len() > 9 || !tag.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Unusable::Tag);
+        }
+        let tag = tag.parse().map_err(|_| Unusable::Tag)?;
+        let suite = Suite::from_name(suite).ok_or(Unusable::Suite)?;
+        if !words.all(harmless_session_parameter) {
+            return Err(Unusable::SessionParameter);
+        }
+        let (key, lifetime, mki) = parse_key_params(key)?;
+        Ok(Self {
+            tag,
+            suite,
+            key,
+            lifetime,
+            mki,
+        })
+    }
+
+    /// The value to print behind `a=crypto:`. Holds the key: for the wire only.
+    pub fn to_value(&self) -> String {
+        let mut bytes = Zeroizing::new([0u8; 30]);
+        let (key, salt) = bytes.split_at_mut(16);
+        key.copy_from_slice(self.key.key());
+        salt.copy_from_slice(self.key.salt());
+        let mut value = format!("{} {} inline:", self.tag, self.suite.name());
+        BASE64.encode_string(bytes.as_slice(), &mut value);
+        match self.lifetime {
+            Some(packets) if packets.is_power_of_two() => {
+                value.push_str(&format!("|2^{}", packets.trailing_zeros()));
+            }
+            Some(packets) => value.push_str(&format!("|{packets}")),
+            None => {}
+        }
+        if let Some(mki) = self.mki {
+            value.push_str(&format!("|{}:{}", mki.value, mki.length));
+        }
+        value
+    }
+}
+
+/// `inline:<base64>["|" lifetime]["|" mki ":" length]` (RFC 4568 §6.1).
+fn parse_key_params(text: &str) -> Result<(SrtpKey, Option<u64>, Option<Mki>), Unusable> {
+    if text.contains(';') {
+        return Err(Unusable::SeveralKeys);
+    }
+    let (method, info) = text.split_once(':').ok_or(Unusable::Form)?;
+    if !method.eq_ignore_ascii_case("inline") {
+        return Err(Unusable::Form);
+    }
+    let mut fields = info.split('|');
+    let key = parse_key(fields.next().unwrap_or_default())?;
+    let (mut lifetime, mut mki) = (None, None);
+    for (index, field) in fields.enumerate() {
+        match (field.contains(':'), index) {
+            (true, _) if mki.is_none() => mki = Some(parse_mki(field)?),
+            (false, 0) => lifetime = Some(parse_lifetime(field)?),
+            _ => return Err(Unusable::Form),
+        }
+    }
+    Ok((key, lifetime, mki))
+}
+
+fn parse_key(text: &str) -> Result<SrtpKey, Unusable> {
+    // Room for one group more than 30 bytes: a longer text fails instead of being cut.
+    let mut bytes = Zeroizing::new([0u8; 36]);
+    let length = BASE64
+        .decode_slice(text, bytes.as_mut_slice())
+        .map_err(|_| Unusable::Key)?;
+    if length != 30 {
+        return Err(Unusable::Key);
+    }
+    let mut key = [0u8; 30];
+    key.copy_from_slice(&bytes[..30]);
+    Ok(SrtpKey::new(key))
+}
+
+/// Packets a key may protect: decimal or `2^n`, up to 2^48 (RFC 3711 §9.2).
+fn parse_lifetime(text: &str) -> Result<u64, Unusable> {
+    let packets = match text.split_once('^') {
+        Some(("2", exponent)) => exponent
+            .parse::<u32>()
+            .ok()
+            .and_then(|exponent| 1u64.checked_shl(exponent)),
+        Some(_) => None,
+        None => text.parse().ok(),
+    };
+    packets
+        .filter(|packets| (1..=1 << 48).contains(packets))
+        .ok_or(Unusable::Lifetime)
+}
+
+fn parse_mki(text: &str) -> Result<Mki, Unusable> {
+    let (value, length) = text.split_once(':').ok_or(Unusable::Mki)?;
+    let (Ok(value), Ok(length)) = (value.parse::<u64>(), length.parse::<u8>()) else {
+        return Err(Unusable::Mki);
+    };
+    let fits = match length {
+        1..=7 => value < 1 << (8 * u32::from(length)),
+        8 => true,
+        _ => false,
+    };
+    fits.then_some(Mki { value, length }).ok_or(Unusable::Mki)
+}
+
+/// Whether a session parameter can be granted without doing anything (RFC 4568 §6.3): the window
+/// size hint, a key derivation rate of zero, and unknown ones that say of themselves (`-`) that
+/// they may be skipped (§6.3.7).
+fn harmless_session_parameter(word: &str) -> bool {
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    name.starts_with('-')
+        || name.eq_ignore_ascii_case("WSH")
+        || (name.eq_ignore_ascii_case("KDR") && value == "0")
+}

@@ -1,0 +1,192 @@
+//! One media description of a session description, with what it inherits from the session level.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::attribute::{self, Fmtp, Rtcp, Rtpmap, Ssrc};
+use crate::{Codec, Crypto, Direction, Format, Profile};
+
+/// A view of one `m=` line and the lines below it (RFC 8866 §5.14).
+///
+/// All answers are from the point of view of whoever wrote the description.
+#[derive(Clone, Copy)]
+pub struct Media<'a> {
+    session: &'a sdp_types::Session,
+    media: &'a sdp_types::Media,
+}
+
+impl<'a> Media<'a> {
+    pub(crate) fn new(session: &'a sdp_types::Session, media: &'a sdp_types::Media) -> Self {
+        Self { session, media }
+    }
+
+    /// Whether the media type is `audio`.
+    pub fn is_audio(&self) -> bool {
+        self.media.media.eq_ignore_ascii_case("audio")
+    }
+
+    /// Whether the stream is not wanted: port 0 (RFC 3264 §5.1, §6).
+    pub fn is_rejected(&self) -> bool {
+        self.media.port == 0
+    }
+
+    /// The port RTP is expected on.
+    pub fn port(&self) -> u16 {
+        self.media.port
+    }
+
+    /// The transport protocol as written: `RTP/AVP`, `RTP/SAVP`, `UDP/TLS/RTP/SAVPF` …
+    pub fn transport(&self) -> &'a str {
+        &self.media.proto
+    }
+
+    /// The transport profile, where it is one we speak.
+    pub fn profile(&self) -> Option<Profile> {
+        [Profile::Avp, Profile::Savp]
+            .into_iter()
+            .find(|profile| self.transport().eq_ignore_ascii_case(profile.name()))
+    }
+
+    /// The formats we know, in the order of the `m=` line, each payload type once.
+    ///
+    /// Payload types 0 and 8 need no `a=rtpmap` (RFC 3551 §6).
+    pub fn formats(&self) -> Vec<Format> {
+        let mut seen = 0u128;
+        let mut formats = Vec::new();
+        for pt in self.media.fmt.split_ascii_whitespace() {
+            let Some(pt) = attribute::payload_type(pt) else {
+                continue;
+            };
+            if seen & (1 << pt) != 0 {
+                continue;
+            }
+            seen |= 1 << pt;
+            if let Some(codec) = self.codec(pt) {
+                let fmtp = self.fmtp(pt);
+                formats.push(Format { pt, codec, fmtp });
+            }
+        }
+        formats
+    }
+
+    /// Milliseconds of audio per packet the writer would like to receive (RFC 8866 §6.4).
+    pub fn ptime(&self) -> Option<u32> {
+        self.value("ptime")?.trim().parse().ok()
+    }
+
+    /// The most milliseconds of audio per packet the writer takes (RFC 8866 §6.5).
+    pub fn maxptime(&self) -> Option<u32> {
+        self.value("maxptime")?.trim().parse().ok()
+    }
+
+    /// The direction as written, media level first, `sendrecv` where nothing is written
+    /// (RFC 8866 §6.7).
+    pub fn direction(&self) -> Direction {
+        let written = |attributes: &[sdp_types::Attribute]| {
+            attributes
+                .iter()
+                .find_map(|attribute| attribute::direction(&attribute.attribute))
+        };
+        written(&self.media.attributes)
+            .or_else(|| written(&self.session.attributes))
+            .unwrap_or(Direction::SendRecv)
+    }
+
+    /// The direction as meant: a writer whose address is `0.0.0.0` or `::` does not receive,
+    /// whatever else it says. So hold was expressed before RFC 3264 (its §8.4; RFC 2543 B.5).
+    pub fn effective_direction(&self) -> Direction {
+        match self.address() {
+            Some(address) if address.is_unspecified() => self.direction().meet(Direction::SendOnly),
+            _ => self.direction(),
+        }
+    }
+
+    /// The usable `a=crypto` lines in order of preference (RFC 4568). Lines we cannot use count as
+    /// not written.
+    pub fn crypto(&self) -> Vec<Crypto> {
+        self.values("crypto")
+            .filter_map(|value| Crypto::parse(value).ok())
+            .collect()
+    }
+
+    /// `a=rtcp`, unless it is the placeholder `9 IN IP4 0.0.0.0` (RFC 3605).
+    pub fn rtcp(&self) -> Option<Rtcp> {
+        Rtcp::parse(self.value("rtcp")?).filter(|rtcp| !rtcp.is_placeholder())
+    }
+
+    /// Whether RTP and RTCP may share one port (RFC 5761 §5.1.1).
+    pub fn rtcp_mux(&self) -> bool {
+        self.attributes("rtcp-mux").next().is_some()
+    }
+
+    /// The synchronisation source the writer announces to send under (RFC 5576).
+    pub fn ssrc(&self) -> Option<Ssrc> {
+        self.values("ssrc").find_map(Ssrc::parse)
+    }
+
+    /// The media identification tag (RFC 5888 §4).
+    pub fn mid(&self) -> Option<&'a str> {
+        self.value("mid")
+    }
+
+    /// The address media is expected at: the media level's `c=` line, else the session level's
+    /// (RFC 8866 §5.7). `None` when there is none, or it is a host name.
+    pub fn address(&self) -> Option<IpAddr> {
+        let connection = self
+            .media
+            .connections
+            .first()
+            .or(self.session.connection.as_ref())?;
+        connection.try_address().ok().map(|address| address.ip)
+    }
+
+    /// Where RTP is expected.
+    pub fn rtp_target(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address()?, self.port()))
+    }
+
+    /// Where RTCP is expected when it is not multiplexed: as `a=rtcp` says, else one port above
+    /// RTP (RFC 3550 §11, RFC 3605).
+    pub fn rtcp_target(&self) -> Option<SocketAddr> {
+        let address = self.address()?;
+        Some(match self.rtcp() {
+            Some(rtcp) => SocketAddr::new(rtcp.address.unwrap_or(address), rtcp.port),
+            None => SocketAddr::new(address, self.port().checked_add(1).unwrap_or(self.port())),
+        })
+    }
+
+    fn codec(&self, pt: u8) -> Option<Codec> {
+        let written = self
+            .values("rtpmap")
+            .filter_map(Rtpmap::parse)
+            .find(|map| map.pt == pt);
+        match (written, pt) {
+            (Some(map), _) => map.codec(),
+            (None, 0) => Some(Codec::Pcmu),
+            (None, 8) => Some(Codec::Pcma),
+            (None, _) => None,
+        }
+    }
+
+    fn fmtp(&self, pt: u8) -> Option<String> {
+        self.values("fmtp")
+            .filter_map(Fmtp::parse)
+            .find(|fmtp| fmtp.pt == pt)
+            .map(|fmtp| fmtp.parameters)
+    }
+
+    fn value(&self, name: &'a str) -> Option<&'a str> {
+        self.values(name).next()
+    }
+
+    fn values(&self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.attributes(name)
+            .filter_map(|attribute| attribute.value.as_deref())
+    }
+
+    fn attributes(&self, name: &'a str) -> impl Iterator<Item = &'a sdp_types::Attribute> {
+        self.media
+            .attributes
+            .iter()
+            .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+    }
+}
