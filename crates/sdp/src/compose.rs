@@ -29,6 +29,8 @@ pub struct MediaProfile {
     pub suites: Vec<Suite>,
     /// The parameters of `a=fmtp` for Opus (RFC 7587 §6.1); empty for no such line.
     pub opus_fmtp: String,
+    /// The payload type we offer Opus under.
+    pub opus_pt: u8,
     /// The payload type we offer telephone events under.
     pub dtmf_pt: u8,
     /// Announce our SSRC and CNAME with `a=ssrc` (RFC 5576).
@@ -36,10 +38,11 @@ pub struct MediaProfile {
 }
 
 impl MediaProfile {
-    /// The payload type we offer a codec under: Opus 111, PCMU 0, PCMA 8, events as configured.
+    /// The payload type we offer a codec under: PCMU 0 and PCMA 8 (RFC 3551 §6), Opus and events
+    /// as the profile says.
     pub fn offered_pt(&self, codec: Codec) -> u8 {
         match codec {
-            Codec::Opus => 111,
+            Codec::Opus => self.opus_pt,
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
             Codec::TelephoneEvent => self.dtmf_pt,
@@ -303,3 +306,6 @@ fn bare_media(media: &str, port: u16, proto: &str, fmt: String) -> sdp_types::Me
         attributes: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
