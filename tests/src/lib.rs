@@ -1,1 +1,34 @@
-//! stub
+//! # tests — wa-sbc judged from outside
+//!
+//! The tests of this package start the real binary (`wa-sbc run`) and put other programs on both of its sides: our own
+//! simulator (`e2e_*.rs`) and software that we did not write (`interop_*.rs`). Every test has an address block of its own
+//! on the loopback network, a directory of its own for what the programs say, and ends what it started by process id.
+//!
+//! ```text
+//!              127.a.b.21              127.a.b.1              127.0.0.1 or 127.a.b.31
+//!   judge as Meta ◄──── TLS, SRTP ────► wa-sbc ◄──── UDP or TCP, RTP ────► judge as PBX
+//!        ▲                                                                       ▲
+//!        └──────────────── tone, capture: what was really heard ────────────────┘
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`place`] | the directory and the loopback addresses of one test |
+//! | [`running`] | a started program: its log, its end, its memory |
+//! | [`tools`] | which independent programs are here, and the notice when one is not |
+//! | [`certificates`] | a throw-away authority |
+//! | [`tone`] | WAV files, tones, and the verdict on recorded audio |
+//! | [`capture`] | tshark on the loopback interface |
+//! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
+//! | [`sbc`] | the accused |
+
+pub mod baresip;
+pub mod capture;
+pub mod certificates;
+pub mod kamailio;
+pub mod place;
+pub mod running;
+pub mod sbc;
+pub mod sipp;
+pub mod tone;
+pub mod tools;

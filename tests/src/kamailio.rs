@@ -1,0 +1,83 @@
+//! Kamailio as the TLS edge in front of a SIPp that plays Meta: Debian's SIPp has no TLS. The edge knows Meta's Route
+//! discipline, can challenge with 407, and sees which connection a request came on. Its rules are `tests/kamailio/edge.cfg`.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use crate::certificates::{Authority, Identity};
+use crate::place::Place;
+use crate::running::{Running, workspace};
+use crate::tools::{find, library_directory};
+
+/// Where the edge stands and whom it serves.
+pub struct Edge<'a> {
+    /// TLS, towards wa-sbc.
+    pub outer: SocketAddr,
+    /// UDP and TCP, towards SIPp.
+    pub inner: SocketAddr,
+    /// wa-sbc's TLS port.
+    pub sbc: SocketAddr,
+    /// The host name in wa-sbc's certificate, sent as SNI.
+    pub sbc_host: &'a str,
+    /// SIPp as Meta, for what comes from wa-sbc.
+    pub sipp: SocketAddr,
+    /// `udp` or `tcp`, towards SIPp.
+    pub sipp_transport: &'a str,
+    /// Challenge initial INVITEs with 407: algorithm (`MD5`, `SHA-256`) and password.
+    pub challenge: Option<(&'a str, &'a str)>,
+}
+
+impl Edge<'_> {
+    /// Starts the edge with a certificate for `wa.meta.vc`; it trusts `authority` and verifies what it calls.
+    ///
+    /// # Panics
+    /// When Kamailio does not start.
+    pub fn start(&self, place: &Place, authority: &Authority, identity: &Identity) -> Running {
+        let tls = place.write(
+            "edge-tls.cfg",
+            format!(
+                "[server:default]\nmethod = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\n\
+                 certificate = {}\nprivate_key = {}\n\n\
+                 [client:default]\nmethod = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n\
+                 ca_list = {}\nserver_name = {}\n",
+                identity.certificate.display(),
+                identity.key.display(),
+                authority.certificate.display(),
+                self.sbc_host,
+            ),
+        );
+        let modules = library_directory("kamailio/modules/tls.so")
+            .expect("Kamailio's modules are where Debian puts them");
+        let template = std::fs::read_to_string(workspace().join("tests/kamailio/edge.cfg"))
+            .expect("the edge's rules");
+        let (algorithm, password) = self.challenge.unwrap_or(("MD5", ""));
+        let rules = template
+            .replace("@OUTER@", &self.outer.to_string())
+            .replace("@INNER@", &self.inner.to_string())
+            .replace("@INNER_PORT@", &self.inner.port().to_string())
+            .replace("@SBC@", &self.sbc.to_string())
+            .replace("@SIPP@", &self.sipp.to_string())
+            .replace("@SIPP_TRANSPORT@", self.sipp_transport)
+            .replace("@MODULES@", &modules.display().to_string())
+            .replace("@TLS@", &tls.display().to_string())
+            .replace("@ALGORITHM@", algorithm)
+            .replace("@PASSWORD@", password);
+        let rules = place.write("edge.cfg", rules);
+
+        let mut command = Command::new(find("kamailio").expect("the test asked for kamailio"));
+        command
+            .arg("-f")
+            .arg(&rules)
+            .args(["-DD", "-E", "-m", "64", "-M", "8"])
+            .arg("-Y")
+            .arg(place.directory());
+        command.arg("-w").arg(place.directory());
+        if self.challenge.is_some() {
+            command.args(["-A", "CHALLENGE"]);
+        }
+        let running = Running::start(place, "edge", &mut command);
+        crate::sipp::wait_listening(self.inner, false);
+        crate::sipp::wait_listening(self.outer, true);
+        running
+    }
+}
