@@ -158,3 +158,126 @@ pub fn direction(name: &str) -> Option<Direction> {
 pub(crate) fn payload_type(text: &str) -> Option<u8> {
     text.trim().parse().ok().filter(|pt| *pt < 128)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codec(value: &str) -> Option<Codec> {
+        Rtpmap::parse(value).and_then(|map| map.codec())
+    }
+
+    #[test]
+    fn codecs_are_known_by_name_clock_and_channels() {
+        let cases = [
+            ("111 opus/48000/2", Some(Codec::Opus)),
+            ("96 OPUS/48000/2", Some(Codec::Opus)),
+            ("111 opus/48000", None),
+            ("111 opus/48000/1", None),
+            ("111 opus/16000/2", None),
+            ("0 PCMU/8000", Some(Codec::Pcmu)),
+            ("0 pcmu/8000/1", Some(Codec::Pcmu)),
+            ("8 PCMA/8000", Some(Codec::Pcma)),
+            ("118 PCMA/16000", None),
+            ("8 PCMA/8000/2", None),
+            ("126 telephone-event/8000", Some(Codec::TelephoneEvent)),
+            ("101 TELEPHONE-EVENT/8000/1", Some(Codec::TelephoneEvent)),
+            ("110 telephone-event/48000", None),
+            ("9 G722/8000", None),
+            ("63 red/48000/2", None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(codec(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_printed_as_it_was_read() {
+        for value in [
+            "111 opus/48000/2",
+            "0 PCMU/8000",
+            "126 telephone-event/8000",
+        ] {
+            let map = Rtpmap::parse(value).expect("a mapping");
+            assert_eq!(map.to_value(), value);
+            let codec = map.codec().expect("a known codec");
+            assert_eq!(Rtpmap::of(map.pt, codec).to_value(), value);
+        }
+    }
+
+    #[test]
+    fn broken_mappings_are_no_mappings() {
+        for value in [
+            "",
+            "111",
+            "111 ",
+            "128 opus/48000/2",
+            "x opus/48000/2",
+            "111 opus",
+            "111 /8000",
+            "111 opus/48000/",
+            "111 opus/fast/2",
+            "-1 PCMU/8000",
+        ] {
+            assert_eq!(Rtpmap::parse(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn format_parameters_belong_to_a_payload_type() {
+        let fmtp = Fmtp::parse("126 0-15").expect("parameters");
+        assert_eq!((fmtp.pt, fmtp.parameters.as_str()), (126, "0-15"));
+        assert_eq!(Fmtp::parse("126"), None);
+        assert_eq!(Fmtp::parse("200 x=1"), None);
+    }
+
+    #[test]
+    fn the_rtcp_attribute_names_a_port_and_perhaps_an_address() {
+        let port = Rtcp::parse("53020").expect("a port");
+        assert_eq!(
+            (port.port, port.address, port.is_placeholder()),
+            (53020, None, false)
+        );
+        let v4 = Rtcp::parse("53020 IN IP4 126.16.64.4").expect("a port and address");
+        assert_eq!(v4.address, "126.16.64.4".parse().ok());
+        let v6 = Rtcp::parse("53020 IN IP6 2001:db8::1").expect("a port and address");
+        assert_eq!(v6.address, "2001:db8::1".parse().ok());
+        for broken in ["", "port", "65536", "53020 IN IP4 host.example.com"] {
+            assert_eq!(Rtcp::parse(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_placeholder_of_multiplexing_endpoints_is_recognised() {
+        for value in [
+            "9 IN IP4 0.0.0.0",
+            "9",
+            "0",
+            "4000 IN IP4 0.0.0.0",
+            "4000 IN IP6 ::",
+        ] {
+            assert!(
+                Rtcp::parse(value).is_some_and(|rtcp| rtcp.is_placeholder()),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ssrc_line_tells_the_source_and_perhaps_its_cname() {
+        let ssrc = Ssrc::parse("215879358 cname:WhatsAppAudioStream1").expect("a source");
+        assert_eq!(
+            (ssrc.id, ssrc.cname.as_deref()),
+            (215879358, Some("WhatsAppAudioStream1"))
+        );
+        assert_eq!(Ssrc::parse("1 msid:a b").expect("a source").cname, None);
+        assert_eq!(Ssrc::parse("4294967296 cname:x"), None);
+    }
+
+    #[test]
+    fn directions_are_known_by_name() {
+        assert_eq!(direction("sendonly"), Some(Direction::SendOnly));
+        assert_eq!(direction("SendRecv"), Some(Direction::SendRecv));
+        assert_eq!(direction("ptime"), None);
+    }
+}

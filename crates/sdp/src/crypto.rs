@@ -142,16 +142,15 @@ fn parse_key_params(text: &str) -> Result<(SrtpKey, Option<u64>, Option<Mki>), U
 }
 
 fn parse_key(text: &str) -> Result<SrtpKey, Unusable> {
+    // 30 bytes fill their 40 characters, so padding says nothing; some write it all the same.
+    let text = text.trim_end_matches('=');
     // Room for one group more than 30 bytes: a longer text fails instead of being cut.
     let mut bytes = Zeroizing::new([0u8; 36]);
     let length = BASE64
         .decode_slice(text, bytes.as_mut_slice())
         .map_err(|_| Unusable::Key)?;
-    if length != 30 {
-        return Err(Unusable::Key);
-    }
-    let mut key = [0u8; 30];
-    key.copy_from_slice(&bytes[..30]);
+    let decoded = bytes.get(..length).ok_or(Unusable::Key)?;
+    let key = <[u8; 30]>::try_from(decoded).map_err(|_| Unusable::Key)?;
     Ok(SrtpKey::new(key))
 }
 
@@ -191,4 +190,177 @@ fn harmless_session_parameter(word: &str) -> bool {
     name.starts_with('-')
         || name.eq_ignore_ascii_case("WSH")
         || (name.eq_ignore_ascii_case("KDR") && value == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml";
+
+    fn parse(value: &str) -> Result<Crypto, Unusable> {
+        Crypto::parse(&value.replace("KEY", KEY))
+    }
+
+    #[test]
+    fn a_line_as_published_is_read_and_printed_back() {
+        let value = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+        let crypto = Crypto::parse(&value).expect("a usable line");
+        assert_eq!(crypto.tag, 1);
+        assert_eq!(crypto.suite, Suite::AesCm128HmacSha1_80);
+        assert_eq!(crypto.key.key().len() + crypto.key.salt().len(), 30);
+        assert_eq!((crypto.key.key()[0], crypto.key.salt()[13]), (0xc5, 0xa5));
+        assert_eq!((crypto.lifetime, crypto.mki), (None, None));
+        assert_eq!(crypto.to_value(), value);
+    }
+
+    #[test]
+    fn lifetime_and_mki_are_read_in_every_form() {
+        let read = |parameters: &str| {
+            let crypto = parse(&format!("2 AES_CM_128_HMAC_SHA1_32 inline:KEY{parameters}"))
+                .expect("a usable line");
+            (
+                crypto.lifetime,
+                crypto.mki.map(|mki| (mki.value, mki.length)),
+            )
+        };
+        assert_eq!(read(""), (None, None));
+        assert_eq!(read("|2^20"), (Some(1 << 20), None));
+        assert_eq!(read("|1048576"), (Some(1 << 20), None));
+        assert_eq!(read("|2^48"), (Some(1 << 48), None));
+        assert_eq!(read("|1:4"), (None, Some((1, 4))));
+        assert_eq!(read("|2^20|1:4"), (Some(1 << 20), Some((1, 4))));
+        assert_eq!(
+            read("|2^31|18446744073709551615:8"),
+            (Some(1 << 31), Some((u64::MAX, 8)))
+        );
+    }
+
+    #[test]
+    fn lifetime_and_mki_are_printed_as_they_are_read() {
+        for parameters in ["", "|2^20", "|1000000", "|1:4", "|2^20|1:4", "|2^48|7:1"] {
+            let value = format!("3 AES_CM_128_HMAC_SHA1_80 inline:{KEY}{parameters}");
+            assert_eq!(
+                Crypto::parse(&value).expect("a usable line").to_value(),
+                value
+            );
+        }
+    }
+
+    #[test]
+    fn padding_and_letter_case_do_not_matter() {
+        let plain = parse("1 AES_CM_128_HMAC_SHA1_80 inline:KEY").expect("a usable line");
+        for value in [
+            "1 aes_cm_128_hmac_sha1_80 INLINE:KEY",
+            "1   AES_CM_128_HMAC_SHA1_80\tinline:KEY ",
+            "1 AES_CM_128_HMAC_SHA1_80 inline:KEY WSH=64",
+            "1 AES_CM_128_HMAC_SHA1_80 inline:KEY KDR=0 -EXTENSION=1",
+        ] {
+            assert_eq!(parse(value).as_ref(), Ok(&plain), "{value}");
+        }
+        // 29 and 31 bytes with the padding their length asks for: read, and found to be no key.
+        for text in [
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+        ] {
+            let value = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{text}");
+            assert_eq!(Crypto::parse(&value), Err(Unusable::Key));
+        }
+        // Padding nobody needs, as some write it all the same.
+        let padded = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}====");
+        assert_eq!(Crypto::parse(&padded), Ok(plain));
+    }
+
+    #[test]
+    fn lines_we_cannot_use_say_why() {
+        let cases = [
+            ("", Unusable::Form),
+            ("1 AES_CM_128_HMAC_SHA1_80", Unusable::Form),
+            ("1 AES_CM_128_HMAC_SHA1_80 KEY", Unusable::Form),
+            ("1 AES_CM_128_HMAC_SHA1_80 outline:KEY", Unusable::Form),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|2^20|2^20",
+                Unusable::Form,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|1:4|2^20",
+                Unusable::Form,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|1:4|1:4",
+                Unusable::Form,
+            ),
+            ("one AES_CM_128_HMAC_SHA1_80 inline:KEY", Unusable::Tag),
+            ("+1 AES_CM_128_HMAC_SHA1_80 inline:KEY", Unusable::Tag),
+            (
+                "1234567890 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+                Unusable::Tag,
+            ),
+            ("1 AEAD_AES_128_GCM inline:KEY", Unusable::Suite),
+            ("1 F8_128_HMAC_SHA1_80 inline:KEY", Unusable::Suite),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:", Unusable::Key),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEYKEY", Unusable::Key),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:$%&/()=", Unusable::Key),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|1:4;inline:KEY|2:4",
+                Unusable::SeveralKeys,
+            ),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|", Unusable::Lifetime),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|0", Unusable::Lifetime),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|2^49",
+                Unusable::Lifetime,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|2^64",
+                Unusable::Lifetime,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY|3^4",
+                Unusable::Lifetime,
+            ),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|1:0", Unusable::Mki),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|1:9", Unusable::Mki),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|256:1", Unusable::Mki),
+            ("1 AES_CM_128_HMAC_SHA1_80 inline:KEY|:", Unusable::Mki),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY UNENCRYPTED_SRTP",
+                Unusable::SessionParameter,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY UNENCRYPTED_SRTCP",
+                Unusable::SessionParameter,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY UNAUTHENTICATED_SRTP",
+                Unusable::SessionParameter,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY KDR=4",
+                Unusable::SessionParameter,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY FEC_ORDER=FEC_SRTP",
+                Unusable::SessionParameter,
+            ),
+            (
+                "1 AES_CM_128_HMAC_SHA1_80 inline:KEY WHATEVER",
+                Unusable::SessionParameter,
+            ),
+        ];
+        for (value, why) in cases {
+            assert_eq!(parse(value), Err(why), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_line_is_explained_without_its_key() {
+        for value in [
+            "1 NEW_SUITE inline:KEY",
+            "1 AES_CM_128_HMAC_SHA1_80 inline:KEYx",
+        ] {
+            let why = parse(value).expect_err("an unusable line");
+            assert!(!format!("{why} {why:?}").contains(&KEY[..8]));
+        }
+    }
 }

@@ -16,6 +16,11 @@
 //! | hold by direction and by `0.0.0.0` (RFC 3264 §8.4) | host names in `c=` |
 //! | RTCP on the same port, the next, or as `a=rtcp` says (RFC 5761, RFC 3605) | BUNDLE of several streams |
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
 mod agree;
 mod agreed;
 pub mod attribute;

@@ -190,3 +190,167 @@ impl<'a> Media<'a> {
             .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Description;
+
+    /// Runs `look` over the audio stream of a description with these lines behind `t=`.
+    fn audio<T>(session: &[&str], media: &[&str], look: impl Fn(Media<'_>) -> T) -> T {
+        let mut text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n".to_owned();
+        for line in session.iter().chain(media) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+        let description = Description::parse(text.as_bytes()).expect("a readable description");
+        look(description.audio().expect("an audio stream"))
+    }
+
+    fn codecs(media: &[&str]) -> Vec<(u8, Codec)> {
+        audio(&[], media, |audio| {
+            audio.formats().iter().map(|f| (f.pt, f.codec)).collect()
+        })
+    }
+
+    #[test]
+    fn formats_keep_the_order_of_the_media_line() {
+        let media = [
+            "m=audio 4000 RTP/AVP 101 8 111 0",
+            "a=rtpmap:111 opus/48000/2",
+            "a=rtpmap:101 telephone-event/8000",
+        ];
+        assert_eq!(
+            codecs(&media),
+            [
+                (101, Codec::TelephoneEvent),
+                (8, Codec::Pcma),
+                (111, Codec::Opus),
+                (0, Codec::Pcmu)
+            ]
+        );
+    }
+
+    #[test]
+    fn static_payload_types_need_no_mapping_but_yield_to_one() {
+        assert_eq!(
+            codecs(&["m=audio 4000 RTP/AVP 0 8 18"]),
+            [(0, Codec::Pcmu), (8, Codec::Pcma)]
+        );
+        assert_eq!(
+            codecs(&["m=audio 4000 RTP/AVP 0", "a=rtpmap:0 G722/8000"]),
+            []
+        );
+    }
+
+    #[test]
+    fn odd_payload_types_are_passed_over() {
+        assert_eq!(
+            codecs(&["m=audio 4000 RTP/AVP 8 8 256 x 0"]),
+            [(8, Codec::Pcma), (0, Codec::Pcmu)]
+        );
+    }
+
+    #[test]
+    fn parameters_are_found_by_payload_type() {
+        let media = [
+            "m=audio 4000 RTP/AVP 96 97",
+            "a=fmtp:97 0-15",
+            "a=rtpmap:96 opus/48000/2",
+            "a=rtpmap:97 telephone-event/8000",
+        ];
+        let fmtp: Vec<_> = audio(&[], &media, |audio| {
+            audio.formats().into_iter().map(|f| f.fmtp).collect()
+        });
+        assert_eq!(fmtp, [None, Some("0-15".to_owned())]);
+    }
+
+    #[test]
+    fn the_media_level_address_goes_before_the_session_level_one() {
+        let line = "m=audio 4000 RTP/AVP 8";
+        let session = ["c=IN IP4 192.0.2.7"];
+        let at = |session: &[&str], media: &[&str]| {
+            audio(session, media, |audio| {
+                audio.rtp_target().map(|at| at.to_string())
+            })
+        };
+        assert_eq!(at(&session, &[line]).as_deref(), Some("192.0.2.7:4000"));
+        assert_eq!(
+            at(&session, &[line, "c=IN IP4 192.0.2.8"]).as_deref(),
+            Some("192.0.2.8:4000")
+        );
+        assert_eq!(
+            at(&[], &[line, "c=IN IP6 2001:db8::8"]).as_deref(),
+            Some("[2001:db8::8]:4000")
+        );
+        assert_eq!(at(&[], &[line, "c=IN IP4 pbx.example.com"]), None);
+        assert_eq!(at(&[], &[line]), None);
+    }
+
+    #[test]
+    fn rtcp_goes_one_port_up_unless_told_otherwise() {
+        let rtcp = |lines: &[&str]| {
+            let mut media = vec!["m=audio 4000 RTP/AVP 8", "c=IN IP4 192.0.2.8"];
+            media.extend(lines);
+            audio(&[], &media, |audio| {
+                audio.rtcp_target().map(|at| at.to_string())
+            })
+        };
+        assert_eq!(rtcp(&[]).as_deref(), Some("192.0.2.8:4001"));
+        assert_eq!(rtcp(&["a=rtcp:5000"]).as_deref(), Some("192.0.2.8:5000"));
+        assert_eq!(
+            rtcp(&["a=rtcp:5000 IN IP4 192.0.2.9"]).as_deref(),
+            Some("192.0.2.9:5000")
+        );
+        assert_eq!(
+            rtcp(&["a=rtcp:9 IN IP4 0.0.0.0"]).as_deref(),
+            Some("192.0.2.8:4001")
+        );
+    }
+
+    #[test]
+    fn direction_is_inherited_and_defaults_to_both() {
+        let line = "m=audio 4000 RTP/AVP 8";
+        let direction =
+            |session: &[&str], media: &[&str]| audio(session, media, |audio| audio.direction());
+        assert_eq!(direction(&[], &[line]), Direction::SendRecv);
+        assert_eq!(direction(&["a=inactive"], &[line]), Direction::Inactive);
+        assert_eq!(
+            direction(&["a=inactive"], &[line, "a=sendonly"]),
+            Direction::SendOnly
+        );
+    }
+
+    #[test]
+    fn an_address_of_zeros_means_the_writer_does_not_receive() {
+        let meant = |connection: &str, direction: &str| {
+            audio(
+                &[],
+                &["m=audio 4000 RTP/AVP 8", connection, direction],
+                |audio| audio.effective_direction(),
+            )
+        };
+        assert_eq!(meant("c=IN IP4 0.0.0.0", "a=sendrecv"), Direction::SendOnly);
+        assert_eq!(meant("c=IN IP4 0.0.0.0", "a=recvonly"), Direction::Inactive);
+        assert_eq!(meant("c=IN IP6 ::", "a=sendrecv"), Direction::SendOnly);
+        assert_eq!(
+            meant("c=IN IP4 192.0.2.1", "a=sendrecv"),
+            Direction::SendRecv
+        );
+    }
+
+    #[test]
+    fn unusable_crypto_lines_do_not_hide_usable_ones() {
+        let key = "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml";
+        let lines = [
+            "m=audio 4000 RTP/SAVP 8".to_owned(),
+            format!("a=crypto:1 AEAD_AES_256_GCM inline:{key}"),
+            format!("a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{key}|2^20|1:4"),
+        ];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let tags: Vec<u32> = audio(&[], &lines, |audio| {
+            audio.crypto().iter().map(|line| line.tag).collect()
+        });
+        assert_eq!(tags, [2]);
+    }
+}
