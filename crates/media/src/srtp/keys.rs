@@ -1,0 +1,103 @@
+//! Session keys of one master key: cipher schedules and keyed HMAC states, made once.
+
+use aes::Aes128Enc;
+use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCore};
+use ctr::CtrCore;
+use ctr::flavors::Ctr128BE;
+use hmac::{Hmac, Mac};
+use sdp::{SrtpKey, Suite};
+use sha1::Sha1;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use super::kdf::{Label, derive};
+
+/// The keys of SRTP and SRTCP under one master key.
+pub(super) struct SessionKeys {
+    pub(super) rtp: Cipher,
+    pub(super) rtcp: Cipher,
+    /// Octets of tag on SRTP: 10, or 4 with a `_32` suite.
+    pub(super) rtp_tag: usize,
+}
+
+impl SessionKeys {
+    pub(super) fn derive(suite: Suite, master: &SrtpKey) -> Self {
+        Self {
+            rtp: Cipher::derive(
+                master,
+                Label::RtpEncryption,
+                Label::RtpAuthentication,
+                Label::RtpSalt,
+            ),
+            rtcp: Cipher::derive(
+                master,
+                Label::RtcpEncryption,
+                Label::RtcpAuthentication,
+                Label::RtcpSalt,
+            ),
+            rtp_tag: match suite {
+                Suite::AesCm128HmacSha1_80 => 10,
+                Suite::AesCm128HmacSha1_32 => 4,
+            },
+        }
+    }
+}
+
+/// Encryption and authentication of one kind of packet.
+pub(super) struct Cipher {
+    aes: Aes128Enc,
+    salt: [u8; 14],
+    mac: Hmac<Sha1>,
+}
+
+impl Cipher {
+    fn derive(master: &SrtpKey, encryption: Label, authentication: Label, salting: Label) -> Self {
+        let (mut key, mut auth, mut salt) = ([0; 16], [0; 20], [0; 14]);
+        derive(master, encryption, &mut key);
+        derive(master, authentication, &mut auth);
+        derive(master, salting, &mut salt);
+        let cipher = Self {
+            aes: Aes128Enc::new(&key.into()),
+            salt,
+            mac: <Hmac<Sha1> as KeyInit>::new_from_slice(&auth)
+                .expect("HMAC takes keys of any length"),
+        };
+        key.zeroize();
+        auth.zeroize();
+        salt.zeroize();
+        cipher
+    }
+
+    /// Encrypts or decrypts in place: AES in counter mode (RFC 3711 §4.1.1).
+    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
+        let mut iv = [0u8; 16];
+        iv[..14].copy_from_slice(&self.salt);
+        for (byte, with) in iv[4..8].iter_mut().zip(ssrc.to_be_bytes()) {
+            *byte ^= with;
+        }
+        for (byte, with) in iv[8..14].iter_mut().zip(&index.to_be_bytes()[2..]) {
+            *byte ^= with;
+        }
+        CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(&self.aes, &iv.into())
+            .apply_keystream_partial(bytes.into());
+    }
+
+    /// HMAC-SHA1 over both parts, all 20 octets.
+    pub(super) fn tag(&self, bytes: &[u8], more: &[u8]) -> [u8; 20] {
+        let mut mac = self.mac.clone();
+        mac.update(bytes);
+        mac.update(more);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` (as long as it is) belongs to both parts, compared in constant time.
+    pub(super) fn verify(&self, bytes: &[u8], more: &[u8], tag: &[u8]) -> bool {
+        bool::from(self.tag(bytes, more)[..tag.len().min(20)].ct_eq(tag))
+    }
+}
+
+impl Drop for Cipher {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
+}

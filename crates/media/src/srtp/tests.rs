@@ -1,0 +1,200 @@
+use super::*;
+use sdp::{SrtpKey, Suite};
+
+fn crypto(suite: Suite, mki: Option<Mki>) -> Crypto {
+    Crypto {
+        tag: 1,
+        suite,
+        key: SrtpKey::new(std::array::from_fn(|i| i as u8 * 7)),
+        lifetime: None,
+        mki,
+    }
+}
+
+fn rtp_packet(sequence: u16, payload: &[u8]) -> Packet {
+    let mut header = [0; 12];
+    rtp::Header {
+        marker: false,
+        pt: 8,
+        sequence,
+        timestamp: u32::from(sequence) * 160,
+        ssrc: 0xcafe_babe,
+        payload: 0..0,
+    }
+    .write(&mut header);
+    let mut packet = Packet::new();
+    packet.fill(&[&header[..], payload].concat());
+    packet
+}
+
+/// RFC 3711 appendix B.2: the AES-CM key stream, through the same code that encrypts packets.
+#[test]
+fn key_stream_of_rfc_3711_b_2() {
+    use aes::cipher::{InnerIvInit, KeyInit, StreamCipherCore};
+    let key = [
+        0x2B, 0x7E, 0x15, 0x16, 0x28, 0xAE, 0xD2, 0xA6, 0xAB, 0xF7, 0x15, 0x88, 0x09, 0xCF, 0x4F,
+        0x3C,
+    ];
+    let iv = [
+        0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0, 0,
+    ];
+    let aes = aes::Aes128Enc::new(&key.into());
+    let mut bytes = [0u8; 48];
+    ctr::CtrCore::<&aes::Aes128Enc, ctr::flavors::Ctr128BE>::inner_iv_init(&aes, &iv.into())
+        .apply_keystream_partial((&mut bytes[..]).into());
+    let hex: String = bytes.iter().map(|b| format!("{b:02X}")).collect();
+    assert_eq!(
+        hex,
+        "E03EAD0935C95E80E166B16DD92B4EB4D23513162B02D0F72A43A2FE4A5F97AB41E95B3BB0A2E8DD477901E4FCA894C0"
+    );
+}
+
+#[test]
+fn what_is_protected_comes_back_for_both_suites_with_and_without_mki() {
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32] {
+        for mki in [
+            None,
+            Some(Mki {
+                value: 1,
+                length: 1,
+            }),
+            Some(Mki {
+                value: 0x0102_0304,
+                length: 4,
+            }),
+        ] {
+            let crypto = crypto(suite, mki);
+            let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+            let mki_len = mki.map_or(0, |m| m.length as usize);
+            let tag = if suite == Suite::AesCm128HmacSha1_80 {
+                10
+            } else {
+                4
+            };
+            let mut packet = rtp_packet(5, b"hello, this is audio");
+            let plain = packet.as_slice().to_vec();
+            protect.rtp(&mut packet).unwrap();
+            assert_eq!(packet.len(), plain.len() + mki_len + tag);
+            assert_ne!(&packet.as_slice()[12..32], &plain[12..]);
+            unprotect.rtp(&mut packet).unwrap();
+            assert_eq!(packet.as_slice(), plain);
+
+            packet.fill(&[0x80, 201, 0, 1, 1, 2, 3, 4, 9, 9, 9, 9]);
+            protect.rtcp(&mut packet).unwrap();
+            assert_eq!(packet.len(), 12 + 4 + mki_len + 10, "SRTCP keeps 80 bits");
+            unprotect.rtcp(&mut packet).unwrap();
+            assert_eq!(
+                packet.as_slice(),
+                &[0x80, 201, 0, 1, 1, 2, 3, 4, 9, 9, 9, 9]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_packet_passes_once() {
+    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
+    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+    let mut packet = rtp_packet(5, b"audio");
+    protect.rtp(&mut packet).unwrap();
+    let wire = packet.as_slice().to_vec();
+    unprotect.rtp(&mut packet).unwrap();
+    packet.fill(&wire);
+    assert_eq!(unprotect.rtp(&mut packet), Err(UnprotectError::Replayed));
+    assert_eq!(packet.as_slice(), wire);
+
+    packet.fill(&[0x80, 201, 0, 1, 1, 2, 3, 4]);
+    protect.rtcp(&mut packet).unwrap();
+    let wire = packet.as_slice().to_vec();
+    unprotect.rtcp(&mut packet).unwrap();
+    packet.fill(&wire);
+    assert_eq!(unprotect.rtcp(&mut packet), Err(UnprotectError::Replayed));
+}
+
+#[test]
+fn forged_packets_move_neither_window_nor_rollover_counter() {
+    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
+    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+    let mut packet = rtp_packet(100, b"audio");
+    protect.rtp(&mut packet).unwrap();
+    unprotect.rtp(&mut packet).unwrap();
+    let before: Vec<_> = unprotect.streams().collect();
+    for sequence in [101u16, 20_000, 40_000, 65_535] {
+        let mut forged = rtp_packet(sequence, b"audio and ten octets");
+        assert_eq!(unprotect.rtp(&mut forged), Err(UnprotectError::Forged));
+    }
+    assert_eq!(unprotect.streams().collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn every_bit_of_a_packet_is_authenticated() {
+    let crypto = crypto(Suite::AesCm128HmacSha1_32, None);
+    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+    let mut packet = rtp_packet(100, b"audio");
+    protect.rtp(&mut packet).unwrap();
+    let wire = packet.as_slice().to_vec();
+    for bit in 0..wire.len() * 8 {
+        let mut bent = wire.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        packet.fill(&bent);
+        assert!(unprotect.rtp(&mut packet).is_err(), "bit {bit}");
+    }
+    packet.fill(&wire);
+    unprotect.rtp(&mut packet).unwrap();
+}
+
+#[test]
+fn the_rollover_counter_survives_loss_around_the_wrap_and_a_standby_takes_it_over() {
+    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
+    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+    let mut standby = None;
+    for n in 0u32..200_000 {
+        let mut packet = rtp_packet(30_000u32.wrapping_add(n) as u16, &n.to_be_bytes());
+        protect.rtp(&mut packet).unwrap();
+        if n % 3 == 0 {
+            continue; // lost
+        }
+        if n == 120_001 {
+            let mut other = Unprotect::new(&crypto);
+            unprotect.streams().for_each(|state| other.restore(state));
+            standby = Some(other);
+        }
+        standby
+            .as_mut()
+            .unwrap_or(&mut unprotect)
+            .rtp(&mut packet)
+            .unwrap();
+        assert_eq!(&packet.as_slice()[12..], &n.to_be_bytes());
+    }
+}
+
+#[test]
+fn a_key_stops_at_its_lifetime() {
+    let mut crypto = crypto(Suite::AesCm128HmacSha1_80, None);
+    crypto.lifetime = Some(3);
+    let mut protect = Protect::new(&crypto);
+    for sequence in 0..3 {
+        protect.rtp(&mut rtp_packet(sequence, b"a")).unwrap();
+    }
+    assert_eq!(
+        protect.rtp(&mut rtp_packet(3, b"a")),
+        Err(ProtectError::KeyExhausted)
+    );
+}
+
+#[test]
+fn a_sequence_number_is_never_used_twice() {
+    let mut protect = Protect::new(&crypto(Suite::AesCm128HmacSha1_80, None));
+    protect.rtp(&mut rtp_packet(7, b"a")).unwrap();
+    assert_eq!(
+        protect.rtp(&mut rtp_packet(7, b"b")),
+        Err(ProtectError::Reused)
+    );
+}
+
+#[test]
+fn keys_cannot_be_printed() {
+    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
+    let text = format!("{:?} {:?}", Protect::new(&crypto), Unprotect::new(&crypto));
+    assert!(!text.contains("salt") && !text.contains("aes"), "{text}");
+}
