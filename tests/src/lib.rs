@@ -20,12 +20,14 @@
 //! | [`tone`] | WAV files, tones, and the verdict on recorded audio |
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
+//! | [`mutate`] | broken messages and packets |
 //! | [`sbc`] | the accused |
 
 pub mod baresip;
 pub mod capture;
 pub mod certificates;
 pub mod kamailio;
+pub mod mutate;
 pub mod place;
 pub mod running;
 pub mod sbc;
