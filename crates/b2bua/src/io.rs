@@ -1,0 +1,119 @@
+//! What goes into a [`crate::Core`] and what comes out.
+
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Flow, FlowId, Message, Target};
+
+use crate::media::{MediaCommand, MediaEvent};
+use crate::record::Record;
+use crate::settings::Settings;
+
+/// A call, for as long as this process lives.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call-{}", self.0)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Something happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A message came.
+    Sip {
+        /// On this flow.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// A flow asked for by [`Output::Connect`] is up. Messages sent before are on their way.
+    FlowOpened(Flow),
+    /// A flow asked for could not be had; everything sent to it is lost.
+    FlowFailed {
+        /// Its name.
+        id: FlowId,
+        /// What the network said.
+        why: String,
+    },
+    /// A flow is gone.
+    FlowClosed(FlowId),
+    /// The media engine speaks.
+    Media {
+        /// Of this call.
+        call: CallId,
+        /// This.
+        event: MediaEvent,
+    },
+    /// New settings for new calls.
+    Reload(Box<Settings>),
+    /// Take no new calls.
+    Drain,
+    /// End every call.
+    HangUpAll,
+    /// The time asked for by [`Output::Wait`] has come.
+    Tick,
+}
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Send {
+        /// On this flow, which may still be connecting.
+        flow: FlowId,
+        /// One SIP message.
+        bytes: Bytes,
+    },
+    /// Open a flow under this (odd) name.
+    Connect {
+        /// Its name.
+        id: FlowId,
+        /// Where to.
+        target: Target,
+    },
+    /// Tell the media engine.
+    Media {
+        /// Of this call.
+        call: CallId,
+        /// This.
+        command: MediaCommand,
+    },
+    /// A call ended; written exactly once for every admitted INVITE.
+    Record(Box<Record>),
+    /// A line for the log.
+    Log(LogLine),
+    /// Nothing more to do until this time, or until the next input.
+    Wait(Option<Instant>),
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever debugs one call; may name numbers.
+    Debug,
+    /// One line per event of a call.
+    Info,
+    /// Somebody should look.
+    Warn,
+}
+
+/// A line for the log: at [`Level::Info`] and above it names no number in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How loud.
+    pub level: Level,
+    /// Of which call, if of one.
+    pub call: Option<CallId>,
+    /// What happened.
+    pub text: String,
+}

@@ -1,0 +1,94 @@
+//! What calls ask of the media engine, and what it tells them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sdp::plan::LegPlan;
+use sdp::report::MediaReport;
+use sdp::{Agreed, Side};
+
+/// What a call asks of the media engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaCommand {
+    /// Bind ports for both legs; answered by [`MediaEvent::Opened`] or [`MediaEvent::Failed`].
+    Open {
+        /// Where leg A's media lives.
+        a: Network,
+        /// Where leg B's media lives.
+        b: Network,
+    },
+    /// Both legs agreed: relay. Plans by [`Side::index`].
+    Start {
+        /// What to do on each leg.
+        plans: Box<[LegPlan; 2]>,
+    },
+    /// From now on packets may go to this leg.
+    OpenGate(Side),
+    /// A leg agreed on something new in mid-call.
+    Update {
+        /// The leg.
+        side: Side,
+        /// What now holds.
+        agreed: Box<Agreed>,
+    },
+    /// The call is over: answered by [`MediaEvent::Closed`] whatever happened before.
+    Close,
+}
+
+/// Which of our addresses a leg's media uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The one the carrier reaches.
+    Public,
+    /// The one the PBX reaches.
+    Private,
+}
+
+/// Ports bound for one leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalMedia {
+    /// The address the peer is told.
+    pub address: IpAddr,
+    /// RTP port, even.
+    pub rtp_port: u16,
+    /// RTCP port, used unless RTP and RTCP are multiplexed.
+    pub rtcp_port: u16,
+}
+
+/// What the media engine tells a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// Ports are bound.
+    Opened {
+        /// Leg A's.
+        a: LocalMedia,
+        /// Leg B's.
+        b: LocalMedia,
+    },
+    /// Ports could not be bound, or a plan could not be carried out.
+    Failed(String),
+    /// The first packet of a leg's peer came.
+    FirstReceived(Side),
+    /// The first packet left for a leg's peer.
+    FirstSent(Side),
+    /// A leg's peer has sent neither RTP nor RTCP for this long.
+    Silent {
+        /// The leg.
+        side: Side,
+        /// For how long.
+        after: Duration,
+    },
+    /// A silent leg's peer is back.
+    Resumed(Side),
+    /// A digit came (RFC 4733).
+    Digit {
+        /// The leg it came from.
+        from: Side,
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+        /// How long it was pressed, in milliseconds.
+        duration_ms: u32,
+    },
+    /// The last word on a call: its ports are draining.
+    Closed(Box<MediaReport>),
+}

@@ -1,0 +1,142 @@
+//! How a kind of peer wants to be treated: policy as data, no behaviour.
+
+use std::time::Duration;
+
+use sdp::plan::{Latch, Silence};
+
+use crate::cause::RefusalRule;
+
+/// How a kind of peer (the carrier, or an ordinary PBX) wants to be treated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerProfile {
+    /// A word for logs and records.
+    pub name: &'static str,
+    /// The value of our `Allow` header towards it.
+    pub allow: &'static str,
+    /// What it hears of the far leg's progress while it waits for the answer.
+    pub progress: Progress,
+    /// What it may change in mid-call. Whatever it changes is answered on its own leg; the other
+    /// leg never hears of it.
+    pub reoffer: Reoffer,
+    /// How it names users who have no number, if it does.
+    pub opaque_user: Option<OpaqueUser>,
+    /// What its refusals mean, first fitting row wins.
+    pub refusals: &'static [RefusalRule],
+    /// Packets to it wait for the moment the call is answered.
+    pub gated: bool,
+    /// What it gets while there is no audio for it.
+    pub silence: Silence,
+    /// Whose packets we believe to be its.
+    pub latch: LatchRule,
+    /// End the call when it sent neither RTP nor RTCP for this long.
+    pub inactivity: Option<Duration>,
+    /// Payload type under which it sends telephone events unasked.
+    pub unsolicited_dtmf: Option<u8>,
+    /// Payload type of Opus in our offers.
+    pub opus_pt: u8,
+    /// Payload type of telephone events in our offers.
+    pub dtmf_pt: u8,
+    /// Parameters of Opus in our offers and answers.
+    pub opus_fmtp: &'static str,
+    /// Whether our SDP names our SSRC (RFC 5576).
+    pub print_ssrc: bool,
+    /// The names of its metadata headers, if it has any.
+    pub metadata: Option<MetadataNames>,
+}
+
+/// An ordinary PBX: everything RFC 3261 and RFC 3264 allow, plain RTP, symmetric.
+pub const PBX: PeerProfile = PeerProfile {
+    name: "pbx",
+    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE",
+    progress: Progress::Pass,
+    reoffer: Reoffer::Negotiate,
+    opaque_user: None,
+    refusals: &[],
+    gated: false,
+    silence: Silence::Rtcp,
+    latch: LatchRule::Plausible,
+    // A PBX may be quiet for as long as it likes: hold without music, an agent on mute.
+    inactivity: None,
+    unsolicited_dtmf: None,
+    opus_pt: 111,
+    dtmf_pt: 101,
+    opus_fmtp: "useinbandfec=1",
+    print_ssrc: false,
+    metadata: None,
+};
+
+/// What a caller hears of progress before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// One 180 without SDP, whatever the far leg sends.
+    RingingOnly,
+    /// Every 18x as it comes, without SDP.
+    Pass,
+}
+
+/// What a peer may change in mid-call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reoffer {
+    /// Anything: the new offer is negotiated and answered.
+    Negotiate,
+    /// Nothing: an unchanged offer gets the current answer, a changed one 488.
+    OnlyUnchanged,
+}
+
+/// The form of a user's name that is no number: letters, a separator, letters and digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpaqueUser {
+    /// How many upper-case letters stand before the separator.
+    pub letters: usize,
+    /// The separator.
+    pub separator: char,
+    /// The most characters behind it.
+    pub longest: usize,
+}
+
+impl OpaqueUser {
+    /// Whether `user` has this form.
+    pub fn fits(&self, user: &str) -> bool {
+        user.split_once(self.separator).is_some_and(|(lead, rest)| {
+            lead.len() == self.letters
+                && lead.bytes().all(|b| b.is_ascii_uppercase())
+                && (1..=self.longest).contains(&rest.len())
+                && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+    }
+}
+
+/// From which rule a leg's [`Latch`] is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatchRule {
+    /// Any source, once a packet authenticated; for SRTP.
+    Authenticated,
+    /// The SDP's address, or the address of the leg's signalling.
+    Plausible,
+    /// Exactly what the SDP says.
+    Exact,
+}
+
+impl LatchRule {
+    /// The latch of a leg whose signalling comes from `signalling`.
+    pub fn latch(self, signalling: Option<std::net::IpAddr>) -> Latch {
+        match self {
+            LatchRule::Authenticated => Latch::Authenticated,
+            LatchRule::Plausible => Latch::Plausible { signalling },
+            LatchRule::Exact => Latch::Exact,
+        }
+    }
+}
+
+/// The headers in which a peer tells facts about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataNames {
+    /// Every header that starts so (any case, `_` like `-`) is metadata.
+    pub prefix: &'static str,
+    /// The header with the peer's own reference of the call.
+    pub reference: &'static str,
+    /// Where that header is missing, the reference is the Call-ID behind this prefix.
+    pub reference_call_id_prefix: &'static str,
+    /// The header in its BYE with the duration of the call in seconds.
+    pub duration: &'static str,
+}

@@ -1,0 +1,161 @@
+//! What the operator decided, resolved and typed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sdp::{Codec, Suite};
+use sip::{Secret, Target, TimerSettings};
+
+use crate::number::E164;
+use crate::profile::PeerProfile;
+
+/// Everything a [`crate::Core`] has to be told. Replaced as a whole by a reload; running calls
+/// keep what they started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's number in a fleet; part of every identifier we mint.
+    pub node: u16,
+    /// The far side that owns the users, reached over TLS.
+    pub carrier: Carrier,
+    /// The business numbers, each by its digits at most once.
+    pub numbers: Vec<Arc<Number>>,
+    /// The trunks, each by its name at most once.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// SIP timers (RFC 3261 §17, table 4).
+    pub timers: TimerSettings,
+    /// How long a challenge of ours may be answered.
+    pub nonce_ttl: Duration,
+    /// Most calls at once; the next one gets 503.
+    pub max_calls: usize,
+    /// What of the carrier's metadata the PBX gets to see, and under which names.
+    pub metadata: MetadataPass,
+    /// The value of `User-Agent` and `Server`; nothing is sent when empty.
+    pub product: String,
+}
+
+/// The far side that owns the users.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    /// How it wants to be treated.
+    pub profile: Arc<PeerProfile>,
+    /// The host of every Request-URI and To we send it.
+    pub domain: String,
+    /// Where connections to it lead; `host` is the name its certificate must have.
+    pub target: Target,
+    /// Where it calls from. Empty: anywhere. A call from elsewhere is taken only if its number
+    /// challenges and the answer is right, and is logged.
+    pub networks: Vec<IpNet>,
+    /// Milliseconds of audio per packet.
+    pub ptime: u8,
+    /// Whether we offer and accept `a=rtcp-mux`.
+    pub rtcp_mux: bool,
+}
+
+/// A business number.
+#[derive(Clone, Debug)]
+pub struct Number {
+    /// The number.
+    pub e164: E164,
+    /// The host the carrier calls it at: in its Request-URI and in our Contact.
+    pub host: String,
+    /// The port of our Contact.
+    pub port: u16,
+    /// The host of our From. Equal to `host` or a parent domain of it.
+    pub domain: String,
+    /// The realm of our challenge.
+    pub realm: String,
+    /// Digest user name; usually the digits of the number.
+    pub username: String,
+    /// Digest password in both directions.
+    pub password: Option<Secret<String>>,
+    /// Challenge the carrier's calls.
+    pub challenge: bool,
+    /// From and Request-URI towards the carrier carry `+`.
+    pub plus: bool,
+    /// The trunk its calls go to and come from.
+    pub trunk: Arc<str>,
+    /// Codecs towards the carrier, most wanted first; telephone events where listed.
+    pub codecs: Vec<Codec>,
+    /// SRTP suites towards the carrier, most wanted first.
+    pub suites: Vec<Suite>,
+    /// How long the PBX may ring before the caller gets 480.
+    pub no_answer: Duration,
+    /// How long the user may ring before we give up with CANCEL.
+    pub ring_limit: Duration,
+    /// Most calls at once on this number.
+    pub max_calls: usize,
+}
+
+/// A PBX.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// How it wants to be treated.
+    pub profile: Arc<PeerProfile>,
+    /// Where calls to it go.
+    pub target: Target,
+    /// The host of the Request-URI and To of calls to it.
+    pub domain: String,
+    /// Our address as it reaches us: host (IPv6 in brackets) and port for Via and Contact.
+    pub sent_by: String,
+    /// Where its calls come from.
+    pub networks: Vec<IpNet>,
+    /// Its codecs, most wanted first; telephone events where listed.
+    pub codecs: Vec<Codec>,
+    /// Milliseconds of audio per packet.
+    pub ptime: u8,
+    /// Most calls at once on this trunk.
+    pub max_calls: usize,
+    /// It leads to the public telephone network: such a leg may not carry these calls.
+    pub pstn: bool,
+}
+
+/// What of the carrier's metadata the PBX gets to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataPass {
+    /// Whether anything is passed at all.
+    pub enabled: bool,
+    /// What the carrier's prefix becomes.
+    pub prefix: String,
+    /// The header with the carrier's reference of the call, always sent when the reference is known.
+    pub reference: String,
+}
+
+impl Settings {
+    /// The number with these digits.
+    pub fn number(&self, e164: &E164) -> Option<&Arc<Number>> {
+        self.numbers.iter().find(|number| number.e164 == *e164)
+    }
+
+    /// The trunk of that name.
+    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| &*trunk.name == name)
+    }
+
+    /// The trunk that sends from `source`: the one with the narrowest fitting network.
+    pub fn trunk_of(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
+        let width = |trunk: &Trunk| {
+            trunk
+                .networks
+                .iter()
+                .filter(|net| net.contains(&source))
+                .map(IpNet::prefix_len)
+                .max()
+        };
+        self.trunks
+            .iter()
+            .filter_map(|trunk| width(trunk).map(|width| (width, trunk)))
+            .max_by_key(|(width, _)| *width)
+            .map(|(_, trunk)| trunk)
+    }
+}
+
+impl Carrier {
+    /// Whether `source` is an address it is known to call from.
+    pub fn owns(&self, source: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|net| net.contains(&source))
+    }
+}
