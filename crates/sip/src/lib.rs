@@ -22,7 +22,7 @@
 
 pub mod dialog;
 pub mod digest;
-//ENDPOINT pub mod endpoint;
+pub mod endpoint;
 mod flow;
 mod framing;
 pub mod header;
@@ -38,12 +38,12 @@ mod scan;
 pub mod secret;
 mod text;
 mod timer;
-//ENDPOINT mod transaction;
+mod transaction;
 pub mod uri;
 
 pub use dialog::{Dialog, DialogId, Hop, Refusal};
 pub use digest::{Algorithm, Answerer, Challenger, Unanswerable, Verdict};
-//ENDPOINT pub use endpoint::{ClientKey, Counts, Endpoint, Event, Failure, Noise, Output, ServerKey};
+pub use endpoint::{ClientKey, Counts, Endpoint, Event, Failure, Noise, Output, ServerKey};
 pub use flow::{Flow, FlowId, Target, Transport};
 pub use framing::{Frame, Framer};
 pub use header::auth::{Challenge, Credentials};
