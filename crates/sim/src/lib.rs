@@ -1,1 +1,23 @@
-//! stub
+//! # sim: the other side of a call
+//!
+//! A strict Meta ([`meta`]) and a PBX ([`pbx`]), both values that take messages, packets and the
+//! time ([`peer::Peer`]). They run in virtual time and on real sockets; what they see they tell as
+//! [`report::Report`].
+//!
+//! | does | does not |
+//! |------|----------|
+//! | Meta's answers, texts, spelling and strictness (Meta reference, 15) | WebRTC media, Graph API |
+//! | digest, routes, SDP and media rules by code of its own | trust the code it judges |
+//! | speech: tones, digits, silence, and a verdict on what was heard | echo, speech quality |
+
+mod alarm;
+mod dice;
+pub mod meta;
+pub mod pbx;
+pub mod peer;
+pub mod report;
+pub mod voice;
+
+pub use dice::Dice;
+pub use meta::MetaPeer;
+pub use pbx::PbxPeer;

@@ -1,0 +1,106 @@
+//! Everything about the simulated PBX that can be turned.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sdp::Codec;
+use sip::{Target, TimerSettings, Transport};
+
+use crate::meta::knobs::{MediaPlace, Talk};
+
+/// The simulated PBX.
+#[derive(Clone, Debug)]
+pub struct PbxSettings {
+    /// Its SIP address: in Via, Contact and From.
+    pub address: SocketAddr,
+    /// The SBC.
+    pub sbc: Target,
+    /// Where media lives.
+    pub media: MediaPlace,
+    /// Codecs, most wanted first; telephone events where listed.
+    pub codecs: Vec<Codec>,
+    /// SIP timers.
+    pub timers: TimerSettings,
+    /// What happens when it is called, unless [`super::PbxPeer::script`] said otherwise.
+    pub script: PbxScript,
+    /// Seed of tags and branches.
+    pub seed: u64,
+}
+
+/// What happens to a call that comes in.
+#[derive(Clone, Debug)]
+pub struct PbxScript {
+    /// Provisional response and its delay; 183 carries SDP.
+    pub ring: Option<(Duration, u16)>,
+    /// What follows, counted from the INVITE.
+    pub then: PbxThen,
+    /// Answer with 200 when CANCEL comes: the agent picked up in the same moment.
+    pub answer_despite_cancel: bool,
+    /// What is said.
+    pub talk: Talk,
+}
+
+/// The end of ringing.
+#[derive(Clone, Debug)]
+pub enum PbxThen {
+    /// The agent picks up.
+    Answer(Duration),
+    /// A final status and its reason; redirections carry no Contact.
+    Refuse(Duration, u16, String),
+    /// Nothing more is said; the transaction stays open.
+    Never,
+}
+
+/// A call an agent places.
+#[derive(Clone, Debug)]
+pub struct AgentCall {
+    /// User part of From: the business number.
+    pub from: String,
+    /// User part of the Request-URI: the WhatsApp user.
+    pub to: String,
+    /// The agent gives up when unanswered for so long.
+    pub cancel_after: Option<Duration>,
+    /// Further header lines: name and value.
+    pub headers: Vec<(String, String)>,
+    /// What is said.
+    pub talk: Talk,
+}
+
+impl PbxSettings {
+    /// A PBX at `address` whose SBC is at `sbc`, over UDP, with A-law, µ-law and events.
+    pub fn new(address: SocketAddr, sbc: SocketAddr) -> Self {
+        Self {
+            address,
+            sbc: Target { transport: Transport::Udp, host: sbc.ip().to_string(), port: sbc.port(), from: None },
+            media: MediaPlace { address: address.ip(), first_port: 40_000, ports: 10_000, silent: false },
+            codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
+            timers: TimerSettings::default(),
+            script: PbxScript::default(),
+            seed: 2,
+        }
+    }
+}
+
+impl Default for PbxScript {
+    fn default() -> Self {
+        Self {
+            ring: Some((Duration::from_millis(100), 180)),
+            then: PbxThen::Answer(Duration::from_millis(1_000)),
+            answer_despite_cancel: false,
+            talk: Talk::default(),
+        }
+    }
+}
+
+impl AgentCall {
+    /// A plain call.
+    pub fn new(from: &str, to: &str) -> Self {
+        Self {
+            from: from.into(),
+            to: to.into(),
+            cancel_after: None,
+            headers: Vec::new(),
+            talk: Talk::default(),
+        }
+    }
+}
