@@ -36,7 +36,7 @@ if ! command -v cmake >/dev/null && [ ! -x "$own" ]; then
         :
     elif python3 -m pip --version >/dev/null 2>&1 \
         && echo "wa-sbc: installing cmake into target/tools" \
-        && python3 -m pip install --quiet --target target/tools cmake && [ -x "$own" ]; then
+        && PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target target/tools cmake && [ -x "$own" ]; then
         :
     else
         echo "wa-sbc: cmake is needed to build libopus; as root: apt-get install cmake" >&2

@@ -32,6 +32,15 @@ impl Codec {
         if self == Codec::Opus { 48_000 } else { 8000 }
     }
 
+    /// As wa-sbc's configuration names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Opus => "opus",
+            Codec::Pcma => "PCMA",
+            Codec::Pcmu => "PCMU",
+        }
+    }
+
     // A wrong name would silently enable all codecs.
     fn account_name(self) -> &'static str {
         match self {

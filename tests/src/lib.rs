@@ -20,14 +20,17 @@
 //! | [`tone`] | WAV files, tones, and the verdict on recorded audio |
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
-//! | [`mutate`] | broken messages and packets |
+//! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
+//! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
 //! | [`sbc`] | the accused |
 
 pub mod baresip;
 pub mod capture;
 pub mod certificates;
+pub mod hostile;
 pub mod kamailio;
 pub mod mutate;
+pub mod phones;
 pub mod place;
 pub mod running;
 pub mod sbc;

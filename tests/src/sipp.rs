@@ -17,6 +17,7 @@ pub struct Sipp {
     tcp: bool,
     local: SocketAddr,
     calls: u32,
+    quiet: bool,
     arguments: Vec<String>,
 }
 
@@ -30,6 +31,7 @@ impl Sipp {
             tcp: false,
             local,
             calls: 1,
+            quiet: false,
             arguments: Vec::new(),
         }
     }
@@ -43,6 +45,12 @@ impl Sipp {
     /// This many calls.
     pub fn calls(mut self, calls: u32) -> Sipp {
         self.calls = calls;
+        self
+    }
+
+    /// Without keeping every message: for load.
+    pub fn quietly(mut self) -> Sipp {
+        self.quiet = true;
         self
     }
 
@@ -106,12 +114,14 @@ impl Sipp {
                 "-error_file",
                 &format!("{}.errors", self.name),
             ])
-            .args([
+            .args(&self.arguments);
+        if !self.quiet {
+            command.args([
                 "-trace_msg",
                 "-message_file",
                 &format!("{}.messages", self.name),
-            ])
-            .args(&self.arguments);
+            ]);
+        }
         if let Some(remote) = remote {
             command.arg(remote.to_string());
         }
