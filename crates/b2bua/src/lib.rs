@@ -6,16 +6,27 @@
 //!            └──────────────────────────────────────────────────────┘
 //! ```
 
+mod admission;
+mod call;
 pub mod cause;
+mod context;
+mod core;
 mod counters;
+mod dial;
+mod draft;
+mod flows;
 mod io;
+mod leg;
 mod media;
+mod metadata;
 mod number;
 pub mod profile;
 pub mod record;
 pub mod settings;
+mod stream;
 
 pub use cause::Cause;
+pub use core::Core;
 pub use counters::Counters;
 pub use io::{CallId, Input, Level, LogLine, Output};
 pub use media::{LocalMedia, MediaCommand, MediaEvent, Network};

@@ -2,11 +2,43 @@
 //!
 //! ```text
 //!  datagram ─► latch ─► SRTP ─► rx (order, loss) ─► copy │ transcode │ DTMF ─► gate ─► tx ─► SRTP ─► datagram
+//!             └──────────────────────────── Session ────────────────────────────┘
 //! ```
+//!
+//! Knows two agreements ([`sdp::Agreed`], as [`sdp::plan::LegPlan`]s) and packets; has never heard of
+//! calls, SIP, sockets or clocks. [`Session`] is the door, its three duties are described there.
+//!
+//! | does | does not |
+//! |------|----------|
+//! | SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 and _32, MKI (RFC 3711, RFC 4568) | AES-GCM, DTLS, ICE |
+//! | Opus, PCMA, PCMU, transcoded at 8 kHz, re-framed (RFC 7587, RFC 3551) | wideband through a transcoder |
+//! | in-band FEC, concealment, a reorder window of one packet | a jitter buffer (endpoints have one) |
+//! | telephone events, relayed and told (RFC 4733) | tones in the audio |
+//! | RTCP of its own on both legs, multiplexed or not (RFC 3550, RFC 5761) | RTCP passed through, feedback |
+//! | one SSRC, sequence and line of timestamps per leg for life | |
+//! | symmetric RTP on plausible or authenticated sources only | |
+//!
+//! Invariants: no clock, no thread, no lock, no `dyn`; no allocation between [`Session::start`] (or
+//! [`Session::update`]) and the end; nothing a stranger sends panics or is an `Err`.
+
+mod chance;
 pub mod codec;
+pub mod dtmf;
+mod frames;
+pub mod latch;
+mod leg;
 mod packet;
+mod path;
+mod queue;
 pub mod rtcp;
 pub mod rtp;
+pub mod rx;
+mod session;
 pub mod srtp;
+mod stats;
 pub mod tone;
+pub mod tx;
+
 pub use packet::{CAPACITY, Packet};
+pub use path::Mode;
+pub use session::{Channel, EngineSettings, Event, Forward, Session, StartError};

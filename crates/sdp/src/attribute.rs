@@ -115,7 +115,8 @@ impl Rtcp {
     }
 
     /// Whether this is the placeholder `9 IN IP4 0.0.0.0` that multiplexing endpoints write
-    /// (Meta reference 10.2): it says nothing about where RTCP goes.
+    /// (Meta reference 10.2): the discard port
+    /// or no address, so it says nothing about where RTCP goes.
     pub fn is_placeholder(&self) -> bool {
         matches!(self.port, 0 | 9) || self.address.is_some_and(|address| address.is_unspecified())
     }

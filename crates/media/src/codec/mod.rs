@@ -41,7 +41,7 @@ impl std::error::Error for CodecError {}
 #[derive(Debug)]
 pub enum Decoder {
     /// G.711, either law.
-    G711(g711::Decoder),
+    G711(Box<g711::Decoder>),
     /// Opus.
     Opus(OpusDecoder),
 }
@@ -51,8 +51,8 @@ impl Decoder {
     pub fn new(codec: Codec) -> Result<Self, CodecError> {
         Ok(match codec {
             Codec::Opus => Decoder::Opus(OpusDecoder::new()?),
-            Codec::Pcma => Decoder::G711(g711::Decoder::new(Law::A)),
-            Codec::Pcmu => Decoder::G711(g711::Decoder::new(Law::Mu)),
+            Codec::Pcma => Decoder::G711(Box::new(g711::Decoder::new(Law::A))),
+            Codec::Pcmu => Decoder::G711(Box::new(g711::Decoder::new(Law::Mu))),
             Codec::TelephoneEvent => return Err(CodecError::NotAudio(codec)),
         })
     }

@@ -89,8 +89,10 @@ impl OpusDecoder {
 
     /// Fills `out` with the audio before `next`, from its redundancy where it has any.
     pub fn recover(&mut self, next: &[u8], out: &mut [i16]) {
-        let usable =
-            !next.is_empty() && !out.is_empty() && out.len() % 20 == 0 && out.len() <= MAX_SAMPLES;
+        let usable = !next.is_empty()
+            && !out.is_empty()
+            && out.len().is_multiple_of(20)
+            && out.len() <= MAX_SAMPLES;
         if !usable || self.0.decode(next, out, true).is_err() {
             self.conceal(out);
         }

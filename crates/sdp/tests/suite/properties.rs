@@ -67,7 +67,7 @@ pub(crate) fn profile() -> impl Strategy<Value = MediaProfile> {
 pub(crate) fn local() -> impl Strategy<Value = Local> {
     (
         address(),
-        1u16..65535,
+        1024u16..65535,
         any::<bool>(),
         any::<u64>(),
         any::<u32>(),

@@ -1,0 +1,300 @@
+//! Who may call: number, trunk and direction of a new INVITE, and its digest.
+//!
+//! ```text
+//!  INVITE ─┬─ over TLS, to a number at its host ── carrier ──┬─ known network, right digest ─► Admit
+//!          │                                                 └─ else 407, 403
+//!          ├─ from a trunk's network ── business-initiated ──── a number of that trunk ──────► Admit
+//!          └─ else 404 (TLS) or 403: nothing a scanner could learn from
+//! ```
+//!
+//! The direction never follows from a header anyone can send.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sip::{Challenger, Credentials, Flow, Method, Name, Request, Text, Transport, Uri, Verdict};
+
+use crate::Cause;
+use crate::number::E164;
+use crate::record::Direction;
+use crate::settings::{Number, Settings, Trunk};
+
+/// The most nonces whose use is remembered at once.
+const NONCES: usize = 4_096;
+
+/// Decides about new INVITEs.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    challenger: Challenger,
+    /// The last nonce count seen per live nonce (RFC 7616 §3.4.3), and when it is forgotten.
+    seen: BTreeMap<Text, (u32, Instant)>,
+    ttl: Duration,
+}
+
+/// An INVITE without a To tag, and where and when it came.
+pub(crate) struct Asking<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) now: Instant,
+    /// The time of day, since 1970.
+    pub(crate) wall: Duration,
+    pub(crate) flow: &'a Flow,
+    pub(crate) invite: &'a Request,
+    /// Fresh randomness, should it be challenged.
+    pub(crate) salt: u64,
+}
+
+/// What becomes of an INVITE.
+pub(crate) enum Decision {
+    Admit(Box<Admitted>),
+    /// 407 with this Proxy-Authenticate.
+    Challenge(Text),
+    Reject {
+        cause: Cause,
+        /// For the log; names no number in full.
+        why: String,
+    },
+}
+
+/// An INVITE that becomes a call.
+pub(crate) struct Admitted {
+    pub(crate) direction: Direction,
+    pub(crate) number: Arc<Number>,
+    pub(crate) trunk: Arc<Trunk>,
+    /// The user of the carrier: `+` and digits, or an opaque name.
+    pub(crate) user: String,
+    /// Worth a warning although it was admitted.
+    pub(crate) remark: Option<String>,
+}
+
+impl Admission {
+    pub(crate) fn new(secret: [u8; 32], ttl: Duration) -> Self {
+        Self {
+            challenger: Challenger::new(secret, ttl),
+            seen: BTreeMap::new(),
+            ttl,
+        }
+    }
+
+    /// Decides about an INVITE without a To tag.
+    pub(crate) fn decide(&mut self, asking: &Asking<'_>) -> Decision {
+        let (settings, source) = (asking.settings, asking.flow.remote);
+        if let Some(number) = called_number(asking) {
+            return self.carrier_calls(asking, number.clone());
+        }
+        match settings.trunk_of(source.ip()) {
+            Some(trunk) => trunk_calls(settings, trunk, asking.invite),
+            None if asking.flow.transport == Transport::Tls => reject(
+                Cause::UnknownNumber,
+                format!("no such number here, asked by {source}"),
+            ),
+            None => reject(Cause::Forbidden, format!("{source} belongs to no trunk")),
+        }
+    }
+
+    fn carrier_calls(&mut self, asking: &Asking<'_>, number: Arc<Number>) -> Decision {
+        let (settings, source) = (asking.settings, asking.flow.remote);
+        let known_source = settings.carrier.owns(source.ip());
+        if !number.challenge && !known_source {
+            return reject(
+                Cause::Forbidden,
+                format!("{source} is no address of the carrier"),
+            );
+        }
+        if number.challenge
+            && let Err(decision) = self.check_digest(asking, &number)
+        {
+            return decision;
+        }
+        let Some(trunk) = settings.trunk(&number.trunk).cloned() else {
+            let why = format!("trunk {} of {} does not exist", number.trunk, number.e164);
+            return reject(Cause::UnknownNumber, why);
+        };
+        if trunk.pstn {
+            return reject(
+                Cause::PstnForbidden,
+                format!("trunk {} leads to the PSTN", trunk.name),
+            );
+        }
+        let Some(user) = asking
+            .invite
+            .from()
+            .map(|from| user_of(&from.uri).to_owned())
+        else {
+            return reject(Cause::Forbidden, "the INVITE has no From".into());
+        };
+        let remark = (!known_source)
+            .then(|| format!("right digest, but {source} is no known address of the carrier"));
+        let direction = Direction::UserInitiated;
+        Decision::Admit(Box::new(Admitted {
+            direction,
+            number,
+            trunk,
+            user,
+            remark,
+        }))
+    }
+
+    /// RFC 3261 §22.3 with the tolerance of Meta reference 4.2: the hash is over the `uri` as
+    /// received, of which only user and host have to agree with the Request-URI.
+    fn check_digest(&mut self, asking: &Asking<'_>, number: &Number) -> Result<(), Decision> {
+        let Asking { invite, wall, .. } = *asking;
+        let call_id = invite.call_id().cloned().unwrap_or(Text::EMPTY);
+        let challenge = |stale| {
+            let salt = asking.salt;
+            Decision::Challenge(self.challenger.challenge(
+                &number.realm,
+                &call_id,
+                wall,
+                salt,
+                stale,
+            ))
+        };
+        let credentials = [Name::ProxyAuthorization, Name::Authorization]
+            .iter()
+            .flat_map(|name| Credentials::all(&invite.headers, name))
+            .find(|credentials| credentials.realm.as_bytes() == number.realm.as_bytes());
+        let Some(credentials) = credentials else {
+            return Err(challenge(false));
+        };
+        let password_for = |username: &str| {
+            let known = same_user(username, &number.username);
+            number.password.as_ref().filter(|_| known)
+        };
+        let method = &Method::Invite;
+        match self
+            .challenger
+            .verify(&credentials, method, &call_id, wall, password_for)
+        {
+            Verdict::Stale => return Err(challenge(true)),
+            Verdict::ForeignNonce => return Err(challenge(false)),
+            Verdict::Wrong => return Err(wrong_digest(number)),
+            Verdict::Valid => {}
+        }
+        let named = Uri::parse(&credentials.uri).is_ok_and(|uri| {
+            same_user(user_of(&uri), user_of(&invite.uri))
+                && uri.host().eq_ignore_ascii_case(invite.uri.host())
+        });
+        if !named {
+            return Err(wrong_digest(number));
+        }
+        let nc = credentials
+            .nc
+            .map_or(0, |nc| u32::from_str_radix(&nc.as_str(), 16).unwrap_or(0));
+        if self
+            .seen
+            .get(&credentials.nonce)
+            .is_some_and(|(last, _)| nc <= *last)
+        {
+            return Err(challenge(false));
+        }
+        self.remember(asking.now, credentials.nonce.detached(), nc);
+        Ok(())
+    }
+
+    fn remember(&mut self, now: Instant, nonce: Text, nc: u32) {
+        if self.seen.len() >= NONCES {
+            self.seen.retain(|_, (_, until)| *until > now);
+        }
+        if self.seen.len() < NONCES {
+            self.seen.insert(nonce, (nc, now + self.ttl));
+        }
+    }
+}
+
+/// The number an INVITE of the carrier is for: over TLS, to one of our numbers at its host.
+fn called_number<'a>(asking: &Asking<'a>) -> Option<&'a Arc<Number>> {
+    let Asking {
+        settings,
+        flow,
+        invite,
+        ..
+    } = *asking;
+    if flow.transport != Transport::Tls {
+        return None;
+    }
+    let e164 = E164::parse(user_of(&invite.uri))?;
+    let number = settings.number(&e164)?;
+    invite
+        .uri
+        .host()
+        .eq_ignore_ascii_case(&number.host)
+        .then_some(number)
+}
+
+fn trunk_calls(settings: &Settings, trunk: &Arc<Trunk>, invite: &Request) -> Decision {
+    if trunk.pstn {
+        return reject(
+            Cause::PstnForbidden,
+            format!("trunk {} comes from the PSTN", trunk.name),
+        );
+    }
+    let Some(number) = calling_number(settings, trunk, invite) else {
+        let why = format!("the caller is no number of trunk {}", trunk.name);
+        return reject(Cause::Forbidden, why);
+    };
+    let called = user_of(&invite.uri);
+    let opaque = settings
+        .carrier
+        .profile
+        .opaque_user
+        .is_some_and(|form| form.fits(called));
+    let user = match E164::parse(called) {
+        Some(number) => number.plus(),
+        None if opaque => called.to_owned(),
+        None => return reject(Cause::UnknownNumber, "the called user is no number".into()),
+    };
+    Decision::Admit(Box::new(Admitted {
+        direction: Direction::BusinessInitiated,
+        number: number.clone(),
+        trunk: trunk.clone(),
+        user,
+        remark: None,
+    }))
+}
+
+/// The business number a trunk calls as: named by P-Asserted-Identity or From; else the only one
+/// it has.
+fn calling_number<'a>(
+    settings: &'a Settings,
+    trunk: &Trunk,
+    invite: &Request,
+) -> Option<&'a Arc<Number>> {
+    let mine = |number: &&Arc<Number>| number.trunk == trunk.name;
+    let asserted = invite.headers.list(&Name::PAssertedIdentity).next();
+    let asserted = asserted.and_then(|value| sip::NameAddr::read(&value));
+    let named = [asserted, invite.from()]
+        .into_iter()
+        .flatten()
+        .filter_map(|address| E164::parse(user_of(&address.uri)))
+        .find_map(|e164| settings.number(&e164).filter(mine));
+    named.or_else(|| {
+        let mut all = settings.numbers.iter().filter(mine);
+        let first = all.next()?;
+        all.next().is_none().then_some(first)
+    })
+}
+
+/// The user of a URI without its parameters; empty where it has none.
+fn user_of(uri: &Uri) -> &str {
+    uri.user_base().unwrap_or_default()
+}
+
+/// User names are compared on their digits, with or without `+`; other names byte for byte.
+fn same_user(a: &str, b: &str) -> bool {
+    match (E164::parse(a), E164::parse(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+fn wrong_digest(number: &Number) -> Decision {
+    reject(
+        Cause::BadCredentials,
+        format!("wrong digest for {}", number.e164),
+    )
+}
+
+fn reject(cause: Cause, why: String) -> Decision {
+    Decision::Reject { cause, why }
+}

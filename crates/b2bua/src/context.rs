@@ -1,0 +1,238 @@
+//! What a call may touch besides itself.
+//!
+//! A call writes to an outbox and to the transaction layer, never to another call, so whatever
+//! goes wrong inside one call stays there.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use sdp::Side;
+use sip::{
+    ClientKey, DialogId, Endpoint, FlowId, Ident, Request, Response, ServerKey, Target, Transport,
+};
+
+use crate::flows::Flows;
+use crate::io::{CallId, Level, LogLine, Output};
+use crate::media::MediaCommand;
+use crate::settings::Settings;
+
+/// The two clocks: `now` counts, `wall` is written into records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    anchor: Instant,
+    wall_anchor: SystemTime,
+}
+
+impl Clock {
+    pub(crate) fn new(now: Instant, wall: SystemTime) -> Self {
+        Self {
+            anchor: now,
+            wall_anchor: wall,
+        }
+    }
+
+    /// The time of day at `now`.
+    pub(crate) fn wall(&self, now: Instant) -> SystemTime {
+        self.wall_anchor + now.saturating_duration_since(self.anchor)
+    }
+
+    /// The time of day at `now` as a duration since 1970.
+    pub(crate) fn since_epoch(&self, now: Instant) -> Duration {
+        self.wall(now)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+}
+
+/// Which leg of which call a transaction or dialog belongs to.
+pub(crate) type Owner = (CallId, Side);
+
+/// Who owns which transaction and dialog.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    clients: HashMap<ClientKey, Owner>,
+    servers: HashMap<ServerKey, Owner>,
+    dialogs: HashMap<DialogId, Owner>,
+    of_call: BTreeMap<CallId, Vec<Entry>>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Client(ClientKey),
+    Server(ServerKey),
+    Dialog(DialogId),
+}
+
+impl Registry {
+    pub(crate) fn client(&self, key: ClientKey) -> Option<Owner> {
+        self.clients.get(&key).copied()
+    }
+
+    pub(crate) fn server(&self, key: ServerKey) -> Option<Owner> {
+        self.servers.get(&key).copied()
+    }
+
+    pub(crate) fn dialog(&self, id: &DialogId) -> Option<Owner> {
+        self.dialogs.get(id).copied()
+    }
+
+    fn add_client(&mut self, key: ClientKey, owner: Owner) {
+        self.clients.insert(key, owner);
+        self.of_call
+            .entry(owner.0)
+            .or_default()
+            .push(Entry::Client(key));
+    }
+
+    fn add_server(&mut self, key: ServerKey, owner: Owner) {
+        self.servers.insert(key, owner);
+        self.of_call
+            .entry(owner.0)
+            .or_default()
+            .push(Entry::Server(key));
+    }
+
+    fn add_dialog(&mut self, id: DialogId, owner: Owner) {
+        self.dialogs.insert(id.clone(), owner);
+        self.of_call
+            .entry(owner.0)
+            .or_default()
+            .push(Entry::Dialog(id));
+    }
+
+    /// Forgets everything a call owned.
+    pub(crate) fn forget(&mut self, call: CallId) {
+        for entry in self.of_call.remove(&call).unwrap_or_default() {
+            match entry {
+                Entry::Client(key) => drop(self.clients.remove(&key)),
+                Entry::Server(key) => drop(self.servers.remove(&key)),
+                Entry::Dialog(id) => drop(self.dialogs.remove(&id)),
+            }
+        }
+    }
+
+    /// Entries alive, for leak tests.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len() + self.servers.len() + self.dialogs.len()
+    }
+}
+
+/// What a call may touch besides itself, lent to it for the length of one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) clock: Clock,
+    pub(crate) call: CallId,
+    pub(crate) settings: &'a Arc<Settings>,
+    pub(crate) endpoint: &'a mut Endpoint,
+    pub(crate) flows: &'a mut Flows,
+    pub(crate) registry: &'a mut Registry,
+    pub(crate) ident: &'a mut Ident,
+    pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) pending: &'a mut VecDeque<sip::Event>,
+}
+
+/// One end of a SIP conversation: the flow and how we name ourselves on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    pub(crate) flow: FlowId,
+    pub(crate) transport: Transport,
+    /// Host and port for our Via.
+    pub(crate) sent_by: Arc<str>,
+}
+
+impl Context<'_> {
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.clock.wall(self.now)
+    }
+
+    /// A flow to `target`, opened if there is none.
+    pub(crate) fn flow_to(&mut self, target: &Target) -> FlowId {
+        let chosen = self.flows.to(target);
+        if chosen.is_new {
+            self.out.push_back(Output::Connect {
+                id: chosen.id,
+                target: target.clone(),
+            });
+        }
+        chosen.id
+    }
+
+    /// Sends a request in a transaction of its own.
+    pub(crate) fn request(&mut self, side: Side, hop: &Hop, request: Request) -> ClientKey {
+        let key = self
+            .endpoint
+            .request(self.now, hop.flow, hop.transport, &hop.sent_by, request);
+        self.registry.add_client(key, (self.call, side));
+        self.drain();
+        key
+    }
+
+    /// Sends the ACK of a 2xx and returns its bytes, for when the 2xx comes again.
+    pub(crate) fn ack(&mut self, hop: &Hop, ack: Request) -> Bytes {
+        let bytes = self
+            .endpoint
+            .ack(hop.flow, hop.transport, &hop.sent_by, ack);
+        self.drain();
+        bytes
+    }
+
+    /// Sends bytes once more.
+    pub(crate) fn resend(&mut self, flow: FlowId, bytes: Bytes) {
+        self.out.push_back(Output::Send { flow, bytes });
+    }
+
+    pub(crate) fn cancel(&mut self, key: ClientKey) {
+        self.endpoint.cancel(self.now, key);
+        self.drain();
+    }
+
+    pub(crate) fn respond(&mut self, key: ServerKey, response: Response) {
+        self.endpoint.respond(self.now, key, response);
+        self.drain();
+    }
+
+    pub(crate) fn owns_server(&mut self, side: Side, key: ServerKey) {
+        self.registry.add_server(key, (self.call, side));
+    }
+
+    pub(crate) fn owns_dialog(&mut self, side: Side, id: DialogId) {
+        self.registry.add_dialog(id, (self.call, side));
+    }
+
+    pub(crate) fn media(&mut self, command: MediaCommand) {
+        self.out.push_back(Output::Media {
+            call: self.call,
+            command,
+        });
+    }
+
+    pub(crate) fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.out.push_back(Output::Log(LogLine {
+            level,
+            call: Some(self.call),
+            text: text.into(),
+        }));
+    }
+
+    /// Moves what the endpoint has to say into the outbox at once, so that outputs leave in the
+    /// order the call wrote them (the 200 before the gate opens).
+    fn drain(&mut self) {
+        drain(self.endpoint, self.out, self.pending);
+    }
+}
+
+/// Moves the endpoint's bytes into `out` and its events into `pending`.
+pub(crate) fn drain(
+    endpoint: &mut Endpoint,
+    out: &mut VecDeque<Output>,
+    pending: &mut VecDeque<sip::Event>,
+) {
+    while let Some(output) = endpoint.poll() {
+        match output {
+            sip::Output::Send { flow, bytes } => out.push_back(Output::Send { flow, bytes }),
+            sip::Output::Event(event) => pending.push_back(event),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Legs: one side of a call each, seen as a conversation.
+//!
+//! What a call hears from a leg ([`LegEvent`]) says nothing about the protocol below, so another
+//! signalling can take SIP's place beside `sip`.
+
+pub(crate) mod sip;
+
+use bytes::Bytes;
+
+use crate::cause::Cause;
+
+/// What a leg tells its call.
+#[derive(Debug)]
+pub(crate) enum LegEvent {
+    /// The called side makes progress.
+    Progress {
+        /// 180 to 199.
+        status: u16,
+        /// Facts the peer told along.
+        headers: ::sip::Headers,
+    },
+    /// The called side answered; its answer has been acknowledged.
+    Answered {
+        /// Its SDP answer.
+        body: Bytes,
+        /// Facts the peer told along.
+        headers: ::sip::Headers,
+    },
+    /// The caller acknowledged our answer.
+    Confirmed,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// The called side refused with a final status.
+    Refused {
+        /// 300 to 699.
+        status: u16,
+        /// Its reason phrase or Warning text.
+        text: String,
+    },
+    /// The leg failed before an answer, and not by the peer's word.
+    Failed(Cause),
+    /// Our answer was never acknowledged.
+    NoAck,
+    /// The peer hung up.
+    Released {
+        /// Facts the peer told along.
+        headers: ::sip::Headers,
+    },
+    /// The peer offers to change the media of this leg; the call answers it.
+    Reoffered {
+        /// Its new SDP offer; `None` asks us to offer.
+        offer: Option<Bytes>,
+    },
+    /// The answer to an offer of ours in mid-call (the ACK of an offerless re-INVITE).
+    Reanswered {
+        /// Its SDP answer.
+        body: Bytes,
+    },
+    /// The leg is over; nothing of it is left on the wire.
+    Gone,
+}

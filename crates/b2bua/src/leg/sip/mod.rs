@@ -1,0 +1,229 @@
+//! A leg made of one SIP dialog.
+//!
+//! ```text
+//!            uas: Offered ──200──► Answering ──ACK──┐
+//!                    │ 3xx-6xx         │ no ACK     ▼
+//!                    ▼                 └──────► Confirmed ──BYE──► Releasing ──► Gone
+//!                   Gone                            ▲
+//!            uac: Calling ──2xx, ACK────────────────┘
+//!                    │ 3xx-6xx · lost · timeout ──► Gone
+//! ```
+//!
+//! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
+//! what both do once there is a dialog, `words` the headers we write.
+
+mod indialog;
+mod uac;
+mod uas;
+pub(crate) mod words;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sdp::Side;
+use sip::{ClientKey, Dialog, FlowId, Request, Response, ServerKey, Target, Text, TimerSettings};
+
+use super::LegEvent;
+use crate::context::{Context, Hop};
+use crate::profile::PeerProfile;
+
+pub(crate) use uac::{Calling, Outgoing};
+pub(crate) use uas::Incoming;
+
+/// A leg made of one SIP dialog.
+#[derive(Debug)]
+pub(crate) struct SipLeg {
+    side: Side,
+    profile: Arc<PeerProfile>,
+    hop: Hop,
+    /// Where in-dialog requests go; `None`: by the dialog's first hop.
+    anchor: Option<Target>,
+    contact: Text,
+    call_id: Text,
+    dialog: Option<Dialog>,
+    phase: Phase,
+    reoffer: Option<uas::Reoffer>,
+    timers: TimerSettings,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The peer's INVITE waits for our final answer.
+    Offered {
+        key: ServerKey,
+        invite: Box<Request>,
+        to_tag: String,
+    },
+    /// Our 200 waits for the peer's ACK.
+    Answering {
+        key: ServerKey,
+        ok: Box<Response>,
+        repeat: Repeat,
+        cancelled: bool,
+    },
+    /// Our INVITE waits for the peer's final answer.
+    Calling(Box<Calling>),
+    /// Both sides agreed that there is a call.
+    Confirmed { acked: Option<Acked> },
+    /// Our BYE waits for its answer.
+    Releasing {
+        key: ClientKey,
+        bye: Box<Request>,
+        fresh: bool,
+        acked: Option<Acked>,
+    },
+    /// Nothing is left on the wire.
+    Gone,
+}
+
+/// The ACK we sent for a 2xx, for when the 2xx comes again (RFC 3261 §13.2.2.4).
+#[derive(Clone, Debug)]
+struct Acked {
+    cseq: u32,
+    flow: FlowId,
+    bytes: Bytes,
+}
+
+/// Repetition of a 2xx until its ACK: T1 doubling to T2, 64·T1 in all (RFC 3261 §13.3.1.4),
+/// over reliable transports too: the ACK may be lost behind the next proxy.
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    at: Instant,
+    interval: Duration,
+    until: Instant,
+}
+
+impl Repeat {
+    fn new(now: Instant, timers: &TimerSettings) -> Self {
+        Self {
+            at: now + timers.t1,
+            interval: timers.t1,
+            until: now + timers.t1 * 64,
+        }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        self.at.min(self.until)
+    }
+
+    /// The next time after one repetition.
+    fn step(&mut self, timers: &TimerSettings) {
+        self.interval = (self.interval * 2).min(timers.t2);
+        self.at += self.interval;
+    }
+}
+
+impl SipLeg {
+    /// The Call-ID of the leg.
+    pub(crate) fn call_id(&self) -> &Text {
+        &self.call_id
+    }
+
+    /// How its peer wants to be treated.
+    pub(crate) fn profile(&self) -> &Arc<PeerProfile> {
+        &self.profile
+    }
+
+    /// Whether nothing of the leg is left on the wire.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    /// When the leg wants [`SipLeg::timeout`].
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Answering { repeat, .. } => Some(repeat.next_timeout()),
+            Phase::Calling(calling) => calling.next_timeout(),
+            _ => None,
+        };
+        let reoffer = self.reoffer.as_ref().and_then(uas::Reoffer::next_timeout);
+        [phase, reoffer].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
+        self.repeat_reoffer_answer(cx);
+        match self.phase {
+            Phase::Answering { .. } => self.repeat_answer(cx),
+            Phase::Calling(_) => self.calling_timeout(cx),
+            _ => None,
+        }
+    }
+
+    /// A response to a request of this leg.
+    pub(crate) fn response(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: ClientKey,
+        response: Response,
+    ) -> Option<LegEvent> {
+        match &self.phase {
+            Phase::Calling(calling) if calling.is(key) => self.calling_response(cx, response),
+            Phase::Releasing { key: bye, .. } if *bye == key => {
+                (response.status >= 200).then(|| self.gone())
+            }
+            _ => self.stray_response(cx, &response),
+        }
+    }
+
+    /// A request of this leg got no response.
+    pub(crate) fn failed(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: ClientKey,
+        why: sip::Failure,
+    ) -> Option<LegEvent> {
+        match &self.phase {
+            Phase::Calling(calling) if calling.is(key) => Some(self.calling_failed(why)),
+            Phase::Releasing { key: bye, .. } if *bye == key => self.bye_failed(cx, why),
+            _ => None,
+        }
+    }
+
+    /// Ends the leg in whatever way its phase allows: a final status, CANCEL or BYE.
+    pub(crate) fn release(
+        &mut self,
+        cx: &mut Context<'_>,
+        cause: &crate::Cause,
+    ) -> Option<LegEvent> {
+        match &self.phase {
+            Phase::Offered { .. } => Some(self.reject(cx, cause)),
+            Phase::Calling(_) => {
+                self.cancel(cx);
+                None
+            }
+            Phase::Answering { .. } | Phase::Confirmed { .. } => {
+                self.bye(cx, cause);
+                None
+            }
+            Phase::Releasing { .. } | Phase::Gone => None,
+        }
+    }
+
+    fn gone(&mut self) -> LegEvent {
+        self.phase = Phase::Gone;
+        self.reoffer = None;
+        LegEvent::Gone
+    }
+
+    /// Where the next in-dialog request goes.
+    fn in_dialog_hop(&mut self, cx: &mut Context<'_>) -> Hop {
+        let target = self.anchor.clone().or_else(|| {
+            let target = self.dialog.as_ref()?.first_hop().target();
+            // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
+            // the only path open.
+            let by_flow =
+                self.hop.transport.is_reliable() && target.transport == self.hop.transport;
+            (!by_flow).then_some(target)
+        });
+        match target {
+            Some(target) => Hop {
+                flow: cx.flow_to(&target),
+                transport: target.transport,
+                sent_by: self.hop.sent_by.clone(),
+            },
+            None => self.hop.clone(),
+        }
+    }
+}

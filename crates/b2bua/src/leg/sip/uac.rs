@@ -1,0 +1,322 @@
+//! The leg we call on: our INVITE (RFC 3261 §13.2), its challenge, its cancellation.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sdp::Side;
+use sip::{
+    Answerer, ClientKey, Dialog, Failure, Method, Name, Request, Response, Target, Text, Uri,
+};
+
+use super::{Acked, Phase, SipLeg, words};
+use crate::Cause;
+use crate::context::{Context, Hop};
+use crate::io::Level;
+use crate::leg::LegEvent;
+use crate::profile::PeerProfile;
+
+/// Our INVITE on its way.
+#[derive(Debug)]
+pub(crate) struct Calling {
+    key: ClientKey,
+    invite: Request,
+    answerer: Option<Answerer>,
+    /// We no longer want the answer; until when we wait for the end of it.
+    cancelled_until: Option<Instant>,
+}
+
+impl Calling {
+    pub(super) fn is(&self, key: ClientKey) -> bool {
+        self.key == key
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.cancelled_until
+    }
+}
+
+/// Whom to call, and how.
+pub(crate) struct Outgoing {
+    pub(crate) profile: Arc<PeerProfile>,
+    pub(crate) target: Target,
+    /// Host and port for our Via.
+    pub(crate) sent_by: Arc<str>,
+    /// Whether in-dialog requests go to `target` too, instead of by the dialog's first hop.
+    pub(crate) anchored: bool,
+    pub(crate) request_uri: String,
+    /// The value of From, without a tag.
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) contact: Text,
+    pub(crate) call_id_host: String,
+    pub(crate) max_forwards: u8,
+    /// Facts to tell along.
+    pub(crate) headers: Vec<(Name, Text)>,
+    pub(crate) answerer: Option<Answerer>,
+    pub(crate) offer: Bytes,
+}
+
+impl SipLeg {
+    /// Calls.
+    pub(crate) fn uac(cx: &mut Context<'_>, side: Side, out: Outgoing) -> Option<SipLeg> {
+        let uri = Uri::parse(out.request_uri).ok()?;
+        let call_id = Text::from(cx.ident.call_id(&out.call_id_host));
+        let from = format!("{};tag={}", out.from, cx.ident.tag());
+        // RFC 3261 §8.1.1.5: any start below 2^31; small ones are easier to read in a ladder.
+        let cseq = cx.ident.u32() % 32_768 + 1;
+
+        let mut invite = Request::new(Method::Invite, uri);
+        let headers = &mut invite.headers;
+        headers.push(Name::MaxForwards, out.max_forwards.to_string());
+        headers.push(Name::From, from);
+        headers.push(Name::To, out.to);
+        headers.push(Name::CallId, call_id.clone());
+        headers.push(Name::CSeq, format!("{cseq} INVITE"));
+        headers.push(Name::Contact, out.contact.clone());
+        headers.push(Name::Allow, out.profile.allow);
+        if !cx.settings.product.is_empty() {
+            headers.push(Name::UserAgent, cx.settings.product.as_str());
+        }
+        for (name, value) in out.headers {
+            headers.push(name, value);
+        }
+        words::put_sdp(headers);
+        invite.body = out.offer;
+
+        let hop = Hop {
+            flow: cx.flow_to(&out.target),
+            transport: out.target.transport,
+            sent_by: out.sent_by,
+        };
+        let key = cx.request(side, &hop, invite.clone());
+        let calling = Calling {
+            key,
+            invite,
+            answerer: out.answerer,
+            cancelled_until: None,
+        };
+        Some(SipLeg {
+            side,
+            profile: out.profile,
+            hop,
+            anchor: out.anchored.then_some(out.target),
+            contact: out.contact,
+            call_id,
+            dialog: None,
+            phase: Phase::Calling(Box::new(calling)),
+            reoffer: None,
+            timers: cx.settings.timers,
+        })
+    }
+
+    /// No longer wants the answer (RFC 3261 §9.1). The leg ends with the 487, or with BYE should
+    /// a 200 have crossed.
+    pub(super) fn cancel(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Calling(calling) = &mut self.phase
+            && calling.cancelled_until.is_none()
+        {
+            calling.cancelled_until = Some(cx.now + self.timers.t1 * 64);
+            cx.cancel(calling.key);
+        }
+    }
+
+    pub(super) fn calling_timeout(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
+        let Phase::Calling(calling) = &self.phase else {
+            return None;
+        };
+        let over = calling.cancelled_until.is_some_and(|until| cx.now >= until);
+        over.then(|| self.gone())
+    }
+
+    pub(super) fn calling_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: Response,
+    ) -> Option<LegEvent> {
+        match response.status {
+            100 => None,
+            101..=199 => self.calling_progress(&response),
+            200..=299 => self.calling_answered(cx, response),
+            401 | 407 => self.calling_challenged(cx, &response),
+            _ => Some(self.calling_refused(&response)),
+        }
+    }
+
+    pub(super) fn calling_failed(&mut self, why: Failure) -> LegEvent {
+        let cancelled = self.is_cancelled();
+        let leg = self.side;
+        let gone = self.gone();
+        if cancelled {
+            return gone;
+        }
+        LegEvent::Failed(match why {
+            Failure::Timeout => Cause::Timeout { leg },
+            Failure::FlowLost => Cause::Unreachable {
+                leg,
+                why: "connection failed".into(),
+            },
+        })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        matches!(&self.phase, Phase::Calling(calling) if calling.cancelled_until.is_some())
+    }
+
+    fn calling_progress(&mut self, response: &Response) -> Option<LegEvent> {
+        if self.is_cancelled() {
+            return None;
+        }
+        Some(LegEvent::Progress {
+            status: response.status,
+            headers: response.headers.clone(),
+        })
+    }
+
+    fn calling_answered(&mut self, cx: &mut Context<'_>, response: Response) -> Option<LegEvent> {
+        let cancelled = self.is_cancelled();
+        let Phase::Calling(calling) = &self.phase else {
+            return None;
+        };
+        let Some(dialog) = Dialog::uac(&calling.invite, &response) else {
+            // A 200 without a To tag or Contact makes no dialog: there is nobody to send BYE to.
+            let (leg, why) = (self.side, "its 200 lacks a To tag or a Contact".into());
+            self.gone();
+            return Some(if cancelled {
+                LegEvent::Gone
+            } else {
+                LegEvent::Failed(Cause::Unreachable { leg, why })
+            });
+        };
+        let cseq = calling.invite.cseq().map_or(0, |cseq| cseq.number);
+        cx.owns_dialog(self.side, dialog.id());
+        let ack = dialog.ack(cseq);
+        self.dialog = Some(dialog);
+        let hop = self.in_dialog_hop(cx);
+        let bytes = cx.ack(&hop, ack);
+        self.phase = Phase::Confirmed {
+            acked: Some(Acked {
+                cseq,
+                flow: hop.flow,
+                bytes,
+            }),
+        };
+        if cancelled {
+            // The 200 crossed our CANCEL: complete, then end.
+            self.bye(cx, &Cause::Cancelled);
+            return None;
+        }
+        Some(LegEvent::Answered {
+            body: response.body,
+            headers: response.headers,
+        })
+    }
+
+    /// 401 or 407: the same INVITE again with credentials, on the same flow, because another
+    /// server behind the same name may not know the nonce.
+    fn calling_challenged(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: &Response,
+    ) -> Option<LegEvent> {
+        if self.is_cancelled() {
+            return Some(self.gone());
+        }
+        let cnonce = cx.ident.tag();
+        let leg = self.side;
+        let Phase::Calling(calling) = &mut self.phase else {
+            return None;
+        };
+        let uri = calling.invite.uri.as_text().to_string();
+        let answer = calling.answerer.as_mut().and_then(|answerer| {
+            answerer
+                .answer(
+                    response,
+                    &Method::Invite,
+                    &uri,
+                    &calling.invite.body,
+                    cnonce,
+                )
+                .ok()
+        });
+        let Some((name, credentials)) = answer else {
+            let text = words::refusal_text(response);
+            cx.log(
+                Level::Debug,
+                format!("leg {leg:?}: cannot answer {} {text}", response.status),
+            );
+            self.gone();
+            return Some(LegEvent::Failed(Cause::CredentialsRefused { by: leg }));
+        };
+        let cseq = calling.invite.cseq().map_or(1, |cseq| cseq.number) + 1;
+        let headers = &mut calling.invite.headers;
+        headers.set(Name::CSeq, format!("{cseq} INVITE"));
+        headers.remove(&Name::Authorization);
+        headers.remove(&Name::ProxyAuthorization);
+        headers.push(name, credentials);
+        let again = calling.invite.clone();
+        calling.key = cx.request(leg, &self.hop, again);
+        None
+    }
+
+    fn calling_refused(&mut self, response: &Response) -> LegEvent {
+        let cancelled = self.is_cancelled();
+        let gone = self.gone();
+        if cancelled {
+            return gone;
+        }
+        LegEvent::Refused {
+            status: response.status,
+            text: words::refusal_text(response),
+        }
+    }
+
+    /// A response to a request that no longer waits: a repeated 2xx is acknowledged again, a 2xx
+    /// of another branch of a fork is acknowledged and hung up (RFC 3261 §13.2.2.4).
+    pub(super) fn stray_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: &Response,
+    ) -> Option<LegEvent> {
+        let (Phase::Confirmed { acked } | Phase::Releasing { acked, .. }) = &self.phase else {
+            return None;
+        };
+        let (Some(acked), Some(dialog)) = (acked, &self.dialog) else {
+            return None;
+        };
+        let cseq = response.cseq()?;
+        let is_answer = (200..300).contains(&response.status) && cseq.method == Method::Invite;
+        if !is_answer || cseq.number != acked.cseq {
+            return None;
+        }
+        if response
+            .to_tag()
+            .is_some_and(|tag| tag == dialog.id().remote_tag)
+        {
+            cx.resend(acked.flow, acked.bytes.clone());
+        } else {
+            self.refuse_fork(cx, response);
+        }
+        None
+    }
+
+    fn refuse_fork(&self, cx: &mut Context<'_>, response: &Response) {
+        // The INVITE is long gone; what a dialog takes from it is in the response too.
+        let Some(to) = response.to_header() else {
+            return;
+        };
+        let mut invite = Request::new(Method::Invite, to.uri);
+        for name in [Name::From, Name::CallId, Name::CSeq] {
+            invite.headers.copy(&name, &response.headers);
+        }
+        let Some(mut other) = Dialog::uac(&invite, response) else {
+            return;
+        };
+        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
+        let _ = cx.ack(&self.hop, other.ack(cseq));
+        let mut bye = other.request(Method::Bye);
+        bye.headers
+            .push(Name::Reason, words::reason(&Cause::Normal));
+        let _ = cx.request(self.side, &self.hop, bye);
+    }
+}

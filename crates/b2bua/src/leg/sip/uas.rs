@@ -1,0 +1,272 @@
+//! The leg we were called on: answering its INVITE (RFC 3261 §13.3) and its re-INVITEs (§14.2).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use sdp::Side;
+use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Target, Text};
+
+use super::{Phase, Repeat, SipLeg, words};
+use crate::Cause;
+use crate::context::{Context, Hop};
+use crate::leg::LegEvent;
+use crate::profile::PeerProfile;
+use std::sync::Arc;
+
+/// A re-INVITE or UPDATE of the peer that waits: for the call's answer, then for its ACK.
+#[derive(Debug)]
+pub(super) struct Reoffer {
+    pub(super) key: ServerKey,
+    pub(super) request: Request,
+    /// The 200 being repeated, once the call has answered a re-INVITE.
+    pub(super) ok: Option<(Response, Repeat)>,
+    /// We made the offer; the ACK brings the answer.
+    pub(super) awaits_answer: bool,
+}
+
+impl Reoffer {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.ok.as_ref().map(|(_, repeat)| repeat.next_timeout())
+    }
+}
+
+/// How we answer a call on this leg.
+pub(crate) struct Incoming {
+    pub(crate) profile: Arc<PeerProfile>,
+    /// Host and port for the Via of our in-dialog requests.
+    pub(crate) sent_by: Arc<str>,
+    /// The value of our Contact.
+    pub(crate) contact: Text,
+    /// Where our in-dialog requests go, if not by the dialog's first hop.
+    pub(crate) anchor: Option<Target>,
+}
+
+impl SipLeg {
+    /// The leg of an INVITE that has been admitted. `None` if it cannot make a dialog
+    /// (no From tag, no Contact, no Call-ID).
+    pub(crate) fn uas(
+        cx: &mut Context<'_>,
+        side: Side,
+        flow: Flow,
+        key: ServerKey,
+        invite: Request,
+        incoming: Incoming,
+    ) -> Option<SipLeg> {
+        let to_tag = cx.ident.tag();
+        let dialog = Dialog::uas(&invite, &to_tag)?;
+        cx.owns_server(side, key);
+        cx.owns_dialog(side, dialog.id());
+        Some(SipLeg {
+            side,
+            profile: incoming.profile,
+            hop: Hop {
+                flow: flow.id,
+                transport: flow.transport,
+                sent_by: incoming.sent_by,
+            },
+            anchor: incoming.anchor,
+            contact: incoming.contact,
+            call_id: invite.call_id()?.clone(),
+            dialog: Some(dialog),
+            phase: Phase::Offered {
+                key,
+                invite: Box::new(invite),
+                to_tag,
+            },
+            reoffer: None,
+            timers: cx.settings.timers,
+        })
+    }
+
+    /// Tells the caller that the far side makes progress. Never carries SDP.
+    pub(crate) fn progress(&mut self, cx: &mut Context<'_>, status: u16) {
+        if let Phase::Offered {
+            key,
+            invite,
+            to_tag,
+        } = &self.phase
+        {
+            let response = words::dialog_response(
+                invite,
+                status,
+                to_tag,
+                &self.contact,
+                &self.profile,
+                &cx.settings.product,
+            );
+            cx.respond(*key, response);
+        }
+    }
+
+    /// Answers the call with 200 and our SDP answer.
+    pub(crate) fn answer(&mut self, cx: &mut Context<'_>, body: Bytes) {
+        let Phase::Offered {
+            key,
+            invite,
+            to_tag,
+        } = &self.phase
+        else {
+            return;
+        };
+        let key = *key;
+        let mut ok = words::dialog_response(
+            invite,
+            200,
+            to_tag,
+            &self.contact,
+            &self.profile,
+            &cx.settings.product,
+        );
+        words::put_sdp(&mut ok.headers);
+        ok.body = body;
+        cx.respond(key, ok.clone());
+        let repeat = Repeat::new(cx.now, &self.timers);
+        self.phase = Phase::Answering {
+            key,
+            ok: Box::new(ok),
+            repeat,
+            cancelled: false,
+        };
+    }
+
+    /// Refuses the call.
+    pub(super) fn reject(&mut self, cx: &mut Context<'_>, cause: &Cause) -> LegEvent {
+        if let Phase::Offered {
+            key,
+            invite,
+            to_tag,
+        } = &self.phase
+        {
+            let refusal = words::refusal(invite, cause, to_tag, &cx.settings.product);
+            cx.respond(*key, refusal);
+        }
+        self.gone()
+    }
+
+    /// The caller's CANCEL came for `key`.
+    pub(crate) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
+        match &mut self.phase {
+            Phase::Offered { .. } => {
+                self.reject(cx, &Cause::Cancelled);
+                Some(LegEvent::Cancelled)
+            }
+            // Our 200 crossed the CANCEL: the call is made complete, then ended.
+            Phase::Answering { cancelled, .. } => {
+                *cancelled = true;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// An ACK of this dialog came.
+    pub(crate) fn ack(&mut self, ack: &Request) -> Option<LegEvent> {
+        if let Phase::Answering { cancelled, .. } = self.phase {
+            self.phase = Phase::Confirmed { acked: None };
+            return Some(if cancelled {
+                LegEvent::Cancelled
+            } else {
+                LegEvent::Confirmed
+            });
+        }
+        let reoffer = self.reoffer.take_if(|reoffer| reoffer.ok.is_some())?;
+        reoffer.awaits_answer.then(|| LegEvent::Reanswered {
+            body: ack.body.clone(),
+        })
+    }
+
+    pub(super) fn repeat_answer(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
+        let Phase::Answering {
+            key, ok, repeat, ..
+        } = &mut self.phase
+        else {
+            return None;
+        };
+        if cx.now >= repeat.until {
+            // RFC 3261 §13.3.1.4: the session is to be terminated with a BYE.
+            return Some(LegEvent::NoAck);
+        }
+        if cx.now >= repeat.at {
+            repeat.step(&self.timers);
+            let (key, ok) = (*key, (**ok).clone());
+            cx.respond(key, ok);
+        }
+        None
+    }
+
+    // ---- re-INVITE and UPDATE ----
+
+    pub(super) fn reoffered(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: ServerKey,
+        request: Request,
+    ) -> Option<LegEvent> {
+        if self.reoffer.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
+            // RFC 3261 §14.2: one at a time.
+            self.respond_in_dialog(cx, key, &request, 491);
+            return None;
+        }
+        cx.owns_server(self.side, key);
+        let offer = (!request.body.is_empty()).then(|| request.body.clone());
+        let awaits_answer = offer.is_none();
+        self.reoffer = Some(Reoffer {
+            key,
+            request,
+            ok: None,
+            awaits_answer,
+        });
+        Some(LegEvent::Reoffered { offer })
+    }
+
+    /// Answers the peer's pending re-INVITE or UPDATE: with SDP, or with 488.
+    pub(crate) fn answer_reoffer(&mut self, cx: &mut Context<'_>, body: Option<Bytes>) {
+        let Some(reoffer) = self.reoffer.as_mut() else {
+            return;
+        };
+        let (key, is_invite) = (reoffer.key, reoffer.request.method == sip::Method::Invite);
+        let Some(body) = body else {
+            let request = reoffer.request.clone();
+            self.reoffer = None;
+            self.respond_in_dialog(cx, key, &request, 488);
+            return;
+        };
+        let mut ok = words::dialog_response(
+            &reoffer.request,
+            200,
+            "",
+            &self.contact,
+            &self.profile,
+            &cx.settings.product,
+        );
+        ok.headers.remove(&Name::RecordRoute);
+        words::put_sdp(&mut ok.headers);
+        ok.body = body;
+        cx.respond(key, ok.clone());
+        if is_invite {
+            reoffer.ok = Some((ok, Repeat::new(cx.now, &self.timers)));
+        } else {
+            self.reoffer = None;
+        }
+    }
+
+    pub(super) fn repeat_reoffer_answer(&mut self, cx: &mut Context<'_>) {
+        let Some(Reoffer {
+            key,
+            ok: Some((ok, repeat)),
+            ..
+        }) = self.reoffer.as_mut()
+        else {
+            return;
+        };
+        if cx.now >= repeat.until {
+            // No ACK for a re-INVITE's answer: the old session goes on as far as we can tell;
+            // media silence ends the call if the peer is dead.
+            self.reoffer = None;
+        } else if cx.now >= repeat.at {
+            repeat.step(&self.timers);
+            let (key, ok) = (*key, ok.clone());
+            cx.respond(key, ok);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The headers we write: names of ourselves, reasons, and what a response copies.
+
+use std::fmt::Write as _;
+
+use sip::{Headers, Name, Reason, Request, Response, Text, Warning};
+
+use crate::Cause;
+use crate::profile::PeerProfile;
+
+/// A response that may create or belongs to a dialog: Via, From, To, Call-ID, CSeq and every
+/// Record-Route of the request byte for byte (RFC 3261 §12.1.1), our To tag, Contact and Allow.
+pub(crate) fn dialog_response(
+    request: &Request,
+    status: u16,
+    to_tag: &str,
+    contact: &Text,
+    profile: &PeerProfile,
+    product: &str,
+) -> Response {
+    let mut response = response(request, status, to_tag, product);
+    for route in request.headers.all(&Name::RecordRoute) {
+        response.headers.push(Name::RecordRoute, route.clone());
+    }
+    response.headers.push(Name::Contact, contact.clone());
+    response
+        .headers
+        .push(Name::Allow, Text::from(profile.allow));
+    response
+}
+
+/// A response with our To tag and nothing else.
+pub(crate) fn response(request: &Request, status: u16, to_tag: &str, product: &str) -> Response {
+    let mut response = Response::to(request, status, sip::reason_phrase(status));
+    if request.to_tag().is_none() {
+        response.tag_to(to_tag);
+    }
+    if !product.is_empty() {
+        response.headers.push(Name::Server, Text::from(product));
+    }
+    response
+}
+
+/// A final refusal for `cause`: its status, its Q.850 cause in a Reason header (RFC 6432), and
+/// Retry-After where trying again makes sense.
+pub(crate) fn refusal(request: &Request, cause: &Cause, to_tag: &str, product: &str) -> Response {
+    let mut response = response(request, cause.sip(), to_tag, product);
+    response.headers.push(Name::Reason, reason(cause));
+    if cause.sip() == 503 {
+        response.headers.push(Name::RetryAfter, Text::from("5"));
+    }
+    if !cause.hint().is_empty() {
+        let warning = Warning::new(399, "sbc", cause.hint());
+        response.headers.push(Name::Warning, warning.to_string());
+    }
+    response
+}
+
+/// The value of a Reason header (RFC 3326).
+pub(crate) fn reason(cause: &Cause) -> Text {
+    Text::from(Reason::q850(cause.q850(), q850_text(cause.q850())).to_string())
+}
+
+/// The body and its Content-Type.
+pub(crate) fn put_sdp(headers: &mut Headers) {
+    headers.set(Name::ContentType, Text::from("application/sdp"));
+}
+
+/// What a peer says about its refusal: the text of its Warning 399 where there is one
+/// (Meta reference 5.5 shows the same sentence in both), else its reason phrase.
+pub(crate) fn refusal_text(response: &Response) -> String {
+    let warning = Warning::first(&response.headers).map(|warning| warning.text);
+    let text = warning.as_ref().unwrap_or(&response.reason);
+    text.as_str()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(256)
+        .collect()
+}
+
+/// The names ITU-T Q.850 gives the causes we use.
+fn q850_text(cause: u8) -> &'static str {
+    match cause {
+        1 => "UNALLOCATED_NUMBER",
+        16 => "NORMAL_CLEARING",
+        17 => "USER_BUSY",
+        18 => "NO_USER_RESPONSE",
+        19 => "NO_ANSWER",
+        21 => "CALL_REJECTED",
+        28 => "INVALID_NUMBER_FORMAT",
+        31 => "NORMAL_UNSPECIFIED",
+        38 => "NETWORK_OUT_OF_ORDER",
+        41 => "NORMAL_TEMPORARY_FAILURE",
+        42 => "SWITCH_CONGESTION",
+        47 => "RESOURCE_UNAVAILABLE",
+        57 => "BEARERCAPABILITY_NOTAUTH",
+        88 => "INCOMPATIBLE_DESTINATION",
+        102 => "RECOVERY_ON_TIMER_EXPIRE",
+        _ => "INTERWORKING",
+    }
+}
+
+/// `<sip:user@host>` with an optional display name, quoted (RFC 3261 §25.1).
+pub(crate) fn name_addr(display: Option<&str>, uri: &str) -> String {
+    let mut value = String::new();
+    if let Some(display) = display.filter(|text| !text.is_empty()) {
+        value.push('"');
+        for c in display.chars().filter(|c| !c.is_control()) {
+            if matches!(c, '"' | '\\') {
+                value.push('\\');
+            }
+            value.push(c);
+        }
+        value.push_str("\" ");
+    }
+    let _ = write!(value, "<{uri}>");
+    value
+}

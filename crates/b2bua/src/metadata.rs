@@ -1,0 +1,183 @@
+//! Facts the carrier tells about a call in headers of its own: into the record, and on to the PBX.
+
+use std::collections::BTreeMap;
+
+use sip::{Headers, Name, Request, Text};
+
+use crate::profile::MetadataNames;
+use crate::settings::MetadataPass;
+
+/// The most facts kept of one call, and the most characters of each.
+const MOST: usize = 32;
+const LONGEST: usize = 1_024;
+
+/// What the carrier told about one call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metadata {
+    names: Option<MetadataNames>,
+    facts: BTreeMap<String, String>,
+    reference: Option<String>,
+}
+
+impl Metadata {
+    pub(crate) fn new(names: Option<MetadataNames>) -> Self {
+        Self {
+            names,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the carrier's INVITE: its headers, and the reference hidden in its Call-ID.
+    pub(crate) fn invited(&mut self, invite: &Request) {
+        self.learn(&invite.headers);
+        if let (None, Some(names), Some(call_id)) = (&self.reference, self.names, invite.call_id())
+        {
+            let call_id = call_id.as_str();
+            let reference = call_id.strip_prefix(names.reference_call_id_prefix);
+            self.reference = reference.map(|text| text.chars().take(LONGEST).collect());
+        }
+    }
+
+    /// Takes the facts of any message of the carrier. What is known already is not forgotten.
+    pub(crate) fn learn(&mut self, headers: &Headers) {
+        let Some(names) = self.names else { return };
+        for (name, value) in headers.iter() {
+            let name = folded(name);
+            if !name.starts_with(names.prefix) || self.facts.len() >= MOST {
+                continue;
+            }
+            let value: String = value
+                .as_str()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(LONGEST)
+                .collect();
+            self.facts.insert(name, value);
+        }
+        if let Some(reference) = self.facts.get(names.reference) {
+            self.reference = Some(reference.clone());
+        }
+    }
+
+    /// The carrier's reference of the call.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+
+    /// The duration of the call in seconds by the carrier's clock.
+    pub(crate) fn duration(&self) -> Option<u64> {
+        self.facts.get(self.names?.duration)?.trim().parse().ok()
+    }
+
+    /// All facts: lower-case header name to value.
+    pub(crate) fn facts(&self) -> &BTreeMap<String, String> {
+        &self.facts
+    }
+
+    /// The headers that tell them to the PBX.
+    pub(crate) fn headers_for(&self, pass: &MetadataPass) -> Vec<(Name, Text)> {
+        if !pass.enabled {
+            return Vec::new();
+        }
+        let prefix = self.names.map_or("", |names| names.prefix);
+        let header = |name: &str, value: &str| (Name::from(name), Text::from(value));
+        let facts = self.facts.iter().map(|(name, value)| {
+            let rest = name.strip_prefix(prefix).unwrap_or(name);
+            header(&format!("{}{rest}", pass.prefix), value)
+        });
+        let reference = self.reference().map(|value| header(&pass.reference, value));
+        facts.chain(reference).collect()
+    }
+}
+
+/// Lower case, `_` as `-`: names are spelled both ways (Meta reference 5.6).
+fn folded(name: &Name) -> String {
+    name.to_string().to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: MetadataNames = MetadataNames {
+        prefix: "x-peer-",
+        reference: "x-peer-ref",
+        reference_call_id_prefix: "out:",
+        duration: "x-peer-seconds",
+    };
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::default();
+        for (name, value) in pairs {
+            headers.push(Name::from(*name), Text::from(*value));
+        }
+        headers
+    }
+
+    fn pass() -> MetadataPass {
+        MetadataPass {
+            enabled: true,
+            prefix: "X-WA-".into(),
+            reference: "X-Ref".into(),
+        }
+    }
+
+    #[test]
+    fn spelling_of_names_does_not_matter() {
+        let mut metadata = Metadata::new(Some(NAMES));
+        metadata.learn(&headers(&[
+            ("X-PEER_User-Id", "US.1"),
+            ("Subject", "no"),
+            ("x-peer-ref", "r"),
+        ]));
+        assert_eq!(
+            metadata.facts().keys().collect::<Vec<_>>(),
+            ["x-peer-ref", "x-peer-user-id"]
+        );
+        assert_eq!(metadata.reference(), Some("r"));
+    }
+
+    #[test]
+    fn the_pbx_is_told_under_the_configured_names() {
+        let mut metadata = Metadata::new(Some(NAMES));
+        metadata.learn(&headers(&[("x-peer-ref", "r"), ("x-peer-country", "US")]));
+        let told: Vec<_> = metadata
+            .headers_for(&pass())
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {}", value.as_str()))
+            .collect();
+        assert_eq!(told, ["X-WA-country: US", "X-WA-ref: r", "X-Ref: r"]);
+        assert!(
+            metadata
+                .headers_for(&MetadataPass {
+                    enabled: false,
+                    ..pass()
+                })
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_flood_of_facts_is_cut() {
+        let mut metadata = Metadata::new(Some(NAMES));
+        let many: Vec<_> = (0..99)
+            .map(|i| (format!("x-peer-{i}"), "v".repeat(5_000)))
+            .collect();
+        let pairs: Vec<_> = many.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        metadata.learn(&headers(&pairs));
+        assert_eq!(metadata.facts().len(), MOST);
+        assert!(
+            metadata
+                .facts()
+                .values()
+                .all(|value| value.len() == LONGEST)
+        );
+    }
+
+    #[test]
+    fn the_duration_is_in_the_bye() {
+        let mut metadata = Metadata::new(Some(NAMES));
+        metadata.learn(&headers(&[("x-peer-seconds", "56")]));
+        assert_eq!(metadata.duration(), Some(56));
+    }
+}

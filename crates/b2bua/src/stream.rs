@@ -1,0 +1,218 @@
+//! The audio stream of one leg: what was said about it, what was agreed, what media is to do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sdp::plan::{Gate, LegPlan};
+use sdp::{Agreed, Codec, Description, Keying, Local, MediaProfile, Role, SrtpKey};
+use sip::Ident;
+
+use crate::Cause;
+use crate::media::LocalMedia;
+use crate::profile::{PeerProfile, Reoffer};
+use crate::record::LegMedia;
+use crate::settings::{Carrier, Number, Trunk};
+
+/// The audio stream of one leg.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    peer: Arc<PeerProfile>,
+    profile: MediaProfile,
+    local: Option<Local>,
+    ours: Option<Description>,
+    theirs: Option<Description>,
+    agreed: Option<Agreed>,
+}
+
+/// How media is spoken with the carrier for `number`.
+pub(crate) fn carrier_profile(carrier: &Carrier, number: &Number) -> MediaProfile {
+    MediaProfile {
+        profile: sdp::Profile::Savp,
+        codecs: number.codecs.clone(),
+        ptime: carrier.ptime,
+        rtcp_mux: carrier.rtcp_mux,
+        suites: number.suites.clone(),
+        opus_fmtp: carrier.profile.opus_fmtp.into(),
+        opus_pt: carrier.profile.opus_pt,
+        dtmf_pt: carrier.profile.dtmf_pt,
+        print_ssrc: carrier.profile.print_ssrc,
+    }
+}
+
+/// How media is spoken with a trunk.
+pub(crate) fn trunk_profile(trunk: &Trunk) -> MediaProfile {
+    MediaProfile {
+        profile: sdp::Profile::Avp,
+        codecs: trunk.codecs.clone(),
+        ptime: trunk.ptime,
+        rtcp_mux: false,
+        suites: Vec::new(),
+        opus_fmtp: trunk.profile.opus_fmtp.into(),
+        opus_pt: trunk.profile.opus_pt,
+        dtmf_pt: trunk.profile.dtmf_pt,
+        print_ssrc: trunk.profile.print_ssrc,
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(peer: Arc<PeerProfile>, profile: MediaProfile) -> Self {
+        Self {
+            peer,
+            profile,
+            local: None,
+            ours: None,
+            theirs: None,
+            agreed: None,
+        }
+    }
+
+    /// Takes the peer's first offer, refusing at once what could never be answered.
+    pub(crate) fn offered(&mut self, body: &[u8]) -> Result<(), Cause> {
+        let offer = parse(body)?;
+        let anywhere = Local {
+            address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            rtp_port: 9,
+            rtcp_port: 9,
+            session_id: 0,
+            version: 0,
+            ssrc: 0,
+            cname: String::new(),
+            key: Some(SrtpKey::new([0; 30])),
+        };
+        let answer =
+            sdp::compose::answer(&offer, &self.profile, &anywhere, None).map_err(disagreement)?;
+        sdp::agree(&offer, &answer, Role::Answerer).map_err(disagreement)?;
+        self.theirs = Some(offer);
+        Ok(())
+    }
+
+    /// The ports are known: from now on we can speak.
+    pub(crate) fn open(&mut self, ident: &mut Ident, local: &LocalMedia) {
+        let session_id = u64::from(ident.u32());
+        self.local = Some(Local {
+            address: local.address,
+            rtp_port: local.rtp_port,
+            rtcp_port: local.rtcp_port,
+            session_id,
+            version: session_id,
+            ssrc: ident.u32(),
+            cname: ident.tag(),
+            key: matches!(self.profile.profile, sdp::Profile::Savp)
+                .then(|| SrtpKey::new(ident.bytes())),
+        });
+    }
+
+    /// Our offer. `None` before the ports are known.
+    pub(crate) fn offer(&mut self) -> Option<Bytes> {
+        let offer = sdp::compose::offer(&self.profile, self.local.as_ref()?);
+        let body = Bytes::from(offer.to_bytes());
+        self.ours = Some(offer);
+        Some(body)
+    }
+
+    /// The peer's answer to our offer.
+    pub(crate) fn answered(&mut self, body: &[u8]) -> Result<&Agreed, Cause> {
+        let answer = parse(body)?;
+        let offer = self
+            .ours
+            .as_ref()
+            .ok_or_else(|| missing("an offer of ours"))?;
+        let agreed = sdp::agree(offer, &answer, Role::Offerer).map_err(disagreement)?;
+        self.theirs = Some(answer);
+        Ok(self.agreed.insert(agreed))
+    }
+
+    /// Our answer to the peer's offer, with `prefer` as the codec where both sides have it.
+    pub(crate) fn answer(&mut self, prefer: Option<Codec>) -> Result<Bytes, Cause> {
+        let offer = self
+            .theirs
+            .as_ref()
+            .ok_or_else(|| missing("an offer of the peer"))?;
+        let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
+        let answer =
+            sdp::compose::answer(offer, &self.profile, local, prefer).map_err(disagreement)?;
+        self.agreed = Some(sdp::agree(offer, &answer, Role::Answerer).map_err(disagreement)?);
+        let body = Bytes::from(answer.to_bytes());
+        self.ours = Some(answer);
+        Ok(body)
+    }
+
+    /// The peer offers a change in mid-call. The codec in use is kept where the offer has it.
+    /// On refusal everything stays as it was (RFC 3264 §8).
+    pub(crate) fn reoffered(&mut self, body: &[u8]) -> Result<Bytes, Cause> {
+        let offer = parse(body)?;
+        if self.peer.reoffer == Reoffer::OnlyUnchanged {
+            let unchanged = self.theirs.as_ref() == Some(&offer);
+            let current = self.ours.as_ref().filter(|_| unchanged);
+            return current
+                .map(|ours| Bytes::from(ours.to_bytes()))
+                .ok_or_else(|| Cause::NoCommonMedia("the peer may not change its media".into()));
+        }
+        let before = self.theirs.replace(offer);
+        let prefer = self.agreed.as_ref().map(|agreed| agreed.audio.codec);
+        self.next_version();
+        self.answer(prefer).inspect_err(|_| self.theirs = before)
+    }
+
+    /// The peer asks us to offer in mid-call (an offerless re-INVITE).
+    pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
+        if self.peer.reoffer == Reoffer::OnlyUnchanged {
+            return self.ours.as_ref().map(|ours| Bytes::from(ours.to_bytes()));
+        }
+        self.next_version();
+        self.offer()
+    }
+
+    /// RFC 3264 §8: the version in `o=` counts our descriptions.
+    fn next_version(&mut self) {
+        if let Some(local) = &mut self.local {
+            local.version += 1;
+        }
+    }
+
+    /// What holds now.
+    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+        self.agreed.as_ref()
+    }
+
+    /// What media is to do, once everything is agreed.
+    pub(crate) fn plan(&self, gate: Gate, signalling: Option<IpAddr>) -> Option<LegPlan> {
+        let local = self.local.as_ref()?;
+        Some(LegPlan {
+            agreed: self.agreed.clone()?,
+            ssrc: local.ssrc,
+            cname: local.cname.clone(),
+            gate,
+            silence: self.peer.silence,
+            latch: self.peer.latch.latch(signalling),
+            inactivity: self.peer.inactivity,
+            unsolicited_dtmf: self.peer.unsolicited_dtmf,
+        })
+    }
+
+    /// The codec and suite, for the record.
+    pub(crate) fn media(&self) -> Option<LegMedia> {
+        let agreed = self.agreed.as_ref()?;
+        let suite = match &agreed.keying {
+            Keying::None => None,
+            Keying::Sdes { local, .. } => Some(local.suite),
+        };
+        Some(LegMedia {
+            codec: agreed.audio.codec,
+            suite,
+        })
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Description, Cause> {
+    Description::parse(body).map_err(|malformed| Cause::NoCommonMedia(malformed.to_string()))
+}
+
+fn disagreement(why: sdp::Disagreement) -> Cause {
+    Cause::NoCommonMedia(why.to_string())
+}
+
+fn missing(what: &str) -> Cause {
+    Cause::NoCommonMedia(format!("{what} is missing"))
+}

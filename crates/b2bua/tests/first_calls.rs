@@ -1,0 +1,467 @@
+//! The shortest whole calls through [`b2bua::Core`], message by message, from published samples.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use b2bua::profile::{LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer};
+use b2bua::settings::{Carrier, MetadataPass, Number, Settings, Trunk};
+use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
+use bytes::Bytes;
+use sdp::plan::Silence;
+use sdp::{Codec, Suite};
+use sip::{Flow, FlowId, Secret, Target, TimerSettings, Transport};
+
+const CARRIER: PeerProfile = PeerProfile {
+    name: "carrier",
+    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS",
+    progress: Progress::RingingOnly,
+    reoffer: Reoffer::OnlyUnchanged,
+    opaque_user: Some(OpaqueUser {
+        letters: 2,
+        separator: '.',
+        longest: 128,
+    }),
+    refusals: &[],
+    gated: true,
+    silence: Silence::Frames,
+    latch: LatchRule::Authenticated,
+    inactivity: Some(Duration::from_secs(20)),
+    unsolicited_dtmf: Some(126),
+    opus_pt: 111,
+    dtmf_pt: 126,
+    opus_fmtp: "useinbandfec=1",
+    print_ssrc: true,
+    metadata: Some(MetadataNames {
+        prefix: "x-wa-meta-",
+        reference: "x-wa-meta-wacid",
+        reference_call_id_prefix: "outgoing:",
+        duration: "x-wa-meta-call-duration",
+    }),
+};
+
+fn settings() -> Settings {
+    let target = |transport, host: &str, port| Target {
+        transport,
+        host: host.into(),
+        port,
+        from: None,
+    };
+    Settings {
+        node: 1,
+        carrier: Carrier {
+            profile: Arc::new(CARRIER),
+            domain: "wa.meta.vc".into(),
+            target: target(Transport::Tls, "wa.meta.vc", 5061),
+            networks: Vec::new(),
+            ptime: 20,
+            rtcp_mux: true,
+        },
+        numbers: vec![Arc::new(Number {
+            e164: E164::parse("+12145551869").unwrap(),
+            host: "meta-voip.example.com".into(),
+            port: 5061,
+            domain: "meta-voip.example.com".into(),
+            realm: "meta-voip.example.com".into(),
+            username: "12145551869".into(),
+            password: Some(Secret::new("9fT3kWq7ZsL2xVb8Rm4N".to_owned())),
+            challenge: false,
+            plus: true,
+            trunk: "office".into(),
+            codecs: vec![Codec::Opus, Codec::TelephoneEvent],
+            suites: vec![Suite::AesCm128HmacSha1_80],
+            no_answer: Duration::from_secs(25),
+            ring_limit: Duration::from_secs(60),
+            max_calls: 10,
+        })],
+        trunks: vec![Arc::new(Trunk {
+            name: "office".into(),
+            profile: Arc::new(PBX),
+            target: target(Transport::Udp, "10.0.0.20", 5060),
+            domain: "10.0.0.20".into(),
+            sent_by: "10.0.0.5:5060".into(),
+            networks: vec!["10.0.0.20/32".parse().unwrap()],
+            codecs: vec![Codec::Pcma, Codec::TelephoneEvent],
+            ptime: 20,
+            max_calls: 10,
+            pstn: false,
+        })],
+        timers: TimerSettings::default(),
+        nonce_ttl: Duration::from_secs(60),
+        max_calls: 10,
+        metadata: MetadataPass {
+            enabled: true,
+            prefix: "x-wa-meta-".into(),
+            reference: "X-WA-Call-Id".into(),
+        },
+        product: "sbc".into(),
+    }
+}
+
+/// A core, its clock, and what it said.
+struct Bench {
+    core: Core,
+    now: Instant,
+    sent: Vec<(FlowId, String)>,
+    media: Vec<MediaCommand>,
+    records: Vec<Record>,
+    wait: Option<Instant>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        #[allow(clippy::disallowed_methods)] // the one moment virtual time is counted from
+        let now = Instant::now();
+        Self {
+            core: Core::new(settings(), [7; 32], now, SystemTime::UNIX_EPOCH),
+            now,
+            sent: Vec::new(),
+            media: Vec::new(),
+            records: Vec::new(),
+            wait: None,
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.core.handle(self.now, input);
+        loop {
+            match self.core.poll() {
+                Output::Send { flow, bytes } => {
+                    self.sent
+                        .push((flow, String::from_utf8_lossy(&bytes).into_owned()));
+                }
+                Output::Media { call, command } => {
+                    let event = match &command {
+                        MediaCommand::Open { .. } => Some(MediaEvent::Opened {
+                            a: local("203.0.113.20", 20_000),
+                            b: local("10.0.0.5", 20_002),
+                        }),
+                        MediaCommand::Close => Some(MediaEvent::Closed(Box::default())),
+                        _ => None,
+                    };
+                    self.media.push(command);
+                    if let Some(event) = event {
+                        self.core.handle(self.now, Input::Media { call, event });
+                    }
+                }
+                Output::Record(record) => self.records.push(*record),
+                Output::Connect { .. } | Output::Log(_) => {}
+                Output::Wait(at) => {
+                    self.wait = at;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, flow: Flow, text: &str) {
+        let message = sip::parse(Bytes::from(
+            text.replace("\r\n", "\n").replace('\n', "\r\n"),
+        ))
+        .expect("a good message");
+        self.handle(Input::Sip { flow, message });
+    }
+
+    /// Lets time pass, waking the core whenever it asks.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.wait.filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            self.handle(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    /// Takes the one message sent since the last time whose start line begins so.
+    fn take(&mut self, start: &str) -> (FlowId, String) {
+        let found = self
+            .sent
+            .iter()
+            .position(|(_, text)| text.starts_with(start));
+        let all: Vec<_> = self
+            .sent
+            .iter()
+            .map(|(_, t)| t.lines().next().unwrap_or(""))
+            .collect();
+        let index = found.unwrap_or_else(|| panic!("no {start} among {all:#?}"));
+        self.sent.remove(index)
+    }
+}
+
+fn local(address: &str, port: u16) -> LocalMedia {
+    LocalMedia {
+        address: address.parse().unwrap(),
+        rtp_port: port,
+        rtcp_port: port + 1,
+    }
+}
+
+fn flow(id: u64, transport: Transport, remote: &str) -> Flow {
+    let local: SocketAddr = "203.0.113.20:5061".parse().unwrap();
+    Flow {
+        id: FlowId(id),
+        transport,
+        local,
+        remote: remote.parse().unwrap(),
+    }
+}
+
+fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    message
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
+        .unwrap_or_else(|| panic!("no {name} in\n{message}"))
+}
+
+/// A response to `request` with `body`, as a plain PBX or carrier would write it.
+fn response(request: &str, status: &str, tag: &str, extra: &str, body: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for line in request.lines().filter(|line| line.starts_with("Via:")) {
+        text += &format!("{line}\r\n");
+    }
+    for name in ["From", "Call-ID", "CSeq"] {
+        text += &format!("{name}: {}\r\n", header(request, name));
+    }
+    text += &format!("To: {};tag={tag}\r\n", header(request, "To"));
+    if !body.is_empty() {
+        text += "Content-Type: application/sdp\r\n";
+    }
+    text + &format!(
+        "{extra}Content-Length: {}\r\n\r\n{body}",
+        body.replace("\r\n", "\n").replace('\n', "\r\n").len()
+    )
+}
+
+const PBX_ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.20\r\ns=-\r\nc=IN IP4 10.0.0.20\r\nt=0 0\r\n\
+    m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n";
+const INVITE: &str = include_str!("../../sim/samples/uic-sdes-01b-invite-on-wire.sip");
+const ANSWER: &str = include_str!("../../sim/samples/sip-bic-sdes-answer.sdp");
+
+fn carrier_flow() -> Flow {
+    flow(2, Transport::Tls, "31.13.66.215:40000")
+}
+
+fn pbx_flow() -> Flow {
+    flow(4, Transport::Udp, "10.0.0.20:5060")
+}
+
+/// A user's call up to the moment the PBX answered.
+fn user_called(bench: &mut Bench) -> (String, String) {
+    bench.receive(carrier_flow(), INVITE);
+    bench.take("SIP/2.0 100");
+    let (_, invite) = bench.take("INVITE sip:+12145551869@10.0.0.20");
+    bench.receive(pbx_flow(), &response(&invite, "180 Ringing", "p", "", ""));
+    let (_, ringing) = bench.take("SIP/2.0 180");
+    assert!(!ringing.contains("v=0"), "no SDP before the answer");
+    let contact = "Contact: <sip:agent@10.0.0.20:5060>\r\n";
+    bench.receive(
+        pbx_flow(),
+        &response(&invite, "200 OK", "p", contact, PBX_ANSWER),
+    );
+    bench.take("ACK sip:agent@10.0.0.20:5060");
+    let (_, ok) = bench.take("SIP/2.0 200");
+    (invite, ok)
+}
+
+fn carrier_request(method: &str, ok: &str, cseq: u32) -> String {
+    format!(
+        "{method} sip:+12145551869@meta-voip.example.com:5061;transport=tls SIP/2.0\r\n\
+         Via: SIP/2.0/TLS 31.13.66.215:5061;rport;branch=z9hG4bKPj{method}{cseq};alias\r\n\
+         Max-Forwards: 69\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
+         x-wa-meta-call-duration: 56\r\nContent-Length:  0\r\n\r\n",
+        header(ok, "From"),
+        header(ok, "To"),
+        header(ok, "Call-ID"),
+    )
+}
+
+#[test]
+fn a_user_calls_the_desk_phone_answers_the_user_hangs_up() {
+    let mut bench = Bench::new();
+    let (invite, ok) = user_called(&mut bench);
+    assert_eq!(
+        header(&invite, "X-WA-Call-Id"),
+        header(INVITE, "x-wa-meta-wacid")
+    );
+    assert_eq!(header(&invite, "x-wa-meta-country-code"), "US");
+    let routes = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|l| l.starts_with("Record-Route"))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(routes(&ok), routes(INVITE));
+    assert!(ok.contains("m=audio 20000 RTP/SAVP 111 126"));
+    assert!(ok.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80"));
+    assert!(matches!(
+        bench.media[..],
+        [
+            MediaCommand::Open { .. },
+            MediaCommand::Start { .. },
+            MediaCommand::OpenGate(_)
+        ]
+    ));
+
+    bench.receive(carrier_flow(), &carrier_request("ACK", &ok, 9989));
+    bench.pass(Duration::from_secs(56));
+    assert!(
+        bench.sent.is_empty(),
+        "nothing is repeated after the ACK: {:?}",
+        bench.sent
+    );
+    // The BYE comes on another connection.
+    bench.receive(
+        flow(6, Transport::Tls, "31.13.66.99:1234"),
+        &carrier_request("BYE", &ok, 9991),
+    );
+    bench.take("SIP/2.0 200");
+    let (_, bye) = bench.take("BYE sip:agent@10.0.0.20:5060");
+    bench.receive(
+        pbx_flow(),
+        &response(&bye, "200 OK", "p", "", "").replacen(";tag=p", "", 1),
+    );
+    let record = bench.records.pop().expect("a record");
+    assert_eq!(record.cause.label(), "normal");
+    assert_eq!(record.duration, Duration::from_secs(56));
+    assert_eq!(record.carrier_duration, Some(56));
+    assert_eq!(
+        record.reference.as_deref(),
+        Some(header(INVITE, "x-wa-meta-wacid"))
+    );
+    assert_eq!(bench.core.calls(), 0);
+    bench.pass(Duration::from_secs(64));
+    assert!(bench.core.is_idle());
+}
+
+#[test]
+fn a_200_that_is_never_acknowledged_ends_the_call_after_32_seconds() {
+    let mut bench = Bench::new();
+    user_called(&mut bench);
+    bench.pass(Duration::from_secs(31));
+    let repeats = bench
+        .sent
+        .iter()
+        .filter(|(_, text)| text.starts_with("SIP/2.0 200"))
+        .count();
+    assert_eq!(repeats, 9, "at 0.5, 1.5, 3.5, 7.5 and then every 4 s");
+    assert!(bench.records.is_empty());
+    bench.pass(Duration::from_secs(2));
+    let (_, bye) = bench.take("BYE sip:+12195550714@wa.meta.vc;transport=tls;ob SIP/2.0");
+    let route: Vec<_> = bye
+        .lines()
+        .filter(|line| line.starts_with("Route:"))
+        .collect();
+    assert_eq!(
+        route,
+        [
+            "Route: <sip:wa.meta.vc;transport=tls;lr>",
+            "Route: <sip:onevc-sip-proxy.fbinfra.net:8191;transport=tls;lr>",
+        ]
+    );
+    bench.pass(Duration::from_secs(80));
+    assert_eq!(bench.records.pop().unwrap().cause.label(), "no_ack");
+    assert!(bench.core.is_idle());
+}
+
+#[test]
+fn nobody_answers_for_25_seconds() {
+    let mut bench = Bench::new();
+    bench.receive(carrier_flow(), INVITE);
+    let (_, invite) = bench.take("INVITE sip:+12145551869@10.0.0.20");
+    bench.receive(pbx_flow(), &response(&invite, "180 Ringing", "p", "", ""));
+    bench.pass(Duration::from_millis(24_900));
+    assert!(
+        !bench
+            .sent
+            .iter()
+            .any(|(_, text)| text.starts_with("CANCEL"))
+    );
+    bench.pass(Duration::from_millis(200));
+    bench.take("CANCEL sip:+12145551869@10.0.0.20");
+    bench.take("SIP/2.0 480");
+    bench.receive(
+        pbx_flow(),
+        &response(&invite, "487 Request Terminated", "p", "", ""),
+    );
+    assert_eq!(bench.records.pop().unwrap().cause.label(), "no_answer");
+}
+
+#[test]
+fn the_business_calls_a_user_through_a_challenge() {
+    let mut bench = Bench::new();
+    let offer = PBX_ANSWER;
+    let from_pbx = format!(
+        "INVITE sip:+12195550714@10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKp1\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:+12145551869@10.0.0.20>;tag=pf\r\nTo: <sip:+12195550714@10.0.0.5>\r\n\
+         Call-ID: pbx-1\r\nCSeq: 1 INVITE\r\nContact: <sip:agent@10.0.0.20:5060>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{offer}",
+        offer.len()
+    );
+    bench.receive(pbx_flow(), &from_pbx);
+    let (first, invite) = bench.take("INVITE sip:+12195550714@wa.meta.vc;transport=tls SIP/2.0");
+    assert!(header(&invite, "From").starts_with("<sip:+12145551869@meta-voip.example.com>;tag="));
+    assert_eq!(header(&invite, "To"), "<sip:+12195550714@wa.meta.vc>");
+    let meta = |id| flow(id, Transport::Tls, "157.240.19.130:5061");
+    let challenges = "Proxy-Authenticate: Digest realm=\"wa.meta.vc\",nonce=\"a\",opaque=\"b\",algorithm=SHA-256,qop=\"auth\"\r\n\
+        Proxy-Authenticate: Digest realm=\"wa.meta.vc\",nonce=\"c\",opaque=\"d\",algorithm=MD5,qop=\"auth\"\r\n";
+    let challenge = response(
+        &invite,
+        "407 Proxy Authentication Required",
+        "t",
+        challenges,
+        "",
+    );
+    bench.receive(meta(first.0), &challenge);
+    bench.take("ACK sip:+12195550714@wa.meta.vc;transport=tls");
+    let (again, invite) = bench.take("INVITE sip:+12195550714@wa.meta.vc;transport=tls");
+    assert_eq!(again, first, "the retry stays on the connection");
+    let credentials = header(&invite, "Proxy-Authorization");
+    assert!(credentials.contains("algorithm=SHA-256") && credentials.contains("nonce=\"a\""));
+    assert!(credentials.contains("username=\"12145551869\""));
+    assert!(credentials.contains("uri=\"sip:+12195550714@wa.meta.vc;transport=tls\""));
+    bench.receive(
+        meta(first.0),
+        &response(&invite, "180 Ringing", "m", "", ""),
+    );
+    bench.take("SIP/2.0 180");
+    let extra = "Record-Route: <sip:onevc-sip-proxy.fbinfra.net:8191;transport=tls;lr>\r\n\
+        Record-Route: <sip:wa.meta.vc;transport=tls;lr>\r\n\
+        Contact: <sip:+12195550714@wa.meta.vc;transport=tls;ob;X-FB-Sip-Smc-Tier=a.b>;isfocus\r\n";
+    let answer = ANSWER
+        .replace("RTP/SAVP 107 101", "RTP/SAVP 111 126")
+        .replace(":107 ", ":111 ")
+        .replace(":101 ", ":126 ");
+    bench.receive(
+        meta(first.0),
+        &response(&invite, "200 OK", "m", extra, &answer),
+    );
+    let (_, ack) = bench
+        .take("ACK sip:+12195550714@wa.meta.vc;transport=tls;ob;X-FB-Sip-Smc-Tier=a.b SIP/2.0");
+    assert!(ack.find("Route: <sip:wa.meta.vc").unwrap() < ack.find("Route: <sip:onevc").unwrap());
+    let (_, ok) = bench.take("SIP/2.0 200");
+    assert!(ok.contains("RTP/AVP 8 101"));
+    let in_dialog = |method: &str, cseq| {
+        format!(
+            "{method} sip:+12195550714@10.0.0.5:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKp{method}\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: pbx-1\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n",
+            header(&ok, "From"),
+            header(&ok, "To"),
+        )
+    };
+    bench.receive(pbx_flow(), &in_dialog("ACK", 1));
+    bench.pass(Duration::from_secs(13));
+    bench.receive(pbx_flow(), &in_dialog("BYE", 2));
+    bench.take("SIP/2.0 200");
+    let (_, bye) =
+        bench.take("BYE sip:+12195550714@wa.meta.vc;transport=tls;ob;X-FB-Sip-Smc-Tier=a.b");
+    assert_eq!(
+        header(&bye, "Reason"),
+        "Q.850;cause=16;text=\"NORMAL_CLEARING\""
+    );
+    bench.receive(
+        meta(first.0),
+        &response(&bye, "200 OK", "m", "", "").replacen(";tag=m", "", 1),
+    );
+    let record = bench.records.pop().expect("a record");
+    assert_eq!((record.cause.label(), record.pulses), ("normal", Some(3)));
+}

@@ -1,0 +1,264 @@
+//! One leg: its agreement, its keys, whom we believe, what we send it and what it reported.
+
+use std::time::{Duration, Instant};
+
+use sdp::plan::{Gate, LegPlan, Silence};
+use sdp::{Agreed, Codec, Crypto, Keying, Side};
+
+use crate::codec::{self, CodecError, Encoder, Law, OpusSettings, SAMPLES_PER_MS};
+use crate::latch::Latch;
+use crate::rtcp;
+use crate::rtp::Clock;
+use crate::srtp::{Protect, Unprotect};
+use crate::stats::Counters;
+use crate::tx::Transmitter;
+
+/// What a payload type of the leg means to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Audio,
+    Event,
+}
+
+/// The state of one leg.
+pub(crate) struct Leg {
+    pub(crate) side: Side,
+    pub(crate) agreed: Agreed,
+    pub(crate) cname: Box<[u8]>,
+    pub(crate) silence: Silence,
+    /// Since when packets may go to the leg.
+    pub(crate) gate: Option<Instant>,
+    unsolicited_dtmf: Option<u8>,
+    pub(crate) rtp_latch: Latch,
+    pub(crate) rtcp_latch: Latch,
+    pub(crate) protect: Option<Protect>,
+    pub(crate) unprotect: Option<Unprotect>,
+    pub(crate) tx: Transmitter,
+    /// Samples at 8 kHz per frame we send.
+    pub(crate) frame: usize,
+    /// A frame of silence, ready to send where no encoder runs.
+    silence_frame: SilenceFrame,
+    pub(crate) counters: Counters,
+    pub(crate) watch: Watch,
+    pub(crate) reports: Reports,
+}
+
+/// When we last heard of the far side at all.
+pub(crate) struct Watch {
+    pub(crate) patience: Option<Duration>,
+    pub(crate) heard: Instant,
+    pub(crate) silent: bool,
+}
+
+/// The RTCP of a leg.
+#[derive(Default)]
+pub(crate) struct Reports {
+    /// When our next report is due; `None` while the gate is shut.
+    pub(crate) next: Option<Instant>,
+    /// Middle 32 bits of the NTP time in the far side's last sender report, and when it came.
+    pub(crate) last_sender: Option<(u32, Instant)>,
+    /// RTP packets sent when the last two reports left.
+    pub(crate) sent_before: [u64; 2],
+}
+
+impl Leg {
+    pub(crate) fn new(
+        now: Instant,
+        side: Side,
+        plan: &LegPlan,
+        opus: &OpusSettings,
+        sequence: u16,
+        timestamp: u32,
+    ) -> Result<Self, CodecError> {
+        let agreed = plan.agreed.clone();
+        let secured = agreed.keying != Keying::None;
+        let frame = frame(&agreed);
+        let (protect, unprotect) = keys(&agreed.keying);
+        Ok(Self {
+            side,
+            cname: plan.cname.as_bytes().into(),
+            silence: plan.silence,
+            gate: matches!(plan.gate, Gate::Open).then_some(now),
+            unsolicited_dtmf: plan.unsolicited_dtmf,
+            rtp_latch: Latch::new(plan.latch, secured, agreed.remote_rtp),
+            rtcp_latch: Latch::new(plan.latch, secured, agreed.remote_rtcp),
+            protect,
+            unprotect,
+            tx: Transmitter::new(
+                plan.ssrc,
+                Clock(agreed.audio.codec.clock()),
+                sequence,
+                timestamp,
+            ),
+            frame,
+            silence_frame: SilenceFrame::new(agreed.audio.codec, frame, opus)?,
+            counters: Counters::default(),
+            watch: Watch {
+                patience: plan.inactivity,
+                heard: now,
+                silent: false,
+            },
+            reports: Reports::default(),
+            agreed,
+        })
+    }
+
+    /// Takes over a new agreement. Keys that did not change keep their state, and so does everything
+    /// the far side sees of us: SSRC, sequence, the line of timestamps.
+    pub(crate) fn agree(
+        &mut self,
+        now: Instant,
+        agreed: Agreed,
+        opus: &OpusSettings,
+    ) -> Result<(), CodecError> {
+        let length = frame(&agreed);
+        if agreed.audio.codec != self.codec() || length != self.frame {
+            self.silence_frame = SilenceFrame::new(agreed.audio.codec, length, opus)?;
+            self.frame = length;
+        }
+        let (local, remote) = (crypto(&agreed.keying), crypto(&self.agreed.keying));
+        if local.map(|(local, _)| local) != remote.map(|(local, _)| local) {
+            self.protect = local.map(|(local, _)| Protect::new(local));
+        }
+        if local.map(|(_, remote)| remote) != remote.map(|(_, remote)| remote) {
+            self.unprotect = local.map(|(_, remote)| Unprotect::new(remote));
+        }
+        let secured = agreed.keying != Keying::None;
+        self.rtp_latch.agree(secured, agreed.remote_rtp);
+        self.rtcp_latch.agree(secured, agreed.remote_rtcp);
+        self.tx.agree(now, Clock(agreed.audio.codec.clock()));
+        if agreed.direction.receives() && !self.agreed.direction.receives() {
+            self.watch.heard = now;
+        }
+        self.agreed = agreed;
+        Ok(())
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.agreed.audio.codec
+    }
+
+    /// Ticks of the leg's RTP clock per sample at 8 kHz.
+    pub(crate) fn ticks_per_sample(&self) -> i64 {
+        i64::from(self.codec().clock() / 8_000)
+    }
+
+    /// What a payload type we receive means.
+    pub(crate) fn kind(&self, pt: u8) -> Option<Kind> {
+        if pt == self.agreed.audio.receive_pt {
+            Some(Kind::Audio)
+        } else if self
+            .agreed
+            .dtmf
+            .as_ref()
+            .is_some_and(|d| d.receive_pt == pt)
+            || self.unsolicited_dtmf == Some(pt)
+        {
+            Some(Kind::Event)
+        } else {
+            None
+        }
+    }
+
+    /// Whether audio and events may go to the leg, its gate aside.
+    pub(crate) fn sends(&self) -> bool {
+        self.agreed.direction.sends() && self.rtp_latch.destination().is_some()
+    }
+
+    /// Whether silence is to be filled in while the other leg is quiet.
+    pub(crate) fn fills(&self) -> bool {
+        self.silence == Silence::Frames && self.gate.is_some() && self.sends()
+    }
+
+    pub(crate) fn silence_payload(&self) -> &[u8] {
+        &self.silence_frame.bytes[..self.silence_frame.len]
+    }
+
+    /// When the far side's silence is worth telling.
+    pub(crate) fn silent_at(&self) -> Option<Instant> {
+        let watched = !self.watch.silent && self.agreed.direction.receives();
+        self.watch
+            .patience
+            .filter(|_| watched)
+            .map(|patience| self.watch.heard + patience)
+    }
+
+    /// Reads what the far side reports. `ntp`: this moment.
+    pub(crate) fn read_rtcp(&mut self, now: Instant, ntp: u64, bytes: &[u8]) {
+        let ssrc = self.tx.ssrc();
+        let (counters, reports) = (&mut self.counters, &mut self.reports);
+        let whole = rtcp::read(bytes, |item| match item {
+            rtcp::Item::Sender { report, .. } => {
+                reports.last_sender = Some(((report.ntp >> 16) as u32, now))
+            }
+            rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
+                counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
+                if block.last_report != 0 {
+                    let trip = ((ntp >> 16) as u32)
+                        .wrapping_sub(block.last_report)
+                        .wrapping_sub(block.delay);
+                    // A clock read twice within one unit may make it slightly negative.
+                    let trip = if trip > u32::MAX / 2 { 0 } else { trip };
+                    let trip = Duration::from_nanos((u64::from(trip) * 1_000_000_000) >> 16);
+                    if trip < Duration::from_secs(60) {
+                        counters.round_trip = Some(trip);
+                    }
+                }
+            }
+            _ => {}
+        });
+        if whole {
+            counters.rtcp_received += 1;
+        } else {
+            counters.malformed += 1;
+        }
+    }
+}
+
+/// One frame of encoded silence.
+struct SilenceFrame {
+    bytes: [u8; 480],
+    len: usize,
+}
+
+impl SilenceFrame {
+    fn new(codec: Codec, samples: usize, opus: &OpusSettings) -> Result<Self, CodecError> {
+        let mut frame = Self {
+            bytes: [0; 480],
+            len: samples,
+        };
+        match codec {
+            Codec::Pcma => frame.bytes.fill(Law::A.silence()),
+            Codec::Pcmu => frame.bytes.fill(Law::Mu.silence()),
+            _ => {
+                // The second frame, when the encoder has settled.
+                let mut encoder = Encoder::new(codec, opus)?;
+                for _ in 0..2 {
+                    let len = encoder.encode(&[0; 480][..samples], &mut frame.bytes);
+                    frame.len =
+                        len.ok_or_else(|| CodecError::Opus("silence was not encoded".to_owned()))?;
+                }
+            }
+        }
+        Ok(frame)
+    }
+}
+
+fn frame(agreed: &Agreed) -> usize {
+    usize::from(codec::frame_ms(agreed.audio.codec, agreed.ptime)) * SAMPLES_PER_MS
+}
+
+fn crypto(keying: &Keying) -> Option<(&Crypto, &Crypto)> {
+    match keying {
+        Keying::None => None,
+        Keying::Sdes { local, remote } => Some((local, remote)),
+    }
+}
+
+fn keys(keying: &Keying) -> (Option<Protect>, Option<Unprotect>) {
+    let pair = crypto(keying);
+    (
+        pair.map(|(local, _)| Protect::new(local)),
+        pair.map(|(_, remote)| Unprotect::new(remote)),
+    )
+}

@@ -1,0 +1,423 @@
+//! One direction of a call: from the packets of one leg, in order, to packets for the other.
+//!
+//! ```text
+//!              ┌─ Mode::Aware ──────── payload untouched ───────────┐
+//!  in order ───┤                                                    ├─► gate ─► tx ─► queue
+//!              ├─ Mode::Terminate ─ decode ─► frames ─► encode ─────┤
+//!              └─ telephone event ─ dtmf::Relay ────────────────────┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use sdp::Codec;
+
+use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
+use crate::dtmf::{self, Digit, Relay, Step};
+use crate::frames::Frames;
+use crate::leg::{Kind, Leg};
+use crate::queue::Queue;
+use crate::rtp::HEADER;
+use crate::session::Channel;
+
+/// What happens to audio on its way (RFC 7092).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// *Media-aware*: the same codec on both legs, payloads pass (re-framed if the legs differ in ptime).
+    Aware,
+    /// *Media-termination*: decoded and encoded anew.
+    Terminate,
+}
+
+/// Audio made up in one hole at most, in samples: 100 ms.
+const MAX_CONCEALED: usize = 100 * SAMPLES_PER_MS;
+/// How much of jitter adds to our patience with a quiet source, at most.
+const MAX_JITTER: Duration = Duration::from_millis(40);
+
+/// A packet in its turn.
+pub(crate) struct Turn<'a> {
+    pub(crate) kind: Kind,
+    /// Its place on the source's line, in ticks of the source's clock.
+    pub(crate) position: i64,
+    pub(crate) payload: &'a [u8],
+    /// Packets missing just before it.
+    pub(crate) lost: u64,
+}
+
+/// One direction.
+pub(crate) struct Path {
+    from: Codec,
+    to: Codec,
+    /// Both `None` between two Opus legs: payloads always pass.
+    decoder: Option<Decoder>,
+    encoder: Option<Encoder>,
+    frames: Frames,
+    relay: Relay,
+    /// Samples in the source's last packet.
+    heard: usize,
+}
+
+impl Path {
+    pub(crate) fn new(from: Codec, to: Codec, opus: &OpusSettings) -> Result<Self, CodecError> {
+        let mut path = Self {
+            from,
+            to,
+            decoder: None,
+            encoder: None,
+            frames: Frames::new(),
+            relay: Relay::default(),
+            heard: 20 * SAMPLES_PER_MS,
+        };
+        path.make_coders(opus, true, true)?;
+        Ok(path)
+    }
+
+    /// A leg agreed on something new; coders whose codec stays keep their state.
+    pub(crate) fn agree(
+        &mut self,
+        from: Codec,
+        to: Codec,
+        opus: &OpusSettings,
+    ) -> Result<(), CodecError> {
+        let passed = !self.codes();
+        let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
+        (self.from, self.to) = (from, to);
+        self.frames.clear();
+        self.make_coders(opus, decoder, encoder)
+    }
+
+    /// What happens to audio on this path.
+    pub(crate) fn mode(&self) -> Mode {
+        if self.from == self.to {
+            Mode::Aware
+        } else {
+            Mode::Terminate
+        }
+    }
+
+    /// The source is another one: its timestamps begin anew.
+    pub(crate) fn restart(&mut self, to: &mut Leg) {
+        self.frames.clear();
+        to.tx.forget_source();
+    }
+
+    /// Takes one packet in its turn and queues what follows from it. Returns a digit that ended.
+    pub(crate) fn play(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        match turn.kind {
+            Kind::Event => self.event(now, turn, from, to, queue),
+            Kind::Audio => {
+                self.audio(now, turn, from, to, queue);
+                None
+            }
+        }
+    }
+
+    /// How long after its last packet the source counts as quiet, so that filler sets in.
+    pub(crate) fn patience(&self, jitter: Duration) -> Duration {
+        Duration::from_millis(20 + 2 * (self.heard / SAMPLES_PER_MS) as u64)
+            + (2 * jitter).min(MAX_JITTER)
+    }
+
+    /// How long a packet behind a hole waits for the missing one.
+    pub(crate) fn hold(&self) -> Duration {
+        Duration::from_millis(10 + (self.heard / SAMPLES_PER_MS) as u64)
+    }
+
+    /// Whether filler may go out: not into an event.
+    pub(crate) fn fills(&self, to: &Leg) -> bool {
+        to.fills() && !self.relay.sounds()
+    }
+
+    /// Queues one frame of filler: the rest of the source's audio, or silence.
+    pub(crate) fn fill(&mut self, now: Instant, to: &mut Leg, queue: &mut Queue) {
+        let place = to.tx.fill(now, to.frame as i64 * to.ticks_per_sample());
+        let marker = to.tx.begins();
+        let Some(slot) = queue.vacant() else { return };
+        self.frames.pad(to.frame);
+        let len = match (&mut self.encoder, self.frames.first(to.frame)) {
+            (Some(encoder), Some((_, rest))) => encoder.encode(rest, &mut slot.bytes[HEADER..]),
+            (Some(encoder @ Encoder::Opus(_)), None) => encoder.encode(
+                &[0; 60 * SAMPLES_PER_MS][..to.frame],
+                &mut slot.bytes[HEADER..],
+            ),
+            _ => {
+                let silence = to.silence_payload();
+                slot.bytes[HEADER..HEADER + silence.len()].copy_from_slice(silence);
+                Some(silence.len())
+            }
+        };
+        self.frames.clear();
+        let Some(len) = len else { return };
+        commit(
+            queue,
+            to,
+            to.agreed.audio.send_pt,
+            place,
+            marker,
+            false,
+            len,
+        );
+    }
+
+    /// When the relay of events wants to be called.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.relay.next_timeout()
+    }
+
+    /// Ends events that are due to end, repeats end packets.
+    pub(crate) fn timeout(
+        &mut self,
+        now: Instant,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        let step = self.relay.timeout(now);
+        apply(now, step, from, to, queue)
+    }
+
+    fn audio(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) {
+        let Some(samples) = codec::samples(self.from, turn.payload) else {
+            from.counters.malformed += 1;
+            return;
+        };
+        self.heard = samples;
+        if to.gate.is_none() {
+            to.counters.clipped += 1;
+            return self.frames.clear();
+        }
+        if !to.sends() || !from.agreed.direction.receives() || self.relay.sounds() {
+            return self.frames.clear();
+        }
+        let position = turn.position / from.ticks_per_sample();
+        if self.mode() == Mode::Aware
+            && (!self.codes() || (samples == to.frame && self.frames.is_empty()))
+        {
+            self.pass(now, turn, samples, to, queue);
+            return self.frames.passed(position + samples as i64);
+        }
+        if turn.lost > 0 {
+            self.conceal(now, turn, position, from, to, queue);
+        }
+        let mut pcm = [0; MAX_SAMPLES];
+        let Some(decoder) = &mut self.decoder else {
+            return;
+        };
+        let decoded = match decoder.decode(turn.payload, &mut pcm) {
+            Some(decoded) => decoded,
+            None => {
+                from.counters.malformed += 1;
+                decoder.conceal(&mut pcm[..samples]);
+                samples
+            }
+        };
+        self.feed(now, position, &pcm[..decoded], to, queue);
+    }
+
+    /// The payload goes on as it is.
+    fn pass(&mut self, now: Instant, turn: &Turn, samples: usize, to: &mut Leg, queue: &mut Queue) {
+        let length = samples as i64 * to.ticks_per_sample();
+        if turn.lost > 0 {
+            to.tx.skip(turn.lost);
+        }
+        let Some(place) = to.tx.place(now, turn.position, length) else {
+            return;
+        };
+        let marker = to.tx.begins();
+        let Some(slot) = queue.vacant() else { return };
+        let Some(room) = slot.bytes.get_mut(HEADER..HEADER + turn.payload.len()) else {
+            return;
+        };
+        room.copy_from_slice(turn.payload);
+        commit(
+            queue,
+            to,
+            to.agreed.audio.send_pt,
+            place,
+            marker,
+            true,
+            turn.payload.len(),
+        );
+    }
+
+    /// Makes up the audio that is missing before `position`: from the redundancy in the packet after
+    /// the hole if it has any, from what was said before the hole otherwise.
+    fn conceal(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        position: i64,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) {
+        let (Some(tail), Some(decoder)) = (self.frames.tail(), &mut self.decoder) else {
+            return;
+        };
+        let Ok(hole) = usize::try_from(position - tail) else {
+            return;
+        };
+        let missing = hole
+            .min(self.heard.saturating_mul(turn.lost as usize))
+            .min(MAX_CONCEALED);
+        let mut pcm = [0; MAX_CONCEALED];
+        let last = self.heard.min(missing);
+        let (before, redundant) = pcm[..missing].split_at_mut(missing - last);
+        decoder.conceal(before);
+        if hole <= MAX_CONCEALED {
+            decoder.recover(turn.payload, redundant);
+        } else {
+            decoder.conceal(redundant); // the redundancy belongs to the end of the hole, this is its beginning
+        }
+        from.counters.concealed += missing as u64;
+        self.feed(now, tail, &pcm[..missing], to, queue);
+    }
+
+    /// Cuts PCM into the leg's frames, encodes and queues them.
+    fn feed(&mut self, now: Instant, position: i64, pcm: &[i16], to: &mut Leg, queue: &mut Queue) {
+        if !self.frames.continues(position) {
+            self.frames.pad(to.frame);
+            self.encode(now, to, queue);
+        }
+        self.frames.push(position, pcm);
+        while self.encode(now, to, queue) {}
+    }
+
+    fn encode(&mut self, now: Instant, to: &mut Leg, queue: &mut Queue) -> bool {
+        let Some((head, pcm)) = self.frames.first(to.frame) else {
+            return false;
+        };
+        let ticks = to.ticks_per_sample();
+        if let (Some(place), Some(encoder), Some(slot)) = (
+            to.tx.place(now, head * ticks, to.frame as i64 * ticks),
+            &mut self.encoder,
+            queue.vacant(),
+        ) {
+            let marker = to.tx.begins();
+            if let Some(len) = encoder.encode(pcm, &mut slot.bytes[HEADER..]) {
+                commit(queue, to, to.agreed.audio.send_pt, place, marker, true, len);
+            }
+        }
+        self.frames.consume(to.frame);
+        true
+    }
+
+    fn event(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        let Some(payload) = dtmf::Payload::parse(turn.payload) else {
+            from.counters.malformed += 1;
+            return None;
+        };
+        self.frames.clear();
+        let mut digit = None;
+        let mut start = None;
+        if self
+            .relay
+            .continues(turn.position, payload, from.ticks_per_sample())
+        {
+            let length = 0xffff * to.ticks_per_sample();
+            self.relay.segment(turn.position, length);
+        } else if self.relay.begins(turn.position, payload) {
+            while self.relay.active() {
+                let step = self.relay.finish(now);
+                digit = digit.or(apply(now, step, from, to, queue));
+            }
+            if to.gate.is_none() {
+                to.counters.clipped += 1;
+            } else if to.agreed.dtmf.is_some() && to.sends() && from.agreed.direction.receives() {
+                start = Some(to.tx.event(now));
+            }
+        }
+        let step = self.relay.receive(now, turn.position, payload, start);
+        digit.or(apply(now, step, from, to, queue))
+    }
+
+    fn codes(&self) -> bool {
+        !(self.from == Codec::Opus && self.to == Codec::Opus)
+    }
+
+    fn make_coders(
+        &mut self,
+        opus: &OpusSettings,
+        decoder: bool,
+        encoder: bool,
+    ) -> Result<(), CodecError> {
+        if !self.codes() {
+            (self.decoder, self.encoder) = (None, None);
+            return Ok(());
+        }
+        if decoder || self.decoder.is_none() {
+            self.decoder = Some(Decoder::new(self.from)?);
+        }
+        if encoder || self.encoder.is_none() {
+            self.encoder = Some(Encoder::new(self.to, opus)?);
+        }
+        Ok(())
+    }
+}
+
+/// Does what a step of the relay asks for.
+fn apply(
+    now: Instant,
+    step: Step,
+    from: &mut Leg,
+    to: &mut Leg,
+    queue: &mut Queue,
+) -> Option<Digit> {
+    if let Some(emission) = step.send
+        && let (Some(start), Some(dtmf)) = (emission.start, &to.agreed.dtmf)
+        && to.gate.is_some()
+        && to.sends()
+        && let Some(slot) = queue.vacant()
+    {
+        let pt = dtmf.send_pt;
+        slot.bytes[HEADER..HEADER + 4].copy_from_slice(&emission.payload.to_bytes());
+        commit(queue, to, pt, start, emission.marker, true, 4);
+    }
+    if let Some((Some(start), duration)) = step.over {
+        to.tx
+            .event_over(now, start + i64::from(duration) * to.ticks_per_sample());
+    }
+    if step.digit.is_some() {
+        from.counters.digits_received += 1;
+    }
+    step.digit
+}
+
+/// Puts the header before a payload of `len` octets in the vacant slot and queues it.
+fn commit(
+    queue: &mut Queue,
+    to: &mut Leg,
+    pt: u8,
+    place: i64,
+    marker: bool,
+    live: bool,
+    len: usize,
+) {
+    let Some(slot) = queue.vacant() else { return };
+    let Some(header) = slot.bytes.first_chunk_mut() else {
+        return;
+    };
+    to.tx.header(pt, place, marker, header);
+    (slot.to, slot.channel, slot.live, slot.len) = (to.side, Channel::Rtp, live, HEADER + len);
+    queue.commit();
+}

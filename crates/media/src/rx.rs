@@ -1,0 +1,499 @@
+//! What we receive from one leg: order, loss, duplicates, jitter, and the one packet held back.
+//!
+//! ```text
+//!   next in order ──────────────► Next      given on at once
+//!   one or more missing before ─► Ahead     held until the missing one comes, another one comes,
+//!                                           or its time is over; then the hole is concealed
+//!   after a later one ──────────► Drop      counted as reordered or as duplicate
+//!   another source, a jump ─────► Drop, and believed when it goes on (RFC 3550 A.1) ──► Restart
+//! ```
+//!
+//! Endpoints have jitter buffers; ours would only add delay. So packets go on when they come and only a
+//! packet behind a hole waits, for at most one packet time.
+
+use std::time::{Duration, Instant};
+
+use crate::rtcp::Block;
+use crate::rtp::{Clock, Header, extend};
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The one expected.
+    Next,
+    /// One or more before it are missing.
+    Ahead,
+    /// The first packet of a source (again).
+    Restart,
+    /// Not to be used.
+    Drop,
+}
+
+/// A forward jump of more packets than this is not believed until it goes on.
+const MAX_AHEAD: u64 = 100;
+/// So many late packets in a row mean that the source went back.
+const LATE_RUN: u32 = 5;
+/// A source that was quiet for so long may be followed by another one at once.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// The receiver of one leg's RTP.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    clock: Clock,
+    epoch: Instant,
+    source: Option<Source>,
+    /// A sequence that did not fit and would have to go on to be believed.
+    candidate: Option<Candidate>,
+    /// Figures of sources that are over.
+    past: Figures,
+    /// Accept whoever comes next (a new agreement).
+    open: bool,
+    interval: (u64, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    ssrc: u32,
+    base: u64,
+    /// Highest received, extended.
+    highest: u64,
+    /// Bit n: `highest - n` was received.
+    seen: u128,
+    /// The next one to be given on.
+    expected: u64,
+    /// Timestamp line, extended: of the packet with the highest sequence number.
+    timestamp: i64,
+    received: u64,
+    transit: Option<i64>,
+    /// Jitter of RFC 3550 A.8, times 16, in ticks.
+    jitter: u64,
+    last: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    ssrc: u32,
+    next: u16,
+    run: u32,
+}
+
+/// Counters over the life of the leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Packets that came, without duplicates.
+    pub received: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+}
+
+impl Figures {
+    /// Packets that never came (RFC 3550 A.3).
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.received)
+    }
+}
+
+impl Receiver {
+    /// A receiver that has heard nothing. `clock` is the RTP clock of the leg's audio codec.
+    pub fn new(now: Instant, clock: Clock) -> Self {
+        Self {
+            clock,
+            epoch: now,
+            source: None,
+            candidate: None,
+            past: Figures::default(),
+            open: true,
+            interval: (0, 0),
+        }
+    }
+
+    /// A new agreement: another clock perhaps, another source perhaps.
+    pub fn agree(&mut self, clock: Clock) {
+        if clock != self.clock {
+            self.retire();
+            self.clock = clock;
+        }
+        self.open = true;
+    }
+
+    /// Puts a packet in its place. `trusted`: it has authenticated, so a new source is believed at
+    /// once. `paces`: its timestamp is that of audio, so it counts for the jitter.
+    pub fn sequence(&mut self, now: Instant, header: &Header, trusted: bool, paces: bool) -> Order {
+        let Some(source) = &mut self.source else {
+            return self.restart(now, header, paces);
+        };
+        if header.ssrc != source.ssrc {
+            let quiet = now.saturating_duration_since(source.last) > QUIET;
+            if trusted || self.open || quiet || self.believe(header, 1) {
+                return self.restart(now, header, paces);
+            }
+            return Order::Drop;
+        }
+        let at = extend(source.highest, header.sequence);
+        if at > source.highest + MAX_AHEAD {
+            let quiet = now.saturating_duration_since(source.last) > QUIET;
+            return if (trusted && quiet) || self.believe(header, 1) {
+                self.restart(now, header, paces)
+            } else {
+                Order::Drop
+            };
+        }
+        if at <= source.highest {
+            let back = source.highest - at;
+            if back < 128 && source.seen & 1 << back != 0 {
+                self.past.duplicates += 1;
+                return Order::Drop;
+            }
+            if back >= 128 {
+                // So late that it must be a source that went back, once it goes on.
+                return if self.believe(header, 1) {
+                    self.restart(now, header, paces)
+                } else {
+                    Order::Drop
+                };
+            }
+            source.seen |= 1 << back;
+            source.received += 1;
+            self.past.reordered += 1;
+            if at == source.expected {
+                source.expected += 1;
+                return Order::Next;
+            }
+            if at > source.expected {
+                return Order::Ahead; // between the hole and a packet held back
+            }
+            if self.believe(header, LATE_RUN) {
+                return self.restart(now, header, paces);
+            }
+            return Order::Drop;
+        }
+
+        let ahead = at - source.highest;
+        source.seen = if ahead < 128 {
+            source.seen << ahead | 1
+        } else {
+            1
+        };
+        source.highest = at;
+        source.received += 1;
+        source.last = now;
+        let step = header.timestamp.wrapping_sub(source.timestamp as u32) as i32;
+        source.timestamp += i64::from(step);
+        if paces {
+            source.hear(self.clock, self.epoch, now);
+        }
+        self.candidate = None;
+        self.open = false;
+        if at == source.expected {
+            source.expected += 1;
+            Order::Next
+        } else {
+            Order::Ahead
+        }
+    }
+
+    /// The extended sequence number of a packet just sequenced.
+    pub fn index(&self, header: &Header) -> u64 {
+        self.source
+            .as_ref()
+            .map_or(u64::from(header.sequence), |s| {
+                extend(s.highest, header.sequence)
+            })
+    }
+
+    /// Its place on the source's line of timestamps, in ticks, extended beyond 32 bits.
+    pub fn position(&self, header: &Header) -> i64 {
+        self.source
+            .as_ref()
+            .map_or(i64::from(header.timestamp), |source| {
+                source.timestamp
+                    + i64::from(header.timestamp.wrapping_sub(source.timestamp as u32) as i32)
+            })
+    }
+
+    /// Gives up what is missing before `index` (which is given on now); returns how many that were.
+    pub fn advance(&mut self, index: u64) -> u64 {
+        let Some(source) = &mut self.source else {
+            return 0;
+        };
+        let missing = index.saturating_sub(source.expected);
+        source.expected = source.expected.max(index + 1);
+        missing
+    }
+
+    /// Whether `index` is the next one to be given on.
+    pub fn expects(&self, index: u64) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.expected == index)
+    }
+
+    /// Counters until now.
+    pub fn figures(&self) -> Figures {
+        let mut sum = self.past;
+        if let Some(source) = &self.source {
+            sum.expected += source.highest - source.base + 1;
+            sum.received += source.received;
+        }
+        sum
+    }
+
+    /// Interarrival jitter (RFC 3550 A.8), in ticks.
+    pub fn jitter(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| source.jitter >> 4)
+    }
+
+    /// The same as a duration.
+    pub fn jitter_time(&self) -> Duration {
+        self.clock.duration(self.jitter() as i64)
+    }
+
+    /// What a report says of this source (RFC 3550 §6.4.1, A.3); sender report fields are left at 0.
+    pub fn block(&mut self) -> Option<Block> {
+        let figures = self.figures();
+        let (expected, received) = (
+            figures.expected - self.interval.0,
+            figures.received - self.interval.1,
+        );
+        let source = self.source.as_ref()?;
+        self.interval = (figures.expected, figures.received);
+        let lost = expected.saturating_sub(received);
+        Some(Block {
+            ssrc: source.ssrc,
+            fraction_lost: (lost << 8).checked_div(expected).unwrap_or(0).min(255) as u8,
+            lost: (figures.expected as i64 - figures.received as i64).clamp(-0x80_0000, 0x7f_ffff)
+                as i32,
+            highest: source.highest as u32,
+            jitter: (source.jitter >> 4) as u32,
+            last_report: 0,
+            delay: 0,
+        })
+    }
+
+    /// Counts a packet that does not fit; true once `run` of them followed the first in sequence.
+    fn believe(&mut self, header: &Header, run: u32) -> bool {
+        let next = header.sequence.wrapping_add(1);
+        match &mut self.candidate {
+            Some(c) if c.ssrc == header.ssrc && c.next == header.sequence => {
+                (c.next, c.run) = (next, c.run + 1);
+                c.run >= run
+            }
+            _ => {
+                self.candidate = Some(Candidate {
+                    ssrc: header.ssrc,
+                    next,
+                    run: 0,
+                });
+                false
+            }
+        }
+    }
+
+    fn restart(&mut self, now: Instant, header: &Header, paces: bool) -> Order {
+        self.retire();
+        let at = u64::from(header.sequence) + (1 << 16); // room below for packets that come late
+        let mut source = Source {
+            ssrc: header.ssrc,
+            base: at,
+            highest: at,
+            seen: 1,
+            expected: at + 1,
+            timestamp: i64::from(header.timestamp) + (1 << 32),
+            received: 1,
+            transit: None,
+            jitter: 0,
+            last: now,
+        };
+        if paces {
+            source.hear(self.clock, self.epoch, now);
+        }
+        self.source = Some(source);
+        (self.candidate, self.open) = (None, false);
+        Order::Restart
+    }
+
+    fn retire(&mut self) {
+        let figures = self.figures();
+        self.source = None;
+        self.past = figures;
+    }
+}
+
+impl Source {
+    /// RFC 3550 A.8.
+    fn hear(&mut self, clock: Clock, epoch: Instant, now: Instant) {
+        let arrival = clock.ticks(now.saturating_duration_since(epoch));
+        let transit = arrival - self.timestamp;
+        if let Some(last) = self.transit.replace(transit) {
+            let difference = (transit - last).unsigned_abs();
+            // A jump of the source's clock is not jitter.
+            if difference < u64::from(clock.0) {
+                self.jitter = (self.jitter + difference).saturating_sub((self.jitter + 8) >> 4);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // tests need some instant to start from
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(ssrc: u32, sequence: u16) -> Header {
+        Header {
+            marker: false,
+            pt: 8,
+            sequence,
+            timestamp: u32::from(sequence).wrapping_mul(160),
+            ssrc,
+            payload: 12..172,
+        }
+    }
+
+    struct Bench {
+        start: Instant,
+        n: u32,
+        rx: Receiver,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let start = Instant::now();
+            Self {
+                start,
+                n: 0,
+                rx: Receiver::new(start, Clock(8_000)),
+            }
+        }
+
+        fn hear(&mut self, ssrc: u32, sequence: u16) -> Order {
+            self.n += 1;
+            let now = self.start + Duration::from_millis(20) * self.n;
+            self.rx.sequence(now, &header(ssrc, sequence), false, true)
+        }
+    }
+
+    #[test]
+    fn packets_in_order_go_on_across_the_wrap() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.hear(1, 65_533), Order::Restart);
+        for sequence in [65_534u16, 65_535, 0, 1, 2] {
+            assert_eq!(bench.hear(1, sequence), Order::Next);
+        }
+        assert_eq!(
+            bench.rx.figures(),
+            Figures {
+                expected: 6,
+                received: 6,
+                ..Figures::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_hole_is_seen_and_filled_by_the_late_packet() {
+        let mut bench = Bench::new();
+        bench.hear(1, 10);
+        assert_eq!(bench.hear(1, 12), Order::Ahead);
+        assert_eq!(bench.hear(1, 11), Order::Next);
+        let index = bench.rx.index(&header(1, 12));
+        assert!(bench.rx.expects(index));
+        assert_eq!(bench.rx.advance(index), 0);
+        assert_eq!(bench.hear(1, 12), Order::Drop);
+        let figures = bench.rx.figures();
+        assert_eq!(
+            (figures.lost(), figures.reordered, figures.duplicates),
+            (0, 1, 1)
+        );
+    }
+
+    #[test]
+    fn one_stray_packet_of_another_source_or_far_ahead_changes_nothing() {
+        let mut bench = Bench::new();
+        bench.hear(1, 10);
+        assert_eq!(bench.hear(2, 500), Order::Drop);
+        assert_eq!(bench.hear(1, 11), Order::Next);
+        assert_eq!(bench.hear(1, 5_000), Order::Drop);
+        assert_eq!(bench.hear(1, 12), Order::Next);
+        assert_eq!(bench.rx.figures().lost(), 0);
+    }
+
+    #[test]
+    fn another_source_is_believed_when_it_goes_on() {
+        let mut bench = Bench::new();
+        bench.hear(1, 10);
+        bench.n -= 1; // the old one is not quiet yet
+        assert_eq!(bench.hear(2, 500), Order::Drop);
+        assert_eq!(bench.hear(2, 501), Order::Restart);
+        assert_eq!(bench.hear(2, 502), Order::Next);
+    }
+
+    #[test]
+    fn a_source_that_goes_back_is_believed_after_a_while() {
+        let mut bench = Bench::new();
+        bench.hear(1, 1_000);
+        bench.hear(1, 1_060);
+        let index = bench.rx.index(&header(1, 1_060));
+        bench.rx.advance(index);
+        let orders: Vec<_> = (1_001..1_008)
+            .map(|sequence| bench.hear(1, sequence))
+            .collect();
+        assert_eq!(
+            orders.iter().filter(|o| **o == Order::Restart).count(),
+            1,
+            "{orders:?}"
+        );
+        assert_eq!(orders[6], Order::Next);
+    }
+
+    #[test]
+    fn jitter_of_steady_packets_is_nothing_and_of_shaken_ones_is_not() {
+        let mut bench = Bench::new();
+        (0..100).for_each(|sequence| assert_ne!(bench.hear(1, sequence), Order::Drop));
+        assert_eq!(bench.rx.jitter(), 0);
+        for sequence in 100..400u16 {
+            bench.n += 1;
+            let shake = Duration::from_millis(if sequence % 2 == 0 { 10 } else { 0 });
+            let now = bench.start + Duration::from_millis(20) * bench.n + shake;
+            bench.rx.sequence(now, &header(1, sequence), false, true);
+        }
+        let jitter = bench.rx.jitter_time().as_millis();
+        assert!((8..=10).contains(&jitter), "{jitter} ms");
+    }
+
+    #[test]
+    fn fraction_lost_is_of_the_last_interval() {
+        let mut bench = Bench::new();
+        for sequence in (0..100).filter(|s| s % 4 != 3) {
+            bench.hear(1, sequence);
+        }
+        let block = bench.rx.block().unwrap();
+        assert!((60..=64).contains(&block.fraction_lost), "{block:?}");
+        (100..200).for_each(|sequence| assert_ne!(bench.hear(1, sequence), Order::Drop));
+        assert!(bench.rx.block().unwrap().fraction_lost < 4);
+    }
+
+    proptest! {
+        /// Shuffled, doubled and thinned packets across the wrap, against a set that remembers everything.
+        #[test]
+        fn every_packet_is_counted_once(steps in proptest::collection::vec((0u64..6, 0u64..4), 1..300)) {
+            let mut bench = Bench::new();
+            let mut heard = std::collections::BTreeSet::new();
+            let mut at = 65_400u64;
+            let mut duplicates = 0;
+            for (skip, back) in steps {
+                at += skip;
+                bench.hear(1, (at - back) as u16);
+                duplicates += u64::from(!heard.insert(at - back));
+            }
+            let figures = bench.rx.figures();
+            prop_assert_eq!(figures.received, heard.len() as u64);
+            prop_assert_eq!(figures.duplicates, duplicates);
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The TOML as written: every key, with its default.
+//!
+//! `etc/wa-sbc.toml` shows the same keys with a word on each; a test compares the two.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::objection::ConfigError;
+use super::secret::SecretSource;
+
+/// A configuration file.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Our own SIP side.
+    pub sip: Sip,
+    /// Our own media side.
+    pub media: Media,
+    /// Meta's side.
+    #[serde(default)]
+    pub meta: Meta,
+    /// WhatsApp business numbers.
+    #[serde(default)]
+    pub number: Vec<Spanned<Number>>,
+    /// PBXs.
+    #[serde(default)]
+    pub trunk: Vec<Spanned<Trunk>>,
+    /// Headers the PBX gets to see.
+    #[serde(default)]
+    pub headers: Headers,
+    /// Records of calls.
+    #[serde(default)]
+    pub records: Records,
+    /// The log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// `[sip]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Our public name: what Meta calls, verifies and is told to come back to.
+    pub host: Spanned<String>,
+    /// The realm of our challenges; the host when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// The port Meta connects to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Spanned<TlsListen>>,
+    /// The UDP port for PBXs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Spanned<Listen>>,
+    /// The TCP port for PBXs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Spanned<Listen>>,
+    /// Accepted connections of one listener at once.
+    #[serde(default = "connections")]
+    pub connections: usize,
+    /// Accepted connections of one listener from one address at once.
+    #[serde(default = "connections_per_source")]
+    pub connections_per_source: usize,
+    /// Calls at once.
+    #[serde(default = "max_calls")]
+    pub max_calls: usize,
+    /// Seconds a challenge of ours may be answered.
+    #[serde(default = "nonce_ttl")]
+    pub nonce_ttl: u64,
+    /// Number of this node in a fleet.
+    #[serde(default)]
+    pub node: u16,
+    /// `User-Agent` and `Server`; empty for none.
+    #[serde(default = "product")]
+    pub product: String,
+    /// Seconds running calls have to end after SIGTERM.
+    #[serde(default = "drain")]
+    pub drain: u64,
+}
+
+/// A TLS listener.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsListen {
+    /// Address and port to bind.
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// The port the outside reaches us at; the bound one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_port: Option<u16>,
+}
+
+/// A UDP or TCP listener.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port to bind.
+    pub listen: SocketAddr,
+    /// `host` or `host:port` as PBXs reach us; the bound address when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+}
+
+/// `[media]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// The address Meta is told.
+    pub public: IpAddr,
+    /// The address bound for it; the same when absent (NAT: the private one).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_bind: Option<IpAddr>,
+    /// The address PBXs are told.
+    pub private: IpAddr,
+    /// The address bound for it; the same when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_bind: Option<IpAddr>,
+    /// The range of UDP ports.
+    #[serde(default = "ports")]
+    pub ports: Spanned<String>,
+    /// Media threads; 0: one per CPU.
+    #[serde(default)]
+    pub threads: usize,
+    /// Effort of the Opus encoder, 0 to 10.
+    #[serde(default = "opus_complexity")]
+    pub opus_complexity: Spanned<u8>,
+    /// Bit/s of Opus towards Meta.
+    #[serde(default = "opus_bitrate")]
+    pub opus_bitrate: Spanned<u32>,
+    /// DSCP of media packets, 0 to 63.
+    #[serde(default = "dscp")]
+    pub dscp: Spanned<u8>,
+}
+
+/// `[meta]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Meta {
+    /// The host of every Request-URI, and the name its certificate must have.
+    pub host: String,
+    /// The port it listens on.
+    pub port: u16,
+    /// Connect here instead of resolving the host (labs).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<SocketAddr>,
+    /// A further authority its certificate may come from (labs), PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_ca: Option<Spanned<PathBuf>>,
+    /// Where its calls come from; empty: anywhere.
+    pub networks: Vec<IpNet>,
+    /// Multiplex RTP and RTCP on one port.
+    pub rtcp_mux: bool,
+}
+
+/// `[[number]]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The business number, `+` and digits.
+    pub e164: Spanned<String>,
+    /// The host Meta calls it at; `sip.host` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The host of our From; `host` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Spanned<String>>,
+    /// The realm of our challenge; `sip.realm` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// Digest user name; the digits of the number when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Digest password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Spanned<SecretSource>>,
+    /// Challenge Meta's calls.
+    #[serde(default = "yes")]
+    pub challenge: bool,
+    /// Write `+` in From and Request-URI.
+    #[serde(default = "yes")]
+    pub plus: bool,
+    /// The trunk.
+    pub trunk: Spanned<String>,
+    /// Codecs towards Meta.
+    #[serde(default = "meta_codecs")]
+    pub codecs: Spanned<Vec<String>>,
+    /// SRTP suites towards Meta.
+    #[serde(default = "suites")]
+    pub suites: Spanned<Vec<String>>,
+    /// Seconds the PBX may ring.
+    #[serde(default = "no_answer")]
+    pub no_answer: Spanned<u64>,
+    /// Seconds the WhatsApp user may ring.
+    #[serde(default = "ring_limit")]
+    pub ring_limit: u64,
+    /// Calls at once.
+    #[serde(default = "max_calls")]
+    pub max_calls: usize,
+}
+
+/// `[[trunk]]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where calls to it go: `sip:host:port;transport=udp`.
+    pub peer: Spanned<String>,
+    /// The host of Request-URI and To; that of `peer` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Where its calls come from; the address of `peer` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<IpNet>>,
+    /// A further authority its certificate may come from (TLS), PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_ca: Option<Spanned<PathBuf>>,
+    /// Codecs.
+    #[serde(default = "pbx_codecs")]
+    pub codecs: Spanned<Vec<String>>,
+    /// Milliseconds per packet.
+    #[serde(default = "ptime")]
+    pub ptime: Spanned<u8>,
+    /// Calls at once.
+    #[serde(default = "max_calls")]
+    pub max_calls: usize,
+    /// It leads to the public telephone network.
+    #[serde(default)]
+    pub pstn: bool,
+}
+
+/// `[headers]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Headers {
+    /// Pass Meta's metadata headers to the PBX.
+    pub metadata: bool,
+    /// What their prefix becomes; empty: stays.
+    pub prefix: String,
+    /// The header with Meta's id of the call; empty: as Meta names it.
+    pub reference: String,
+}
+
+/// `[records]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    /// Append JSON lines to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<Spanned<PathBuf>>,
+    /// Write JSON lines to standard output.
+    pub stdout: bool,
+}
+
+/// `[log]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// What is logged: `info`, `wa_sbc=debug,info`, …
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: Spanned<String>,
+}
+
+impl File {
+    /// Reads the text of a configuration file; `path` is named in objections.
+    pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))
+    }
+
+    /// The file as TOML with every default filled in. Secrets appear by their source only.
+    pub fn print(&self) -> String {
+        toml::to_string(self).expect("a configuration that was read can be written")
+    }
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Self {
+            host: whatsapp::facts::DOMAIN.to_owned(),
+            port: whatsapp::facts::PORT,
+            connect: None,
+            extra_ca: None,
+            networks: whatsapp::networks::NETWORKS.to_vec(),
+            rtcp_mux: true,
+        }
+    }
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self {
+            metadata: true,
+            prefix: String::new(),
+            reference: String::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".into(),
+            format: unplaced("text".into()),
+        }
+    }
+}
+
+/// A default value: it stands nowhere in the file.
+fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn connections() -> usize {
+    1024
+}
+
+fn connections_per_source() -> usize {
+    256
+}
+
+fn max_calls() -> usize {
+    1000
+}
+
+fn nonce_ttl() -> u64 {
+    60
+}
+
+fn product() -> String {
+    "wa-sbc".into()
+}
+
+fn drain() -> u64 {
+    60
+}
+
+fn ports() -> Spanned<String> {
+    unplaced("20000-29999".into())
+}
+
+fn opus_complexity() -> Spanned<u8> {
+    unplaced(5)
+}
+
+fn opus_bitrate() -> Spanned<u32> {
+    unplaced(20_000)
+}
+
+fn dscp() -> Spanned<u8> {
+    unplaced(46)
+}
+
+fn no_answer() -> Spanned<u64> {
+    unplaced(25)
+}
+
+fn ring_limit() -> u64 {
+    60
+}
+
+fn ptime() -> Spanned<u8> {
+    unplaced(20)
+}
+
+fn meta_codecs() -> Spanned<Vec<String>> {
+    unplaced(vec!["opus".into(), "telephone-event".into()])
+}
+
+fn pbx_codecs() -> Spanned<Vec<String>> {
+    unplaced(vec!["PCMA".into(), "PCMU".into(), "telephone-event".into()])
+}
+
+fn suites() -> Spanned<Vec<String>> {
+    unplaced(vec!["AES_CM_128_HMAC_SHA1_80".into()])
+}

@@ -1,0 +1,216 @@
+//! One TCP or TLS connection: bytes to messages, messages to bytes.
+//!
+//! ```text
+//!            ┌──────────── task ────────────┐
+//!  socket ──►│ read ─► Framer ─► Event ─────┼──► events (bounded: a full queue stops the reading)
+//!  socket ◄──│ write ◄──────────────────────┼─── Writer (bounded: a full queue ends the connection)
+//!            └──────────────────────────────┘
+//! ```
+//!
+//! A slow reader never blocks the sender: its queue fills up, or a write stalls, and it is closed.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sip::{Flow, Frame, Framer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Event;
+
+/// What a connection may take of us.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Looking a name up and opening a TCP connection, each.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub handshake: Duration,
+    /// From the start of an accepted connection to its first complete message.
+    pub first_message: Duration,
+    /// From one complete message (or ping) to the next.
+    pub idle: Duration,
+    /// One write.
+    pub write: Duration,
+    /// Messages waiting to be written.
+    pub queue: usize,
+    /// Frames that are no SIP messages, in all.
+    pub malformed: u32,
+    /// Accepted connections of one listener.
+    pub connections: usize,
+    /// Accepted connections of one listener from one address.
+    pub per_source: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            handshake: Duration::from_secs(10),
+            first_message: Duration::from_secs(30),
+            idle: Duration::from_secs(3600),
+            write: Duration::from_secs(10),
+            queue: 256,
+            malformed: 64,
+            connections: 1024,
+            per_source: 256,
+        }
+    }
+}
+
+/// The sending end of a connection. When it is dropped, the connection writes what is queued and
+/// closes.
+#[derive(Clone, Debug)]
+pub struct Writer(mpsc::Sender<Bytes>);
+
+impl Writer {
+    /// A queue of `limits.queue` messages and the end the connection reads from.
+    pub(crate) fn new(limits: &Limits) -> (Self, mpsc::Receiver<Bytes>) {
+        let (sender, receiver) = mpsc::channel(limits.queue.max(1));
+        (Self(sender), receiver)
+    }
+
+    /// Queues bytes; `false` when the connection is gone or does not keep up.
+    pub(crate) fn send(&self, bytes: Bytes) -> bool {
+        self.0.try_send(bytes).is_ok()
+    }
+
+    /// A handle for answering pings: weak, or a connection would keep itself open after everybody
+    /// else has let go of it.
+    pub(crate) fn downgrade(&self) -> mpsc::WeakSender<Bytes> {
+        self.0.downgrade()
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The far side closed it.
+    Closed,
+    /// We let go of it.
+    Dropped,
+    /// Nothing came for too long.
+    Idle,
+    /// The far side does not read what we write.
+    Stalled,
+    /// What came was no SIP.
+    Garbage,
+    /// The network says so.
+    Failed(io::Error),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Closed => f.write_str("closed by the far side"),
+            End::Dropped => f.write_str("let go"),
+            End::Idle => f.write_str("idle"),
+            End::Stalled => f.write_str("the far side does not read"),
+            End::Garbage => f.write_str("no SIP"),
+            End::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Runs a connection to its end. `own` is a handle of the [`Writer`] that feeds `queue`.
+pub(crate) async fn run<S>(
+    stream: S,
+    flow: Flow,
+    own: mpsc::WeakSender<Bytes>,
+    mut queue: mpsc::Receiver<Bytes>,
+    events: &mpsc::Sender<Event>,
+    limits: &Limits,
+) -> End
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let (mut from, mut to) = tokio::io::split(stream);
+    let end = tokio::select! {
+        end = read(&mut from, flow, own, events, limits) => end,
+        end = write(&mut to, &mut queue, limits) => end,
+    };
+    queue.close();
+    if !matches!(end, End::Stalled | End::Failed(_)) {
+        // What was queued before the end still goes out: a 400 before we hang up, above all.
+        let _ = timeout(limits.write, async {
+            while let Some(bytes) = queue.recv().await {
+                to.write_all(&bytes).await?;
+            }
+            to.shutdown().await
+        })
+        .await;
+    }
+    end
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    from: &mut R,
+    flow: Flow,
+    own: mpsc::WeakSender<Bytes>,
+    events: &mpsc::Sender<Event>,
+    limits: &Limits,
+) -> End {
+    let reply = |bytes: Bytes| own.upgrade().is_some_and(|own| own.try_send(bytes).is_ok());
+    let mut framer = Framer::new(sip::Limits::default());
+    let mut buffer = vec![0; 16 * 1024];
+    let mut deadline = Instant::now() + limits.first_message;
+    let mut malformed = 0;
+    loop {
+        let length = match timeout_at(deadline, from.read(&mut buffer)).await {
+            Err(_) => return End::Idle,
+            Ok(Ok(0)) => return End::Closed,
+            Ok(Ok(length)) => length,
+            Ok(Err(error)) => return End::Failed(error),
+        };
+        framer.push(&buffer[..length]);
+        while let Some(frame) = framer.next() {
+            match frame {
+                Frame::Message(message) => {
+                    if events.send(Event::Message { flow, message }).await.is_err() {
+                        return End::Dropped;
+                    }
+                }
+                Frame::Ping => {
+                    if !reply(Bytes::from_static(b"\r\n")) {
+                        return End::Stalled;
+                    }
+                }
+                Frame::Malformed(why) => {
+                    tracing::debug!(flow = ?flow.id, remote = %flow.remote, ?why, "no SIP message");
+                    why.reply().map(reply);
+                    malformed += 1;
+                    if malformed > limits.malformed {
+                        return End::Garbage;
+                    }
+                }
+                Frame::Broken(why) => {
+                    tracing::debug!(flow = ?flow.id, remote = %flow.remote, ?why, "the stream cannot be framed");
+                    why.reply().map(reply);
+                    return End::Garbage;
+                }
+            }
+            deadline = Instant::now() + limits.idle;
+        }
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    queue: &mut mpsc::Receiver<Bytes>,
+    limits: &Limits,
+) -> End {
+    while let Some(bytes) = queue.recv().await {
+        let written = timeout(limits.write, async {
+            to.write_all(&bytes).await?;
+            to.flush().await
+        });
+        match written.await {
+            Err(_) => return End::Stalled,
+            Ok(Err(error)) => return End::Failed(error),
+            Ok(Ok(())) => {}
+        }
+    }
+    End::Dropped
+}

@@ -1,0 +1,173 @@
+//! The flows that can be sent on, owned by whoever owns the core.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip::{Flow, FlowId, Transport};
+use tokio::net::UdpSocket;
+
+use super::connection::Writer;
+use super::recent::Recent;
+
+/// Messages that wait for a connection to open.
+const WAITING: usize = 64;
+/// Pairs of UDP addresses that are remembered at least.
+const PAIRS: usize = 32 * 1024;
+
+/// All flows: open connections, connections on their way, pairs of UDP addresses.
+#[derive(Debug)]
+pub struct Flows {
+    connections: HashMap<FlowId, Connection>,
+    sockets: Vec<Arc<UdpSocket>>,
+    locals: Vec<SocketAddr>,
+    pairs: Recent<(usize, SocketAddr), FlowId>,
+    remotes: Recent<FlowId, (usize, SocketAddr)>,
+    minted: FlowIds,
+    /// Datagrams the system did not take at once (a full socket buffer, no route).
+    pub undelivered: u64,
+}
+
+#[derive(Debug)]
+enum Connection {
+    Opening(Vec<Bytes>),
+    Open(Writer),
+}
+
+/// What became of bytes that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// They are on their way, as far as we can tell.
+    Yes,
+    /// The flow is gone, or its far end does not keep up.
+    FlowLost,
+}
+
+/// Mints the even ids: those of flows the network opened.
+#[derive(Clone, Debug, Default)]
+pub struct FlowIds(Arc<std::sync::atomic::AtomicU64>);
+
+impl FlowIds {
+    /// An id that was never used before.
+    pub fn mint(&self) -> FlowId {
+        FlowId(2 + 2 * self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+impl Flows {
+    /// No flow yet; `sockets` are the UDP sockets messages leave from, by index.
+    pub fn new(sockets: Vec<Arc<UdpSocket>>, minted: FlowIds) -> std::io::Result<Self> {
+        let locals = sockets
+            .iter()
+            .map(|socket| socket.local_addr())
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            connections: HashMap::new(),
+            sockets,
+            locals,
+            pairs: Recent::new(PAIRS),
+            remotes: Recent::new(PAIRS),
+            minted,
+            undelivered: 0,
+        })
+    }
+
+    /// A connection was asked for: what is sent on it waits until it is open.
+    pub fn opening(&mut self, id: FlowId) {
+        self.connections.insert(id, Connection::Opening(Vec::new()));
+    }
+
+    /// A connection is open; what waited goes out.
+    pub fn open(&mut self, id: FlowId, writer: Writer) -> Sent {
+        let waiting = match self.connections.remove(&id) {
+            Some(Connection::Opening(waiting)) => waiting,
+            _ => Vec::new(),
+        };
+        let sent = waiting.into_iter().all(|bytes| writer.send(bytes));
+        self.connections.insert(id, Connection::Open(writer));
+        if sent { Sent::Yes } else { self.lose(id) }
+    }
+
+    /// The far end of a UDP flow that was asked for; what waited goes out.
+    pub fn resolved(&mut self, id: FlowId, socket: usize, remote: SocketAddr) -> Flow {
+        self.remotes.insert(id, (socket, remote));
+        self.pairs.insert((socket, remote), id);
+        if let Some(Connection::Opening(waiting)) = self.connections.remove(&id) {
+            for bytes in waiting {
+                self.datagram(socket, remote, &bytes);
+            }
+        }
+        self.udp_flow(id, socket, remote)
+    }
+
+    /// The flow a datagram came on: the one known for the pair of addresses, or a new one.
+    pub fn of_datagram(&mut self, socket: usize, remote: SocketAddr) -> Flow {
+        let id = self.pairs.get(&(socket, remote)).unwrap_or_else(|| {
+            let id = self.minted.mint();
+            self.pairs.insert((socket, remote), id);
+            id
+        });
+        self.remotes.insert(id, (socket, remote));
+        self.udp_flow(id, socket, remote)
+    }
+
+    /// Sends bytes on a flow. Never waits.
+    pub fn send(&mut self, id: FlowId, bytes: Bytes) -> Sent {
+        match self.connections.get_mut(&id) {
+            Some(Connection::Open(writer)) if writer.send(bytes.clone()) => Sent::Yes,
+            Some(Connection::Opening(waiting)) if waiting.len() < WAITING => {
+                waiting.push(bytes);
+                Sent::Yes
+            }
+            Some(_) => self.lose(id),
+            None => match self.remotes.get(&id) {
+                Some((socket, remote)) => {
+                    self.datagram(socket, remote, &bytes);
+                    Sent::Yes
+                }
+                None => Sent::FlowLost,
+            },
+        }
+    }
+
+    /// A connection is gone, or could not be had. `false` when it was unknown already.
+    pub fn closed(&mut self, id: FlowId) -> bool {
+        self.connections.remove(&id).is_some()
+    }
+
+    /// Lets go of every connection: each writes what is queued and closes. How many there are.
+    pub fn let_go(&mut self) -> usize {
+        let open = self.connections.len();
+        self.connections.clear();
+        open
+    }
+
+    /// Connections open or on their way.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn lose(&mut self, id: FlowId) -> Sent {
+        // Dropping the writer closes the connection.
+        self.connections.remove(&id);
+        Sent::FlowLost
+    }
+
+    fn udp_flow(&self, id: FlowId, socket: usize, remote: SocketAddr) -> Flow {
+        Flow {
+            id,
+            transport: Transport::Udp,
+            local: self.locals[socket],
+            remote,
+        }
+    }
+
+    fn datagram(&mut self, socket: usize, remote: SocketAddr, bytes: &Bytes) {
+        // A datagram may be lost here as well as on its way: SIP over UDP retransmits.
+        if let Err(error) = self.sockets[socket].try_send_to(bytes, remote) {
+            self.undelivered += 1;
+            tracing::debug!(%remote, %error, "datagram not sent");
+        }
+    }
+}

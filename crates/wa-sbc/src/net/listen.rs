@@ -1,0 +1,200 @@
+//! Accepting connections, within limits.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use sip::{Flow, Transport};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{self, Limits, Writer};
+use super::flows::FlowIds;
+use super::{Event, tls};
+
+/// Rest after `accept` itself failed: out of file descriptors, most likely.
+const REST: Duration = Duration::from_millis(200);
+
+/// A listening TCP or TLS port.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    limits: Limits,
+    ids: FlowIds,
+}
+
+impl Listener {
+    /// Binds the port. With a TLS configuration everything on it is TLS; each new connection uses
+    /// the one that holds when it comes, so a certificate can be renewed.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+        limits: Limits,
+        ids: FlowIds,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self {
+            listener,
+            tls,
+            limits,
+            ids,
+        })
+    }
+
+    /// The bound address: with the port the system chose, where 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until nobody takes the events any more.
+    pub async fn run(self, events: mpsc::Sender<Event>) {
+        let all = Arc::new(Semaphore::new(self.limits.connections));
+        let sources = Sources::default();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = events.closed() => return,
+            };
+            let (stream, remote) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(REST).await;
+                    continue;
+                }
+            };
+            let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+            let Ok(place) = all.clone().try_acquire_owned() else {
+                tracing::warn!(%remote, limit = self.limits.connections, "connection refused: too many");
+                continue;
+            };
+            let Some(seat) = sources.admit(remote.ip(), self.limits.per_source) else {
+                tracing::warn!(%remote, limit = self.limits.per_source, "connection refused: too many from there");
+                continue;
+            };
+            tokio::spawn(
+                self.visitor(remote, (place, seat))
+                    .serve(stream, events.clone()),
+            );
+        }
+    }
+
+    fn visitor(&self, remote: SocketAddr, place: (OwnedSemaphorePermit, Seat)) -> Visitor {
+        let tls = self.tls.as_ref().map(|tls| tls.borrow().clone());
+        Visitor {
+            tls,
+            limits: self.limits,
+            ids: self.ids.clone(),
+            remote,
+            _place: place,
+        }
+    }
+}
+
+/// One accepted connection.
+struct Visitor {
+    tls: Option<Arc<ServerConfig>>,
+    limits: Limits,
+    ids: FlowIds,
+    remote: SocketAddr,
+    _place: (OwnedSemaphorePermit, Seat),
+}
+
+impl Visitor {
+    async fn serve(self, stream: TcpStream, events: mpsc::Sender<Event>) {
+        let remote = self.remote;
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        let _ = stream.set_nodelay(true);
+        let Some(config) = self.tls.clone() else {
+            return self.converse(stream, Transport::Tcp, local, events).await;
+        };
+        match timeout(
+            self.limits.handshake,
+            TlsAcceptor::from(config).accept(stream),
+        )
+        .await
+        {
+            Ok(Ok(stream)) => self.converse(stream, Transport::Tls, local, events).await,
+            Ok(Err(error)) => {
+                let hint = tls::hint(&error);
+                tracing::info!(%remote, %error, hint, "TLS handshake failed");
+            }
+            Err(_) => tracing::info!(%remote, "TLS handshake not finished in time"),
+        }
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite>(
+        self,
+        stream: S,
+        transport: Transport,
+        local: SocketAddr,
+        events: mpsc::Sender<Event>,
+    ) {
+        let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        let flow = Flow {
+            id: self.ids.mint(),
+            transport,
+            local,
+            remote: self.remote,
+        };
+        let (writer, queue) = Writer::new(&self.limits);
+        let own = writer.downgrade();
+        if events.send(Event::Accepted { flow, writer }).await.is_err() {
+            return;
+        }
+        let end = connection::run(stream, flow, own, queue, &events, &self.limits).await;
+        tracing::debug!(flow = ?flow.id, remote = %flow.remote, %end, "connection ended");
+        let _ = events.send(Event::Closed(flow.id)).await;
+    }
+}
+
+/// Who has how many connections.
+#[derive(Clone, Debug, Default)]
+struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Sources {
+    fn admit(&self, source: IpAddr, limit: usize) -> Option<Seat> {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = sources.entry(source).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Seat {
+            sources: self.clone(),
+            source,
+        })
+    }
+}
+
+/// A connection counted for its source, until it is dropped.
+#[derive(Debug)]
+struct Seat {
+    sources: Sources,
+    source: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut sources = self
+            .sources
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = sources.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                sources.remove(&self.source);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Sockets for SIP: whatever comes in becomes an [`Event`], whatever goes out goes by [`FlowId`].
+//!
+//! ```text
+//!  listen ──accept──► connection ──┐                       ┌── Flows ──► Writer ──► connection
+//!  dial ────connect─► connection ──┼──► Event ──► core ──►─┤
+//!  udp ──────────────────────────  ┘   (bounded)           └──────────► UDP socket
+//! ```
+
+pub mod connection;
+pub mod dial;
+pub mod flows;
+pub mod listen;
+mod recent;
+pub mod tls;
+pub mod udp;
+
+use std::net::SocketAddr;
+
+use connection::Writer;
+use sip::{Flow, FlowId, Message};
+
+pub use connection::Limits;
+pub use flows::Flows;
+
+/// The ports that were bound: with the numbers the system chose, where 0 was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// The TLS port.
+    pub tls: Option<SocketAddr>,
+    /// The UDP port.
+    pub udp: Option<SocketAddr>,
+    /// The TCP port.
+    pub tcp: Option<SocketAddr>,
+}
+
+/// What the network tells.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody opened a connection to us.
+    Accepted {
+        /// The connection.
+        flow: Flow,
+        /// Its sending end.
+        writer: Writer,
+    },
+    /// A connection we asked for is open.
+    Opened {
+        /// The connection.
+        flow: Flow,
+        /// Its sending end.
+        writer: Writer,
+    },
+    /// The far end of a UDP flow we asked for is known.
+    Resolved {
+        /// The flow.
+        id: FlowId,
+        /// Which of our sockets it leaves from.
+        socket: usize,
+        /// The far end.
+        remote: SocketAddr,
+    },
+    /// A flow we asked for cannot be had.
+    Failed {
+        /// The flow.
+        id: FlowId,
+        /// Why, in plain words.
+        why: String,
+    },
+    /// A message on a connection.
+    Message {
+        /// The connection.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// A message in a datagram.
+    Datagram {
+        /// Which of our sockets it came in on.
+        socket: usize,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// The message.
+        message: Message,
+    },
+    /// A connection is gone.
+    Closed(FlowId),
+}

@@ -1,0 +1,90 @@
+//! SIP over UDP: one receiving loop per socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::Event;
+
+/// The socket's receive buffer: a burst of calls must not be lost while the core is busy.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Larger than any datagram.
+const DATAGRAM: usize = 65_536;
+
+/// Binds a socket for SIP.
+pub fn bind(address: SocketAddr) -> io::Result<Arc<UdpSocket>> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // The system may grant less; then less it is.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(Arc::new(UdpSocket::from_std(socket.into())?))
+}
+
+/// Datagrams that became nothing.
+#[derive(Debug, Default)]
+pub struct Noise {
+    /// No SIP.
+    pub malformed: AtomicU64,
+    /// Dropped because the core was busy; SIP retransmits.
+    pub overflow: AtomicU64,
+}
+
+/// Receives until nobody takes the events any more. `index` names the socket in the events.
+pub async fn receive(
+    socket: Arc<UdpSocket>,
+    index: usize,
+    events: mpsc::Sender<Event>,
+    noise: Arc<Noise>,
+) {
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        let received = tokio::select! {
+            received = socket.recv_from(&mut buffer) => received,
+            () = events.closed() => return,
+        };
+        let (length, remote) = match received {
+            Ok(received) => received,
+            Err(error) => {
+                // A far end's ICMP error may surface here; it says nothing about the next datagram.
+                tracing::trace!(%error, "receiving a datagram failed");
+                continue;
+            }
+        };
+        let bytes = &buffer[..length];
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            continue; // a keep-alive
+        }
+        match sip::parse(Bytes::copy_from_slice(bytes)) {
+            Ok(message) => {
+                if events
+                    .try_send(Event::Datagram {
+                        socket: index,
+                        remote,
+                        message,
+                    })
+                    .is_err()
+                {
+                    noise.overflow.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Err(why) => {
+                noise.malformed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%remote, ?why, "no SIP message");
+                if let Some(reply) = why.reply() {
+                    let _ = socket.try_send_to(&reply, remote);
+                }
+            }
+        }
+    }
+}

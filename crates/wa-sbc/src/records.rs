@@ -1,0 +1,277 @@
+//! Records of calls as JSON lines: one object a line, one line a call (Meta reference 11).
+//!
+//! A thread of its own writes them, so a slow disk never delays a call. What cannot be written is
+//! kept and tried again with the next record and at the end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use b2bua::Record;
+use b2bua::record::LegMedia;
+use sdp::Side;
+use sdp::Suite;
+use sdp::report::LegReport;
+use serde::Serialize;
+
+use crate::config::RecordSettings;
+use crate::error::Error;
+
+/// Lines kept while they cannot be written.
+const KEPT: usize = 100_000;
+
+/// The writer of records.
+#[derive(Debug)]
+pub struct Records {
+    lines: Sender<String>,
+    thread: JoinHandle<()>,
+}
+
+impl Records {
+    /// Opens the file once, so that a wrong path is found at the start.
+    pub fn start(settings: &RecordSettings) -> Result<Records, Error> {
+        if let Some(path) = &settings.file {
+            open(path).map_err(|source| Error::Records {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        let (lines, receiver) = channel();
+        let settings = settings.clone();
+        let thread = std::thread::Builder::new()
+            .name("records".into())
+            .spawn(move || write(&settings, &receiver))?;
+        Ok(Records { lines, thread })
+    }
+
+    /// Hands a record over. Never waits.
+    pub fn write(&self, record: &Record) {
+        // The thread lives as long as we hold the sender.
+        let _ = self.lines.send(line(record));
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(self) {
+        drop(self.lines);
+        let _ = self.thread.join();
+    }
+}
+
+fn write(settings: &RecordSettings, lines: &Receiver<String>) {
+    let mut kept = VecDeque::new();
+    while let Ok(line) = lines.recv() {
+        if settings.stdout {
+            let _ = writeln!(io::stdout().lock(), "{line}");
+        }
+        let Some(path) = &settings.file else { continue };
+        kept.push_back(line);
+        if let Err(error) = append(path, &mut kept) {
+            tracing::error!(path = %path.display(), %error, waiting = kept.len(), "records cannot be written");
+            while kept.len() > KEPT {
+                kept.pop_front();
+            }
+        }
+    }
+    if let Some(path) = &settings.file
+        && let Err(error) = append(path, &mut kept)
+    {
+        tracing::error!(path = %path.display(), %error, lost = kept.len(), "records are lost");
+    }
+}
+
+/// Opened anew each time, so that a file moved away by log rotation is left alone.
+fn append(path: &Path, kept: &mut VecDeque<String>) -> io::Result<()> {
+    let mut file = open(path)?;
+    while let Some(mut line) = kept.pop_front() {
+        line.push('\n');
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            line.pop();
+            kept.push_front(line);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    // Records name people: nobody but the operator's group reads them.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+    options.open(path)
+}
+
+/// A record as one line of JSON, without the line end.
+pub fn line(record: &Record) -> String {
+    serde_json::to_string(&Line::of(record)).expect("plain figures and texts can always be written")
+}
+
+/// Field order is the order in the line. Times are milliseconds since 1970.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: u64,
+    direction: &'a str,
+    reference: Option<&'a str>,
+    carrier_call_id: Option<&'a str>,
+    pbx_call_id: Option<&'a str>,
+    number: String,
+    user: &'a str,
+    trunk: &'a str,
+    started_ms: u64,
+    ringing_ms: Option<u64>,
+    answered_ms: Option<u64>,
+    ended_ms: u64,
+    duration_ms: u64,
+    carrier_duration_s: Option<u64>,
+    pulses: Option<u64>,
+    released_by: &'a str,
+    cause: &'a str,
+    text: String,
+    sip: u16,
+    q850: u8,
+    carrier: Leg<'a>,
+    pbx: Leg<'a>,
+    metadata: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Leg<'a> {
+    codec: Option<&'a str>,
+    keying: Option<&'a str>,
+    suite: Option<&'a str>,
+    packets_received: u64,
+    packets_sent: u64,
+    octets_received: u64,
+    octets_sent: u64,
+    lost: u64,
+    loss: f64,
+    reordered: u64,
+    duplicates: u64,
+    jitter_ms: f64,
+    concealed_ms: u64,
+    remote_loss: Option<f32>,
+    round_trip_ms: Option<f64>,
+    first_received_ms: Option<u64>,
+    first_sent_ms: Option<u64>,
+    first_audio_sent_ms: Option<u64>,
+    digits: u32,
+    undecryptable: u64,
+    foreign: u64,
+    malformed: u64,
+    clipped: u64,
+    rtcp_received: u64,
+    rtcp_sent: u64,
+}
+
+impl<'a> Line<'a> {
+    fn of(record: &'a Record) -> Self {
+        let carrier = record.carrier_side();
+        Self {
+            id: record.id.0,
+            direction: record.direction.label(),
+            reference: record.reference.as_deref(),
+            carrier_call_id: record.carrier_call_id.as_deref(),
+            pbx_call_id: record.pbx_call_id.as_deref(),
+            number: record.number.plus(),
+            user: &record.user,
+            trunk: &record.trunk,
+            started_ms: since_1970(record.started),
+            ringing_ms: record.ringing.map(since_1970),
+            answered_ms: record.answered.map(since_1970),
+            ended_ms: since_1970(record.ended),
+            duration_ms: millis(record.duration),
+            carrier_duration_s: record.carrier_duration,
+            pulses: record.pulses,
+            released_by: record.released_by.label(),
+            cause: record.cause.label(),
+            text: record.cause.to_string(),
+            sip: record.cause.sip(),
+            q850: record.cause.q850(),
+            carrier: Leg::of(record, carrier),
+            pbx: Leg::of(record, !carrier),
+            metadata: &record.metadata,
+        }
+    }
+}
+
+impl<'a> Leg<'a> {
+    fn of(record: &'a Record, side: Side) -> Self {
+        let LegReport {
+            packets_received,
+            packets_sent,
+            octets_received,
+            octets_sent,
+            lost,
+            reordered,
+            duplicates,
+            jitter,
+            concealed,
+            undecryptable,
+            foreign,
+            malformed,
+            clipped,
+            rtcp_received,
+            rtcp_sent,
+            remote_loss,
+            round_trip,
+            first_received,
+            first_sent,
+            first_audio_sent,
+            ..
+        } = record.media.legs[side.index()];
+        let media: Option<LegMedia> = record.legs[side.index()];
+        let suite = media.map(|media| media.suite);
+        let expected = packets_received + lost;
+        Self {
+            codec: media.map(|media| media.codec.name()),
+            keying: suite.map(|suite| if suite.is_some() { "sdes" } else { "none" }),
+            suite: suite.flatten().map(suite_name),
+            packets_received,
+            packets_sent,
+            octets_received,
+            octets_sent,
+            lost,
+            loss: if expected == 0 {
+                0.0
+            } else {
+                lost as f64 / expected as f64
+            },
+            reordered,
+            duplicates,
+            jitter_ms: jitter.as_secs_f64() * 1e3,
+            concealed_ms: millis(concealed),
+            remote_loss,
+            round_trip_ms: round_trip.map(|time| time.as_secs_f64() * 1e3),
+            first_received_ms: first_received.map(millis),
+            first_sent_ms: first_sent.map(millis),
+            first_audio_sent_ms: first_audio_sent.map(millis),
+            digits: record.digits[side.index()],
+            undecryptable,
+            foreign,
+            malformed,
+            clipped,
+            rtcp_received,
+            rtcp_sent,
+        }
+    }
+}
+
+fn suite_name(suite: Suite) -> &'static str {
+    match suite {
+        Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+        Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+    }
+}
+
+fn since_1970(time: SystemTime) -> u64 {
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

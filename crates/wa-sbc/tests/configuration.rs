@@ -1,0 +1,376 @@
+//! The configuration: what an operator reads when it is wrong, and that the example is complete.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use toml::{Table, Value};
+use wa_sbc::Settings;
+use wa_sbc::config::File;
+
+const EXAMPLE: &str = include_str!("../../../etc/wa-sbc.toml");
+
+const MINIMAL: &str = r#"[sip]
+host = "sbc.example.com"
+tls = { listen = "0.0.0.0:5061", certificate = "/c.pem", key = "/k.pem" }
+udp = { listen = "10.0.0.5:5060" }
+
+[media]
+public = "203.0.113.7"
+private = "10.0.0.5"
+
+[[number]]
+e164 = "+17125550259"
+password = { env = "WA_SIP_PASSWORD" }
+trunk = "office"
+
+[[trunk]]
+name = "office"
+peer = "sip:10.0.0.20:5060;transport=udp"
+"#;
+
+fn read(text: &str) -> Result<Settings, String> {
+    let environment =
+        |name: &str| (name == "WA_SIP_PASSWORD").then(|| "s3cret-of-the-test".to_owned());
+    Settings::read(Path::new("wa-sbc.toml"), text, environment).map_err(|error| error.to_string())
+}
+
+/// The minimal configuration with one part replaced.
+fn with(part: &str, replacement: &str) -> String {
+    assert_eq!(MINIMAL.matches(part).count(), 1, "{part}");
+    MINIMAL.replace(part, replacement)
+}
+
+#[test]
+fn the_minimal_configuration_means_what_the_defaults_say() {
+    let settings = read(MINIMAL).expect("valid");
+    let number = &settings.core.numbers[0];
+    assert_eq!(number.host, "sbc.example.com");
+    assert_eq!(number.domain, "sbc.example.com");
+    assert_eq!(number.realm, "sbc.example.com");
+    assert_eq!(number.username, "17125550259");
+    assert_eq!(number.port, 5061);
+    assert!(number.challenge && number.plus);
+    assert_eq!(
+        number
+            .password
+            .as_ref()
+            .map(|secret| secret.expose().as_str()),
+        Some("s3cret-of-the-test")
+    );
+    let trunk = &settings.core.trunks[0];
+    assert_eq!(trunk.sent_by, "10.0.0.5:5060");
+    assert_eq!(
+        trunk
+            .networks
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["10.0.0.20/32"]
+    );
+    assert_eq!(
+        trunk.target.from.map(|from| from.to_string()).as_deref(),
+        Some("10.0.0.5")
+    );
+    assert_eq!(
+        settings.core.carrier.target.host,
+        settings.core.carrier.domain
+    );
+    assert!(!settings.core.carrier.networks.is_empty());
+}
+
+#[test]
+fn no_form_of_the_settings_prints_a_secret() {
+    let settings = read(MINIMAL).expect("valid");
+    assert!(!format!("{settings:?} {settings:#?}").contains("s3cret-of-the-test"));
+    let printed = File::parse(Path::new("x"), MINIMAL).expect("valid").print();
+    assert!(printed.contains("WA_SIP_PASSWORD"), "{printed}");
+}
+
+#[test]
+fn what_print_config_prints_can_be_read_again_and_means_the_same() {
+    let printed = File::parse(Path::new("x"), MINIMAL).expect("valid").print();
+    let again = File::parse(Path::new("x"), &printed)
+        .unwrap_or_else(|error| panic!("{error}\n{printed}"))
+        .print();
+    assert_eq!(printed, again);
+    assert!(read(&printed).is_ok(), "{printed}");
+}
+
+/// What is written wrong, and what the operator reads about it.
+#[test]
+fn every_mistake_is_named_with_file_line_key_and_remedy() {
+    let number =
+        "e164 = \"+17125550259\"\npassword = { env = \"WA_SIP_PASSWORD\" }\ntrunk = \"office\"\n";
+    let cases = [
+        (
+            with("host = \"sbc.example.com\"", "hots = \"sbc.example.com\""),
+            "wa-sbc.toml:2: sip.hots: unknown field `hots`, expected one of `host`, `realm`, `tls`, `udp`, `tcp`, \
+             `connections`, `connections_per_source`, `max_calls`, `nonce_ttl`, `node`, `product`, `drain`\n    \
+             remedy: did you mean `host`?",
+        ),
+        (
+            with("private = \"10.0.0.5\"", "privat = \"10.0.0.5\""),
+            "wa-sbc.toml:8: media.privat: unknown field `privat`, expected one of `public`, `public_bind`, `private`, \
+             `private_bind`, `ports`, `threads`, `opus_complexity`, `opus_bitrate`, `dscp`\n    \
+             remedy: did you mean `private`?",
+        ),
+        (
+            with("{ env = \"WA_SIP_PASSWORD\" }", "\"hunter2\""),
+            "wa-sbc.toml:12: number.password: a secret may not stand in the configuration file: the file is read, \
+             copied and backed up by many\n    remedy: write { env = \"NAME\" } for an environment variable or \
+             { file = \"/run/secrets/name\" } for a file",
+        ),
+        (
+            with("{ env = \"WA_SIP_PASSWORD\" }", "{ env = \"UNSET\" }"),
+            "wa-sbc.toml:12: number.password: the environment variable UNSET is not set\n    \
+             remedy: set it to the SIP password Meta made for the number",
+        ),
+        (
+            with("password = { env = \"WA_SIP_PASSWORD\" }\n", ""),
+            "wa-sbc.toml:11: number.password: there is no password, so Meta refuses our calls and we cannot verify \
+             Meta's\n    remedy: write password = { env = \"NAME\" } or { file = \"/run/secrets/name\" }; Meta shows \
+             it with GET …/settings?include_sip_credentials=true",
+        ),
+        (
+            with("\"+17125550259\"", "\"17125550259\""),
+            "wa-sbc.toml:11: number.e164: `17125550259` is no number in E.164 form\n    \
+             remedy: write + and the digits with the country code, as in \"+17125550259\"",
+        ),
+        (
+            with("trunk = \"office\"", "trunk = \"ofice\""),
+            "wa-sbc.toml:13: number.trunk: there is no trunk \"ofice\"\n    \
+             remedy: add a [[trunk]] table of that name, or use one of: office",
+        ),
+        (
+            with(
+                "trunk = \"office\"",
+                "trunk = \"office\"\ndomain = \"sbc.example.org\"",
+            ),
+            "wa-sbc.toml:14: number.domain: sbc.example.org is neither sbc.example.com nor a parent domain of it: \
+             Meta answers 403 to such a From\n    remedy: write sbc.example.com or a parent domain of it, or set \
+             `host` to the name Meta has for the number",
+        ),
+        (
+            with("trunk = \"office\"", "trunk = \"office\"\nno_answer = 45"),
+            "wa-sbc.toml:14: number.no_answer: after 30 s Meta may already have given up on the caller\n    \
+             remedy: write 25 or less, and let the PBX answer with an announcement before",
+        ),
+        (
+            with(
+                "trunk = \"office\"",
+                "trunk = \"office\"\ncodecs = [\"opus\", \"G729\"]",
+            ),
+            "wa-sbc.toml:14: number.codecs: `G729` is no codec of ours\n    \
+             remedy: use opus, PCMA, PCMU and telephone-event",
+        ),
+        (
+            with("[[trunk]]", &format!("[[number]]\n{number}\n[[trunk]]")),
+            "wa-sbc.toml:16: number.e164: this number is written twice\n    remedy: remove one of the two tables",
+        ),
+        (
+            with("transport=udp", "transport=tcp"),
+            "wa-sbc.toml:17: trunk.peer: the trunk uses tcp, but [sip] has no tcp port\n    \
+             remedy: add tcp = { listen = \"10.0.0.5:5060\" } to [sip], or change transport= of the peer",
+        ),
+        (
+            with("\"sip:10.0.0.20:5060;transport=udp\"", "\"10.0.0.20\""),
+            "wa-sbc.toml:17: trunk.peer: `10.0.0.20` is no sip: URI\n    \
+             remedy: write \"sip:10.0.0.20:5060;transport=udp\", with udp, tcp or tls",
+        ),
+        (
+            with("sip:10.0.0.20:5060", "sip:pbx.example.com"),
+            "wa-sbc.toml:17: trunk.networks: pbx.example.com is a name, so it does not say where the trunk's calls \
+             come from\n    remedy: add networks = [\"10.0.0.0/24\"] with the addresses of the PBX, or [] if it never \
+             calls",
+        ),
+        (
+            with(
+                "name = \"office\"",
+                "name = \"office\"\nnetworks = [\"0.0.0.0/0\"]",
+            ),
+            "wa-sbc.toml:16: trunk.networks: anybody on the internet could place calls in the name of the business\n    \
+             remedy: name the addresses of the PBX",
+        ),
+        (
+            with(
+                "private = \"10.0.0.5\"",
+                "private = \"10.0.0.5\"\nports = \"30000-20000\"",
+            ),
+            "wa-sbc.toml:9: media.ports: `30000-20000` is no range of ports: it holds no even port followed by an odd \
+             one\n    remedy: write the first and the last port, as in \"20000-29999\"",
+        ),
+        (
+            with("host = \"sbc.example.com\"", "host = \"203.0.113.7\""),
+            "wa-sbc.toml:2: sip.host: `203.0.113.7` is no DNS name\n    \
+             remedy: write the public name that Meta's settings of the number and the certificate have",
+        ),
+        (
+            with("[sip]\n", "[sip]\nconnections = \"many\"\n"),
+            "wa-sbc.toml:2: sip.connections: invalid type: string \"many\", expected usize\n    \
+             remedy: write it as etc/wa-sbc.toml shows it",
+        ),
+        (
+            with("public = \"203.0.113.7\"\n", ""),
+            "wa-sbc.toml:6: media: missing field `public`\n    \
+             remedy: add `public = …` to this table; etc/wa-sbc.toml shows every key",
+        ),
+        (
+            with("[media]", "[log]\nformat = \"xml\"\n[media]"),
+            "wa-sbc.toml:7: log.format: `xml` is no form of a log\n    remedy: write \"text\" or \"json\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = read(&text).expect_err(expected);
+        assert_eq!(error, expected, "\n{text}");
+    }
+}
+
+#[test]
+fn one_pass_finds_all_mistakes_and_reports_them_in_the_order_of_the_file() {
+    let text = with("\"office\"\n\n", "\"nowhere\"\n\n")
+        .replace("203.0.113.7", "0.0.0.0")
+        .replace("+1712", "1712");
+    let error = read(&text).expect_err("three mistakes");
+    let lines: Vec<&str> = error
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    for (line, key) in lines
+        .iter()
+        .zip(["media.public", "number.e164", "number.trunk"])
+    {
+        assert!(line.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_how_to_name_another() {
+    let error = Settings::load(Path::new("/nonexistent/wa-sbc.toml"))
+        .expect_err("no such file")
+        .to_string();
+    assert!(
+        error.starts_with("/nonexistent/wa-sbc.toml:0: the file: cannot be read:"),
+        "{error}"
+    );
+    assert!(error.contains("WA_SBC_CONFIG"), "{error}");
+}
+
+/// The example with every `#key = value` switched on.
+fn uncommented() -> String {
+    let switched = |line: &str| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => key.to_owned(),
+        _ => line.to_owned(),
+    };
+    EXAMPLE.lines().map(switched).collect::<Vec<_>>().join("\n")
+}
+
+/// The keys a table may have: what the reader itself says when it meets a wrong one.
+fn known_keys(table: &str) -> BTreeSet<String> {
+    let header = match table {
+        "" => String::new(),
+        "number" | "trunk" => format!("[[{table}]]\n"),
+        table => format!("[{table}]\n"),
+    };
+    let error = File::parse(Path::new("x"), &format!("{header}no_such_key = 1\n"))
+        .expect_err("an unknown key");
+    let problem = &error.objections[0].problem;
+    assert!(problem.starts_with("unknown field"), "{problem}");
+    problem
+        .split('`')
+        .skip(3)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn compare(path: &str, table: &Table) {
+    let written: BTreeSet<String> = table.keys().cloned().collect();
+    assert_eq!(
+        written,
+        known_keys(path),
+        "keys of [{path}] in etc/wa-sbc.toml and in the program"
+    );
+    for (key, value) in table {
+        let below = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        match value {
+            Value::Table(table) if key != "password" => compare(&below, table),
+            Value::Array(tables) => {
+                for table in tables.iter().filter_map(Value::as_table) {
+                    compare(&below, table);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_key_there_is_and_no_other() {
+    compare("", &uncommented().parse().expect("TOML"));
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let all: Table = uncommented().parse().expect("TOML");
+    let defaults: Table = File::parse(Path::new("x"), MINIMAL)
+        .expect("valid")
+        .print()
+        .parse()
+        .expect("TOML");
+    let required = [
+        "host", "tls", "udp", "public", "private", "e164", "password", "trunk", "name", "peer",
+    ];
+    let mut compared = 0;
+    for (table, value) in &defaults {
+        let first = |value: &Value| match value {
+            Value::Array(tables) => tables[0].as_table().cloned(),
+            other => other.as_table().cloned(),
+        };
+        let (Some(default), Some(shown)) = (first(value), all.get(table).and_then(first)) else {
+            panic!("{table} is no table");
+        };
+        for (key, value) in default
+            .iter()
+            .filter(|(key, _)| !required.contains(&key.as_str()))
+        {
+            assert_eq!(shown.get(key), Some(value), "[{table}] {key}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 25, "{compared}");
+}
+
+#[test]
+fn the_example_is_valid_as_it_stands_and_with_everything_switched_on() {
+    for text in [EXAMPLE.to_owned(), uncommented()] {
+        read(&text).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn every_key_of_the_example_has_a_word_of_explanation() {
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    let is_key = |line: &str| {
+        let line = line.strip_prefix('#').unwrap_or(line);
+        line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ")
+    };
+    let explained = |index: usize| {
+        lines[..index]
+            .iter()
+            .rev()
+            .take_while(|line| !line.is_empty())
+            .any(|line| line.starts_with("# "))
+    };
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| is_key(line)) {
+        assert!(
+            explained(index) || lines[index - 1].starts_with('['),
+            "{}: {line}",
+            index + 1
+        );
+    }
+}
