@@ -39,5 +39,13 @@ forbid "no names that say nothing" \
 forbid "no getters named get_" 'fn get_' crates/*/src
 forbid "nothing is left to do" '(todo|unimplemented)!\(' crates tests
 
+# The documents name only what is there.
+for named in $(grep -rhoE '`(crates|tests|etc|docs)/[A-Za-z0-9_./-]+`' README.md CONTRIBUTING.md docs/*.md docs/adr/*.md | tr -d '`' | sort -u); do
+    if [ ! -e "$named" ]; then
+        echo "shape: a document names $named, which does not exist" >&2
+        broken=1
+    fi
+done
+
 if [ "$broken" = 0 ]; then echo "wa-sbc: the house has its shape"; fi
 exit "$broken"
