@@ -113,7 +113,7 @@ impl Baresip {
             format!(
                 "poll_method epoll\nsip_listen {home}:{port}\n{certificate}net_interface {home}\n\
                  audio_source aufile,{}\naudio_player aubridge,{name}-player\naudio_alert aubridge,{name}-alert\n\
-                 audio_level no\nrtp_timeout 0\njitter_buffer_delay 2-10\n\
+                 audio_level no\nrtp_ports 40000-48000\nrtp_timeout 0\njitter_buffer_delay 2-10\n\
                  module_path {}\nmodule aubridge.so\nmodule aufile.so\nmodule opus.so\nmodule g711.so\nmodule srtp.so\n\
                  module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
                  ctrl_tcp_listen {home}:{control_port}\nsnd_path {}\n\

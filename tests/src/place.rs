@@ -1,8 +1,8 @@
 //! Where one test lives: a directory for files and a block of loopback addresses that nobody else uses.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 static NEXT: AtomicU8 = AtomicU8::new(1);
 
@@ -88,22 +88,20 @@ pub fn wait_until(what: &str, limit: std::time::Duration, mut ready: impl FnMut(
     }
 }
 
-/// A port that was free on `address` a moment ago, both for UDP and TCP.
+/// A pair of neighbouring ports that nobody had on `address` a moment ago, for UDP and TCP; the first of them. (baresip takes
+/// the next port for TLS.) No two calls in one process give the same pair, and the range is nobody else's in these tests.
 ///
 /// # Panics
 /// When there is none.
 pub fn free_port(address: IpAddr) -> u16 {
-    for _ in 0..100 {
-        let udp = UdpSocket::bind((address, 0)).expect("a loopback port");
-        let port = udp
-            .local_addr()
-            .expect("a bound socket has an address")
-            .port();
-        // The neighbour is wanted too: baresip takes port + 1 for TLS.
-        if port < 65_000
-            && std::net::TcpListener::bind((address, port)).is_ok()
-            && std::net::TcpListener::bind((address, port + 1)).is_ok()
-        {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..2000 {
+        let turn = TAKEN.fetch_add(1, Ordering::Relaxed) % 4000;
+        let port = 11_000 + ((std::process::id() % 100) as u16 * 40 + turn) % 4000 * 2;
+        let free = |port| {
+            UdpSocket::bind((address, port)).is_ok() && TcpListener::bind((address, port)).is_ok()
+        };
+        if free(port) && free(port + 1) {
             return port;
         }
     }
