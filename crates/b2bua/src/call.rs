@@ -194,7 +194,8 @@ impl Call {
                 self.draft.metadata.reference().unwrap_or("-"),
             ),
         );
-        if let Err(cause) = self.streams[Side::A.index()].offered(offer) {
+        let stream = &mut self.streams[Side::A.index()];
+        if let Err(cause) = stream.offered(offer) {
             self.release(cx, cause, ReleasedBy::Us);
         }
     }
@@ -340,7 +341,10 @@ impl Call {
         for side in Side::BOTH {
             self.streams[side.index()].open(cx.ident, &local[side.index()]);
         }
-        let offer = self.streams[Side::B.index()].offer().unwrap_or_default();
+        let offer = match self.streams[Side::B.index()].offer() {
+            Ok(offer) => offer,
+            Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
+        };
         let outgoing = match self.direction {
             Direction::UserInitiated => dial::to_trunk(
                 cx.settings,
@@ -377,11 +381,7 @@ impl Call {
                 self.learn(side, &headers);
                 self.answered(cx, &body);
             }
-            LegEvent::Confirmed => {
-                if matches!(self.state, State::Answering) {
-                    self.state = State::Talking;
-                }
-            }
+            LegEvent::Confirmed { body } => self.confirmed(cx, &body),
             LegEvent::Cancelled => self.release(cx, Cause::Cancelled, self.party(side)),
             LegEvent::Refused { status, text } => {
                 let rules = self.leg(side).map_or(&[][..], |leg| leg.profile().refusals);
@@ -422,37 +422,66 @@ impl Call {
 
     /// Leg B answered: agree on both legs, start media, answer leg A, open its gate. In this
     /// order, because the first packet towards a gated leg *is* the answer for its user.
+    ///
+    /// A caller that made no offer gets ours in the 200; media then starts with its ACK.
     fn answered(&mut self, cx: &mut Context<'_>, body: &[u8]) {
         if !matches!(self.state, State::Dialing | State::Ringing) {
             return;
         }
-        let answer = self.streams[Side::B.index()]
-            .answered(body)
-            .map(|agreed| agreed.audio.codec);
-        let answer = answer.and_then(|codec| self.streams[Side::A.index()].answer(Some(codec)));
-        let answer = match answer {
-            Ok(answer) => answer,
+        let [a, b] = &mut self.streams;
+        let codec = b.answered(body).map(|agreed| agreed.audio.codec);
+        let words = codec.and_then(|codec| match a.was_offered() {
+            true => a.answer(Some(codec)),
+            false => a.offer(),
+        });
+        let words = match words {
+            Ok(words) => words,
             Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
         };
-        let gated = self.a.profile().gated;
-        let gate = if gated { Gate::Shut } else { Gate::Open };
-        let plans = (
-            self.streams[Side::A.index()].plan(gate, Some(self.signalling)),
-            self.streams[Side::B.index()].plan(Gate::Open, None),
-        );
-        let (Some(a), Some(b)) = plans else {
-            return self.release(cx, Cause::Bug, ReleasedBy::Us);
-        };
-        cx.media(MediaCommand::Start {
-            plans: Box::new([a, b]),
-        });
-        self.a.answer(cx, answer);
-        if gated {
+        let agreed = self.streams[Side::A.index()].agreed().is_some();
+        if agreed {
+            self.start_media(cx);
+        }
+        self.a.answer(cx, words);
+        if agreed && self.a.profile().gated {
             cx.media(MediaCommand::OpenGate(Side::A));
         }
         self.draft.answered(cx.now, cx.wall());
         cx.log(Level::Info, "answered");
         self.state = State::Answering;
+    }
+
+    fn confirmed(&mut self, cx: &mut Context<'_>, body: &[u8]) {
+        if !matches!(self.state, State::Answering) {
+            return;
+        }
+        self.state = State::Talking;
+        let stream = &mut self.streams[Side::A.index()];
+        if stream.agreed().is_none() {
+            match stream.answered(body).map(drop) {
+                Ok(()) => self.start_media(cx),
+                Err(cause) => self.release(cx, cause, ReleasedBy::Us),
+            }
+        }
+    }
+
+    /// Both legs agreed: media may run. A gated leg A waits for its 200.
+    fn start_media(&mut self, cx: &mut Context<'_>) {
+        let gate = if self.a.profile().gated {
+            Gate::Shut
+        } else {
+            Gate::Open
+        };
+        let plans = (
+            self.streams[Side::A.index()].plan(gate, Some(self.signalling)),
+            self.streams[Side::B.index()].plan(Gate::Open, None),
+        );
+        match plans {
+            (Some(a), Some(b)) => cx.media(MediaCommand::Start {
+                plans: Box::new([a, b]),
+            }),
+            _ => self.release(cx, Cause::Bug, ReleasedBy::Us),
+        }
     }
 
     fn reoffered(&mut self, cx: &mut Context<'_>, side: Side, offer: Option<Bytes>) {
@@ -461,7 +490,7 @@ impl Call {
         let (body, changed) = match offer {
             _ if !talking => (None, false),
             Some(offer) => (stream.reoffered(&offer).ok(), true),
-            None => (stream.offer_again(), false),
+            None => (stream.offer_again().ok(), false),
         };
         let agreed = stream
             .agreed()

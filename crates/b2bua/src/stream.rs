@@ -67,8 +67,12 @@ impl Stream {
         }
     }
 
-    /// Takes the peer's first offer, refusing at once what could never be answered.
+    /// Takes the peer's first offer, refusing at once what could never be answered. A peer that
+    /// may change its media may also leave the offer to us (RFC 3264 §5, RFC 3261 §13.2.1).
     pub(crate) fn offered(&mut self, body: &[u8]) -> Result<(), Cause> {
+        if body.is_empty() && self.peer.reoffer == Reoffer::Negotiate {
+            return Ok(());
+        }
         let offer = parse(body)?;
         let anywhere = Local {
             address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
@@ -103,12 +107,18 @@ impl Stream {
         });
     }
 
-    /// Our offer. `None` before the ports are known.
-    pub(crate) fn offer(&mut self) -> Option<Bytes> {
-        let offer = sdp::compose::offer(&self.profile, self.local.as_ref()?);
+    /// Whether the peer made an offer that waits for our answer.
+    pub(crate) fn was_offered(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// Our offer, once the ports are known.
+    pub(crate) fn offer(&mut self) -> Result<Bytes, Cause> {
+        let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
+        let offer = sdp::compose::offer(&self.profile, local);
         let body = Bytes::from(offer.to_bytes());
         self.ours = Some(offer);
-        Some(body)
+        Ok(body)
     }
 
     /// The peer's answer to our offer.
@@ -156,9 +166,13 @@ impl Stream {
     }
 
     /// The peer asks us to offer in mid-call (an offerless re-INVITE).
-    pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
+    pub(crate) fn offer_again(&mut self) -> Result<Bytes, Cause> {
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
-            return self.ours.as_ref().map(|ours| Bytes::from(ours.to_bytes()));
+            let ours = self
+                .ours
+                .as_ref()
+                .ok_or_else(|| missing("a description of ours"))?;
+            return Ok(Bytes::from(ours.to_bytes()));
         }
         self.next_version();
         self.offer()

@@ -237,6 +237,12 @@ const PBX_ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.20\r\ns=-\r\nc=IN IP4 10.
 const INVITE: &str = include_str!("../../sim/samples/uic-sdes-01b-invite-on-wire.sip");
 const ANSWER: &str = include_str!("../../sim/samples/sip-bic-sdes-answer.sdp");
 
+/// The published answer, with the payload types we offer.
+fn carrier_answer() -> String {
+    let types = ANSWER.replace("RTP/SAVP 107 101", "RTP/SAVP 111 126");
+    types.replace(":107 ", ":111 ").replace(":101 ", ":126 ")
+}
+
 fn carrier_flow() -> Flow {
     flow(2, Transport::Tls, "31.13.66.215:40000")
 }
@@ -387,6 +393,49 @@ fn nobody_answers_for_25_seconds() {
 }
 
 #[test]
+fn a_pbx_that_leaves_the_offer_to_us_is_heard_from_its_ack_on() {
+    let mut bench = Bench::new();
+    bench.receive(
+        pbx_flow(),
+        "INVITE sip:+12195550714@10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKp1\r\n\
+         From: <sip:+12145551869@10.0.0.20>;tag=pf\r\nTo: <sip:+12195550714@10.0.0.5>\r\n\
+         Call-ID: pbx-1\r\nCSeq: 1 INVITE\r\nContact: <sip:agent@10.0.0.20:5060>\r\nContent-Length: 0\r\n\r\n",
+    );
+    let (first, invite) = bench.take("INVITE sip:+12195550714@wa.meta.vc");
+    let contact = "Contact: <sip:+12195550714@wa.meta.vc;transport=tls;ob>;isfocus\r\n";
+    let meta = flow(first.0, Transport::Tls, "157.240.19.130:5061");
+    bench.receive(
+        meta,
+        &response(&invite, "200 OK", "m", contact, &carrier_answer()),
+    );
+    let (_, ok) = bench.take("SIP/2.0 200");
+    assert!(ok.contains("RTP/AVP 8 101"), "our offer is in the 200");
+    assert!(
+        !bench
+            .media
+            .iter()
+            .any(|command| matches!(command, MediaCommand::Start { .. }))
+    );
+    bench.receive(
+        pbx_flow(),
+        &format!(
+            "ACK sip:+12195550714@10.0.0.5:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKpa\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: pbx-1\r\nCSeq: 1 ACK\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{PBX_ANSWER}",
+            header(&ok, "From"),
+            header(&ok, "To"),
+            PBX_ANSWER.len(),
+        ),
+    );
+    assert!(
+        bench
+            .media
+            .iter()
+            .any(|command| matches!(command, MediaCommand::Start { .. }))
+    );
+}
+
+#[test]
 fn the_business_calls_a_user_through_a_challenge() {
     let mut bench = Bench::new();
     let offer = PBX_ANSWER;
@@ -427,13 +476,9 @@ fn the_business_calls_a_user_through_a_challenge() {
     let extra = "Record-Route: <sip:onevc-sip-proxy.fbinfra.net:8191;transport=tls;lr>\r\n\
         Record-Route: <sip:wa.meta.vc;transport=tls;lr>\r\n\
         Contact: <sip:+12195550714@wa.meta.vc;transport=tls;ob;X-FB-Sip-Smc-Tier=a.b>;isfocus\r\n";
-    let answer = ANSWER
-        .replace("RTP/SAVP 107 101", "RTP/SAVP 111 126")
-        .replace(":107 ", ":111 ")
-        .replace(":101 ", ":126 ");
     bench.receive(
         meta(first.0),
-        &response(&invite, "200 OK", "m", extra, &answer),
+        &response(&invite, "200 OK", "m", extra, &carrier_answer()),
     );
     let (_, ack) = bench
         .take("ACK sip:+12195550714@wa.meta.vc;transport=tls;ob;X-FB-Sip-Smc-Tier=a.b SIP/2.0");

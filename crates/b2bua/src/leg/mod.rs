@@ -26,8 +26,11 @@ pub(crate) enum LegEvent {
         /// Facts the peer told along.
         headers: ::sip::Headers,
     },
-    /// The caller acknowledged our answer.
-    Confirmed,
+    /// The caller acknowledged our 200.
+    Confirmed {
+        /// Its SDP answer, if the 200 carried our offer; else empty.
+        body: Bytes,
+    },
     /// The caller gave up before the answer.
     Cancelled,
     /// The called side refused with a final status.

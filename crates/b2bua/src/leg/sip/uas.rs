@@ -166,7 +166,9 @@ impl SipLeg {
             return Some(if cancelled {
                 LegEvent::Cancelled
             } else {
-                LegEvent::Confirmed
+                LegEvent::Confirmed {
+                    body: ack.body.clone(),
+                }
             });
         }
         let reoffer = self.reoffer.take_if(|reoffer| reoffer.ok.is_some())?;
