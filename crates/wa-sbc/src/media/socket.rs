@@ -1,0 +1,63 @@
+//! The pair of UDP sockets of one leg: RTP on an even port, RTCP on the odd one behind it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use media::Channel;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The receive buffer of a socket: a second of audio and more.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+
+/// RTP and RTCP of one leg.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    sockets: [UdpSocket; 2],
+}
+
+impl Pair {
+    /// Binds `port` and the port behind it.
+    pub(crate) fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<Self> {
+        Ok(Self {
+            sockets: [bind(address, port, dscp)?, bind(address, port + 1, dscp)?],
+        })
+    }
+
+    /// Asks to be woken, with these tokens for RTP and RTCP.
+    pub(crate) fn register(&mut self, registry: &Registry, tokens: [Token; 2]) -> io::Result<()> {
+        for (socket, token) in self.sockets.iter_mut().zip(tokens) {
+            registry.register(socket, token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// The socket of a channel.
+    pub(crate) fn socket(&self, channel: Channel) -> &UdpSocket {
+        &self.sockets[match channel {
+            Channel::Rtp => 0,
+            Channel::Rtcp => 1,
+        }]
+    }
+}
+
+fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<UdpSocket> {
+    let address = SocketAddr::new(address, port);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_nonblocking(true)?;
+    // Both are wishes: a system that grants less still carries calls.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    let class = u32::from(dscp) << 2;
+    let _ = if address.is_ipv4() {
+        socket.set_tos_v4(class)
+    } else {
+        socket.set_tclass_v6(class)
+    };
+    socket.bind(&address.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}

@@ -1,0 +1,87 @@
+//! The media threads, as the core task sees them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use b2bua::{CallId, MediaCommand, MediaEvent};
+use mio::{Poll, Waker};
+use rustls::crypto::ring;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::worker::{Command, WAKE, Worker};
+use crate::config::MediaSettings;
+
+/// All media threads. A call always goes to the same one.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+    handle: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts the threads. What they have to tell goes to `events`; there are a handful of events
+    /// per call, so the channel needs no bound of its own.
+    pub fn start(
+        settings: &MediaSettings,
+        events: &UnboundedSender<(CallId, MediaEvent)>,
+    ) -> io::Result<Workers> {
+        let random = ring::default_provider().secure_random;
+        let mut threads = Vec::new();
+        for (index, range) in settings
+            .ports
+            .split(settings.threads)
+            .into_iter()
+            .enumerate()
+        {
+            let poll = Poll::new()?;
+            let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+            let (commands, receiver) = channel();
+            let worker = Worker::new(
+                poll,
+                receiver,
+                events.clone(),
+                settings.clone(),
+                range,
+                random,
+            );
+            let handle = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || {
+                    if let Err(error) = worker.run() {
+                        tracing::error!(%error, index, "a media thread ended");
+                    }
+                })?;
+            threads.push(Thread {
+                commands,
+                waker,
+                handle,
+            });
+        }
+        Ok(Workers { threads })
+    }
+
+    /// Hands a command to the thread of the call. Never waits. `false` when that thread is gone.
+    pub fn send(&self, call: CallId, command: MediaCommand) -> bool {
+        let thread = &self.threads[call.0 as usize % self.threads.len()];
+        thread.commands.send(Command::Call(call, command)).is_ok() && thread.waker.wake().is_ok()
+    }
+
+    /// Ends the threads and waits for them.
+    pub fn stop(self) {
+        for thread in &self.threads {
+            let _ = thread.commands.send(Command::Stop);
+            let _ = thread.waker.wake();
+        }
+        for thread in self.threads {
+            let _ = thread.handle.join();
+        }
+    }
+}
