@@ -7,14 +7,20 @@
 //! ```
 //!
 //! Everything a call *is* stands in other crates; this one owns the sockets, the threads and the
-//! clock. It is a library with a thin `main`, so that tests can run it in their own process.
+//! clock. It is a library with a thin `main`, so that tests can [`run`] it in their own process.
 
+pub mod cli;
+mod clock;
 pub mod config;
+mod core_task;
 mod error;
 pub mod log;
 pub mod media;
 pub mod net;
 pub mod records;
+mod run;
+mod signals;
 
 pub use config::Settings;
 pub use error::Error;
+pub use run::{Running, run};

@@ -1,0 +1,243 @@
+//! The command line. Every flag has a twin in the environment; precedence is flag, environment,
+//! file, default.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{File, LogFormat, LogSettings, Settings};
+use crate::error::Error;
+use crate::net::tls;
+use crate::signals::{Signals, Wish};
+use crate::{log, run};
+
+/// The edge SBC between WhatsApp Business Calling and a PBX.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// The configuration file.
+    #[arg(
+        long,
+        short,
+        env = "WA_SBC_CONFIG",
+        default_value = "/etc/wa-sbc/wa-sbc.toml",
+        global = true
+    )]
+    config: PathBuf,
+    /// What is logged, instead of [log] filter: error, warn, info, debug, or wa_sbc::net=debug,info.
+    #[arg(long, env = "WA_SBC_LOG", global = true)]
+    log: Option<String>,
+    /// The form of the log, instead of [log] format.
+    #[arg(long, env = "WA_SBC_LOG_FORMAT", global = true)]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry calls until SIGTERM (the default). SIGHUP reads the configuration again.
+    Run,
+    /// Validate the configuration and say what Meta would complain about.
+    Check,
+    /// Print the configuration with every default filled in. Secrets appear by their source only.
+    PrintConfig,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let Cli { options, command } = Cli::parse();
+    match command.unwrap_or(Command::Run) {
+        Command::Run => report(runtime().and_then(|runtime| runtime.block_on(serve(&options)))),
+        Command::Check => check(&options.config),
+        Command::PrintConfig => report(print_config(&options.config)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
+}
+
+fn report(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wa-sbc: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: &Options) -> Result<(), Error> {
+    let settings = Settings::load(&options.config)?;
+    log::install(&options.log_settings(&settings))?;
+    let mut signals = Signals::listen()?;
+    let drain = settings.drain;
+    let mut running = run(settings).await?;
+    loop {
+        tokio::select! {
+            () = running.ended() => return Ok(()),
+            wish = signals.next() => match wish {
+                Wish::End => running.drain(drain).await,
+                Wish::Reload => reload(&running, &options.config).await,
+            },
+        }
+    }
+}
+
+/// A configuration that is wrong changes nothing.
+async fn reload(running: &run::Running, path: &Path) {
+    let reloaded = match Settings::load(path) {
+        Ok(settings) => running.reload(&settings).await,
+        Err(error) => Err(error.into()),
+    };
+    match reloaded {
+        Ok(()) => {
+            tracing::info!(path = %path.display(), "configuration reloaded; new calls use it")
+        }
+        Err(error) => tracing::error!(%error, "configuration not reloaded; the old one stays"),
+    }
+}
+
+fn print_config(path: &Path) -> Result<(), Error> {
+    let text = std::fs::read_to_string(path)?;
+    print!("{}", File::parse(path, &text)?.print());
+    Ok(())
+}
+
+/// Objections are errors (exit 1) when we could not start, warnings when calls would fail.
+fn check(path: &Path) -> ExitCode {
+    let settings = match Settings::load(path) {
+        Ok(settings) => settings,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut wrong = 0;
+    let mut say = |fine: bool, text: String| {
+        println!("{} {text}", if fine { "ok     " } else { "PROBLEM" });
+        wrong += u32::from(!fine);
+    };
+    say(
+        true,
+        format!(
+            "{}: {} numbers, {} trunks",
+            path.display(),
+            settings.core.numbers.len(),
+            settings.core.trunks.len()
+        ),
+    );
+    if let Some(port) = &settings.tls {
+        let usable = tls::server(&port.certificate, &port.key).map(drop);
+        say(
+            usable.is_ok(),
+            usable.map_or_else(
+                |why| why.to_string(),
+                |()| "certificate and key fit together".into(),
+            ),
+        );
+        let mut hosts: Vec<&str> = settings
+            .core
+            .numbers
+            .iter()
+            .map(|number| number.host.as_str())
+            .collect();
+        hosts.push(&port.host);
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            match tls::objection(&port.certificate, host, None) {
+                Ok(None) => say(true, format!("the certificate is valid for {host}")),
+                Ok(Some(why)) => say(
+                    false,
+                    format!(
+                        "{why}\n        Meta would never send an INVITE to {host}: serve the full chain of a public authority for that name"
+                    ),
+                ),
+                Err(why) => say(false, why.to_string()),
+            }
+            let found = (host, port.listen.port())
+                .to_socket_addrs()
+                .map(|found| found.count())
+                .unwrap_or(0);
+            say(
+                found > 0,
+                match found {
+                    0 => format!(
+                        "{host} cannot be resolved\n        Meta finds us by this name: publish its address in the DNS"
+                    ),
+                    count => format!("{host} has {count} address(es)"),
+                },
+            );
+        }
+    }
+    for path in settings.authorities.values() {
+        let usable = tls::client(Some(path)).map(drop);
+        say(
+            usable.is_ok(),
+            usable.map_or_else(
+                |why| why.to_string(),
+                |()| format!("{} holds authorities", path.display()),
+            ),
+        );
+    }
+    let peers = settings
+        .core
+        .trunks
+        .iter()
+        .map(|trunk| &trunk.target)
+        .chain([&settings.core.carrier.target]);
+    for target in peers.filter(|target| target.host.parse::<IpAddr>().is_err()) {
+        if let Some(fixed) = settings.fixed.get(&target.host.to_ascii_lowercase()) {
+            say(
+                true,
+                format!("{} is at {fixed} by configuration", target.host),
+            );
+            continue;
+        }
+        let found = (target.host.as_str(), target.port)
+            .to_socket_addrs()
+            .map(|found| found.count())
+            .unwrap_or(0);
+        say(
+            found > 0,
+            match found {
+                0 => format!(
+                    "{} cannot be resolved\n        calls to it would fail: check the name and this machine's DNS",
+                    target.host
+                ),
+                count => format!("{} has {count} address(es)", target.host),
+            },
+        );
+    }
+    if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl Options {
+    /// Flag or environment before file.
+    fn log_settings(&self, settings: &Settings) -> LogSettings {
+        LogSettings {
+            filter: self
+                .log
+                .clone()
+                .unwrap_or_else(|| settings.log.filter.clone()),
+            format: self.log_format.unwrap_or(settings.log.format),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The owner of the core: inputs in, outputs performed. The only place SIP passes both ways.
+//!
+//! ```text
+//!   net events ─┐                        ┌─► Flows: bytes to connections and UDP
+//!   media events┼──► Core ──► Output ────┼─► Dialer: new flows
+//!   control ────┤                        ├─► Workers: media
+//!   the clock ──┘                        └─► Records, log
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use b2bua::{CallId, Core, Input, Level, LogLine, MediaEvent, Output};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::clock;
+use crate::media::Workers;
+use crate::net::dial::Dialer;
+use crate::net::flows::Sent;
+use crate::net::{Event, Flows};
+use crate::records::Records;
+
+/// How long the last transactions may take after every call has been hung up.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long connections may take to write what is still queued.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the operator wants.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// New settings for new calls.
+    Reload(Box<b2bua::Settings>),
+    /// Take no new calls, let running calls end within this time, then hang up and stop. Said a
+    /// second time it means: hang up now.
+    Stop {
+        /// How long running calls may go on.
+        within: Duration,
+    },
+}
+
+/// The owner of the core.
+pub(crate) struct CoreTask {
+    pub(crate) core: Core,
+    pub(crate) flows: Flows,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) workers: Workers,
+    pub(crate) records: Records,
+    pub(crate) net: mpsc::Receiver<Event>,
+    pub(crate) net_sender: mpsc::Sender<Event>,
+    pub(crate) media: mpsc::UnboundedReceiver<(CallId, MediaEvent)>,
+    pub(crate) control: mpsc::Receiver<Control>,
+}
+
+/// How far the end has come.
+enum Phase {
+    Running,
+    Draining { until: Instant },
+    HangingUp { until: Instant },
+}
+
+impl CoreTask {
+    /// Runs until it was told to stop and everything is done.
+    pub(crate) async fn run(mut self) {
+        let mut phase = Phase::Running;
+        loop {
+            let wait = self.perform();
+            if self.over(&mut phase) {
+                break;
+            }
+            let deadline = match phase {
+                Phase::Running => wait,
+                Phase::Draining { until } | Phase::HangingUp { until } => {
+                    Some(wait.map_or(until, |at| at.min(until)))
+                }
+            };
+            tokio::select! {
+                Some(event) = self.net.recv() => self.network(event),
+                Some((call, event)) = self.media.recv() => self.core.handle(clock::now(), Input::Media { call, event }),
+                control = self.control.recv() => self.control(control, &mut phase),
+                () = sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
+                    self.core.handle(clock::now(), Input::Tick);
+                }
+            }
+        }
+        self.say_goodbye().await;
+        let Self {
+            workers,
+            records,
+            flows,
+            ..
+        } = self;
+        let threads = tokio::task::spawn_blocking(|| {
+            workers.stop();
+            records.finish();
+        });
+        let _ = threads.await;
+        tracing::info!(undelivered = flows.undelivered, "stopped");
+    }
+
+    /// Lets connections write what is queued and close.
+    async fn say_goodbye(&mut self) {
+        let mut open = self.flows.let_go();
+        let closing = async {
+            while open > 0 {
+                match self.net.recv().await {
+                    Some(Event::Closed(_) | Event::Failed { .. }) => open -= 1,
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, closing).await;
+    }
+
+    /// Performs what the core wants done; when it wants to be woken.
+    fn perform(&mut self) -> Option<Instant> {
+        loop {
+            match self.core.poll() {
+                Output::Wait(at) => return at,
+                Output::Send { flow, bytes } => {
+                    if self.flows.send(flow, bytes) == Sent::FlowLost {
+                        tracing::debug!(?flow, "sent on a flow that is gone");
+                        self.core.handle(clock::now(), Input::FlowClosed(flow));
+                    }
+                }
+                Output::Connect { id, target } => {
+                    self.flows.opening(id);
+                    tokio::spawn(
+                        self.dialer
+                            .clone()
+                            .dial(id, target, self.net_sender.clone()),
+                    );
+                }
+                Output::Media { call, command } => {
+                    if !self.workers.send(call, command) {
+                        let event = MediaEvent::Failed("the media thread is gone".into());
+                        self.core.handle(clock::now(), Input::Media { call, event });
+                    }
+                }
+                Output::Record(record) => self.records.write(&record),
+                Output::Log(line) => log(&line),
+            }
+        }
+    }
+
+    fn network(&mut self, event: Event) {
+        let input = match event {
+            Event::Accepted { flow, writer } => {
+                // Nobody asked for it: the core hears of it with its first message.
+                let _ = self.flows.open(flow.id, writer);
+                return;
+            }
+            Event::Opened { flow, writer } => match self.flows.open(flow.id, writer) {
+                Sent::Yes => Input::FlowOpened(flow),
+                Sent::FlowLost => Input::FlowClosed(flow.id),
+            },
+            Event::Resolved { id, socket, remote } => {
+                Input::FlowOpened(self.flows.resolved(id, socket, remote))
+            }
+            Event::Failed { id, why } => {
+                self.flows.closed(id);
+                Input::FlowFailed { id, why }
+            }
+            Event::Message { flow, message } => Input::Sip { flow, message },
+            Event::Datagram {
+                socket,
+                remote,
+                message,
+            } => Input::Sip {
+                flow: self.flows.of_datagram(socket, remote),
+                message,
+            },
+            Event::Closed(id) => {
+                self.flows.closed(id);
+                Input::FlowClosed(id)
+            }
+        };
+        self.core.handle(clock::now(), input);
+    }
+
+    fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
+        let now = clock::now();
+        match (control, &phase) {
+            (Some(Control::Reload(settings)), _) => self.core.handle(now, Input::Reload(settings)),
+            (Some(Control::Stop { within }), Phase::Running) => {
+                tracing::info!(
+                    calls = self.core.calls(),
+                    within_s = within.as_secs(),
+                    "taking no new calls"
+                );
+                self.core.handle(now, Input::Drain);
+                *phase = Phase::Draining {
+                    until: now + within,
+                };
+            }
+            // Said twice, or whoever could say it is gone.
+            (Some(Control::Stop { .. }) | None, Phase::Running | Phase::Draining { .. }) => {
+                self.core.handle(now, Input::Drain);
+                *phase = Phase::Draining { until: now };
+            }
+            (_, Phase::HangingUp { .. }) => *phase = Phase::HangingUp { until: now },
+        }
+    }
+
+    /// Moves the end on; whether it has come.
+    fn over(&mut self, phase: &mut Phase) -> bool {
+        let now = clock::now();
+        match *phase {
+            Phase::Running => false,
+            Phase::Draining { until } => {
+                if self.core.calls() == 0 || now >= until {
+                    tracing::info!(calls = self.core.calls(), "hanging up");
+                    self.core.handle(now, Input::HangUpAll);
+                    self.perform();
+                    *phase = Phase::HangingUp {
+                        until: now + FAREWELL,
+                    };
+                    return self.core.calls() == 0;
+                }
+                false
+            }
+            Phase::HangingUp { until } => self.core.calls() == 0 || now >= until,
+        }
+    }
+}
+
+fn far() -> Instant {
+    clock::now() + Duration::from_secs(3600)
+}
+
+fn log(line: &LogLine) {
+    let LogLine { level, call, text } = line;
+    let call = call.map(|call| call.0);
+    match level {
+        Level::Debug => tracing::debug!(call, "{text}"),
+        Level::Info => tracing::info!(call, "{text}"),
+        Level::Warn => tracing::warn!(call, "{text}"),
+    }
+}
