@@ -31,10 +31,10 @@ interop: build install-tools ## the real binary between SIPp, Kamailio, baresip,
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'interop*'
 
 load: build ## 1,000 calls in each direction at 50 calls/s, then look for what was left behind
-	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'interop_load' -- --nocapture
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_load -- --nocapture
 
 hostile: build ## 100,000 mutated messages and packets at the open ports while a call talks
-	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test interop_hostile -- --nocapture
+	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_hostile -- --nocapture
 
 bench: ## packets and messages per second
 	cargo bench --locked --workspace

@@ -21,6 +21,7 @@
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
+//! | [`simulated`] | the simulated Meta and PBX as processes |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
 //! | [`sbc`] | the accused |
 
@@ -34,6 +35,7 @@ pub mod phones;
 pub mod place;
 pub mod running;
 pub mod sbc;
+pub mod simulated;
 pub mod sipp;
 pub mod tone;
 pub mod tools;

@@ -1,6 +1,7 @@
 //! A program that was started: what it says, how it ends, how much memory it holds.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -27,11 +28,22 @@ impl Running {
     /// # Panics
     /// When the program cannot be started.
     pub fn start(place: &Place, name: &str, command: &mut Command) -> Running {
+        Running::spawn(place, name, command.stdin(Stdio::null()))
+    }
+
+    /// Like [`Running::start`], for a program that takes commands: see [`Running::say`].
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start_listening(place: &Place, name: &str, command: &mut Command) -> Running {
+        Running::spawn(place, name, command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(place: &Place, name: &str, command: &mut Command) -> Running {
         let log = place.path(&format!("{name}.log"));
         let out = File::create(&log).expect("the test's directory is writable");
         let err = out.try_clone().expect("a file can be opened twice");
         let child = command
-            .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
             .spawn()
@@ -48,6 +60,17 @@ impl Running {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Gives the program a line on its standard input.
+    ///
+    /// # Panics
+    /// When it was not started for that, or does not read.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("started to listen");
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .expect("a program that listens");
     }
 
     /// Everything the program has written so far.
