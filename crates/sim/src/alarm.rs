@@ -13,7 +13,10 @@ pub(crate) struct Alarms<A> {
 
 impl<A> Default for Alarms<A> {
     fn default() -> Self {
-        Self { due: BTreeMap::new(), count: 0 }
+        Self {
+            due: BTreeMap::new(),
+            count: 0,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ impl Dice {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,12 +25,12 @@ impl Dice {
 
     /// A number from `0` up to, not including, `bound` (`0` for a bound of 0).
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.roll() % bound }
     }
 
     /// Whether an event of the given probability (0.0 to 1.0) happens now.
     pub fn happens(&mut self, probability: f64) -> bool {
-        probability > 0.0 && (self.next() >> 11) as f64 / ((1_u64 << 53) as f64) < probability
+        probability > 0.0 && (self.roll() >> 11) as f64 / ((1_u64 << 53) as f64) < probability
     }
 
     /// `digits` lower-case hexadecimal digits.
@@ -38,7 +38,7 @@ impl Dice {
         let mut text = String::with_capacity(digits + 16);
         while text.len() < digits {
             // Writing to a String cannot fail.
-            let _ = write!(text, "{:016x}", self.next());
+            let _ = write!(text, "{:016x}", self.roll());
         }
         text.truncate(digits);
         text
@@ -46,8 +46,11 @@ impl Dice {
 
     /// `length` letters and digits.
     pub fn letters(&mut self, length: usize) -> String {
-        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        (0..length).map(|_| char::from(ALPHABET[self.below(62) as usize])).collect()
+        const ALPHABET: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        (0..length)
+            .map(|_| char::from(ALPHABET[self.below(62) as usize]))
+            .collect()
     }
 
     /// A UUID in the form of Meta's tags (version 4).
@@ -68,7 +71,7 @@ impl Dice {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         for chunk in out.chunks_mut(8) {
-            let next = self.next().to_le_bytes();
+            let next = self.roll().to_le_bytes();
             chunk.copy_from_slice(&next[..chunk.len()]);
         }
         out

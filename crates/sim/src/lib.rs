@@ -11,13 +11,16 @@
 //! | speech: tones, digits, silence, and a verdict on what was heard | echo, speech quality |
 
 mod alarm;
+pub mod cli;
 mod dice;
 pub mod meta;
 pub mod pbx;
 pub mod peer;
 pub mod report;
+mod run;
 pub mod voice;
 
 pub use dice::Dice;
 pub use meta::MetaPeer;
 pub use pbx::PbxPeer;
+pub use run::{run_meta, run_pbx};

@@ -142,6 +142,19 @@ pub enum What {
     },
     /// What was heard, at the end of a call with audio.
     Heard(Heard),
+    /// What was counted, before the peer exits.
+    Summary {
+        /// Calls that are over.
+        calls: u64,
+        /// The answered ones of them.
+        answered: u64,
+        /// Rules broken by the far side.
+        violations: u64,
+        /// Requests nobody may send.
+        forbidden: u64,
+        /// Calls still up.
+        open: u64,
+    },
     /// A line command was not understood.
     Misunderstood {
         /// The line.
@@ -209,7 +222,12 @@ pub struct Ended {
 pub(crate) fn extensions(headers: &sip::Headers) -> BTreeMap<String, String> {
     headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_ascii_lowercase(), value.as_str().into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str().to_ascii_lowercase(),
+                value.as_str().into_owned(),
+            )
+        })
         .filter(|(name, _)| name.starts_with("x-"))
         .collect()
 }
@@ -222,7 +240,8 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 impl Report {
     /// One line of JSON without the line end.
     pub fn to_line(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"event\":\"unprintable\",\"why\":\"{error}\"}}"))
+        serde_json::to_string(self)
+            .unwrap_or_else(|error| format!("{{\"event\":\"unprintable\",\"why\":\"{error}\"}}"))
     }
 }
 
@@ -232,9 +251,26 @@ mod tests {
 
     #[test]
     fn a_report_is_one_flat_line() {
-        let report = Report { at_ms: 12, peer: "meta", call: 1, what: What::ByeAnswered { status: 404 } };
-        assert_eq!(report.to_line(), r#"{"at_ms":12,"peer":"meta","call":1,"event":"bye_answered","status":404}"#);
-        let report = Report { at_ms: 0, peer: "pbx", call: 2, what: What::Heard(Heard::default()) };
-        assert!(report.to_line().starts_with(r#"{"at_ms":0,"peer":"pbx","call":2,"event":"heard","packets":0"#));
+        let report = Report {
+            at_ms: 12,
+            peer: "meta",
+            call: 1,
+            what: What::ByeAnswered { status: 404 },
+        };
+        assert_eq!(
+            report.to_line(),
+            r#"{"at_ms":12,"peer":"meta","call":1,"event":"bye_answered","status":404}"#
+        );
+        let report = Report {
+            at_ms: 0,
+            peer: "pbx",
+            call: 2,
+            what: What::Heard(Heard::default()),
+        };
+        assert!(
+            report
+                .to_line()
+                .starts_with(r#"{"at_ms":0,"peer":"pbx","call":2,"event":"heard","packets":0"#)
+        );
     }
 }

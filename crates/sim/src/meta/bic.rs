@@ -48,14 +48,27 @@ impl MetaPeer {
             Ok(number) => number,
             Err(refusal) => return self.refuse(now, 0, &flow, &request, &refusal),
         };
-        let script = self.scripts.pop_front().unwrap_or_else(|| self.settings.script.clone());
+        let script = self
+            .scripts
+            .pop_front()
+            .unwrap_or_else(|| self.settings.script.clone());
         let refusal = match &script.refuse {
-            Some((status, reason)) => Some(Refusal { status: *status, reason: reason.clone(), warning: true }),
+            Some((status, reason)) => Some(Refusal {
+                status: *status,
+                reason: reason.clone(),
+                warning: true,
+            }),
             None => self
                 .calls
                 .values()
-                .any(|call| !call.is_over() && call.number.digits == number.digits && user_in(call) == user)
-                .then(|| Refusal { status: 403, reason: "Duplicate call".into(), warning: true }),
+                .any(|call| {
+                    !call.is_over() && call.number.digits == number.digits && user_in(call) == user
+                })
+                .then(|| Refusal {
+                    status: 403,
+                    reason: "Duplicate call".into(),
+                    warning: true,
+                }),
         };
         if let Some(refusal) = refusal {
             return self.refuse(now, 0, &flow, &request, &refusal);
@@ -66,7 +79,11 @@ impl MetaPeer {
                 for rule in broken {
                     self.violation(now, 0, format!("offer: {rule}"));
                 }
-                let refusal = Refusal { status: 403, reason: "SDP Validation Error".into(), warning: true };
+                let refusal = Refusal {
+                    status: 403,
+                    reason: "SDP Validation Error".into(),
+                    warning: true,
+                };
                 return self.refuse(now, 0, &flow, &request, &refusal);
             }
         };
@@ -90,11 +107,18 @@ impl MetaPeer {
             formats,
             crypto: theirs.crypto.clone(),
             key: base64::engine::general_purpose::STANDARD.encode(self.dice.bytes::<30>()),
-            ssrc: self.dice.next() as u32,
+            ssrc: self.dice.roll() as u32,
         };
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
-        let partner_routes = request.headers.list(&Name::RecordRoute).map(|r| r.as_str().trim().to_owned()).collect();
-        let target = request.contact().map(|c| c.uri.as_str().to_owned()).unwrap_or_default();
+        let partner_routes = request
+            .headers
+            .list(&Name::RecordRoute)
+            .map(|r| r.as_str().trim().to_owned())
+            .collect();
+        let target = request
+            .contact()
+            .map(|c| c.uri.as_str().to_owned())
+            .unwrap_or_default();
         let domain = &self.settings.domain;
         let call = Call {
             id,
@@ -123,7 +147,12 @@ impl MetaPeer {
             violations: 0,
             status: 0,
             bye: None,
-            kind: Kind::Received(Box::new(Received { invite: request.clone(), flow, script: script.clone(), last: None })),
+            kind: Kind::Received(Box::new(Received {
+                invite: request.clone(),
+                flow,
+                script: script.clone(),
+                last: None,
+            })),
             number,
         };
         let what = What::Started {
@@ -143,7 +172,9 @@ impl MetaPeer {
             self.alarms.set(now + after, Alarm::Ring(id));
         }
         match script.then {
-            Then::Answer(after) | Then::Refuse(after, ..) => self.alarms.set(now + after, Alarm::Decide(id)),
+            Then::Answer(after) | Then::Refuse(after, ..) => {
+                self.alarms.set(now + after, Alarm::Decide(id))
+            }
             Then::Never => {}
         }
     }
@@ -152,7 +183,9 @@ impl MetaPeer {
     fn repeated(&mut self, flow: &Flow, request: &Request) -> bool {
         let branch = branch_of(request);
         let known = self.calls.values().find_map(|call| match &call.kind {
-            Kind::Received(received) if branch_of(&received.invite) == branch => Some(received.last.clone()),
+            Kind::Received(received) if branch_of(&received.invite) == branch => {
+                Some(received.last.clone())
+            }
             _ => None,
         });
         if let Some(Some(last)) = &known {
@@ -167,18 +200,40 @@ impl MetaPeer {
         let host = request.uri.host().to_string();
 
         if !host.eq_ignore_ascii_case(&domain) || request.uri.scheme() != sip::Scheme::Sip {
-            self.violation(now, 0, format!("Request-URI {} is not sip:…@{domain}", request.uri.as_str()));
-            return Err(Refusal { status: 404, reason: "Not found".into(), warning: false });
+            self.violation(
+                now,
+                0,
+                format!("Request-URI {} is not sip:…@{domain}", request.uri.as_str()),
+            );
+            return Err(Refusal {
+                status: 404,
+                reason: "Not found".into(),
+                warning: false,
+            });
         }
         let user = user_of(request);
         let digits = user.trim_start_matches('+');
-        if self.settings.plus && !user.starts_with('+') && digits.bytes().all(|b| b.is_ascii_digit()) {
+        if self.settings.plus
+            && !user.starts_with('+')
+            && digits.bytes().all(|b| b.is_ascii_digit())
+        {
             self.violation(now, 0, format!("Request-URI user {user} without +"));
-            return Err(Refusal { status: 500, reason: "Internal Server Error".into(), warning: false });
+            return Err(Refusal {
+                status: 500,
+                reason: "Internal Server Error".into(),
+                warning: false,
+            });
         }
         let wanted = format!("sip:{user}@{domain};transport=tls");
         if request.uri.as_str() != wanted.as_str() {
-            self.violation(now, 0, format!("Request-URI is {}, should be {wanted}", request.uri.as_str()));
+            self.violation(
+                now,
+                0,
+                format!(
+                    "Request-URI is {}, should be {wanted}",
+                    request.uri.as_str()
+                ),
+            );
         }
         let to = text(request.headers.first(&Name::To));
         let bare = format!("<sip:{user}@{domain}>");
@@ -194,7 +249,11 @@ impl MetaPeer {
             401 => Name::Authorization,
             _ => Name::ProxyAuthorization,
         };
-        let given: Vec<String> = request.headers.all(&name).map(|v| v.as_str().into_owned()).collect();
+        let given: Vec<String> = request
+            .headers
+            .all(&name)
+            .map(|v| v.as_str().into_owned())
+            .collect();
         let ours: Vec<Parameters> = given
             .iter()
             .filter_map(|value| Parameters::read(value))
@@ -205,7 +264,11 @@ impl MetaPeer {
         }
         let Some(credentials) = ours.first() else {
             if !given.is_empty() {
-                self.violation(now, 0, "credentials for another realm, or none that can be read");
+                self.violation(
+                    now,
+                    0,
+                    "credentials for another realm, or none that can be read",
+                );
             }
             self.challenge(now, flow, request, false);
             return false;
@@ -213,16 +276,28 @@ impl MetaPeer {
         let value = |name: &str| credentials.value(name).unwrap_or_default().to_owned();
         let nonce = value("nonce");
         let per_connection = self.settings.nonce_per_connection;
-        let known = self.nonces.get(&nonce).filter(|known| !per_connection || known.flow == flow.id).cloned();
+        let known = self
+            .nonces
+            .get(&nonce)
+            .filter(|known| !per_connection || known.flow == flow.id)
+            .cloned();
         let Some(known) = known else {
             // Another server of the farm: it never heard of this nonce.
-            self.violation(now, 0, "credentials over another connection than the challenge");
+            self.violation(
+                now,
+                0,
+                "credentials over another connection than the challenge",
+            );
             self.challenge(now, flow, request, false);
             return false;
         };
         let style = self.settings.challenge.clone();
         if let Err(reason) = self.judge_credentials(now, request, credentials, &known) {
-            let refusal = Refusal { status: 403, reason: reason.into(), warning: reason.starts_with("Invalid") };
+            let refusal = Refusal {
+                status: 403,
+                reason: reason.into(),
+                warning: reason.starts_with("Invalid"),
+            };
             self.refuse(now, 0, flow, request, &refusal);
             return false;
         }
@@ -253,24 +328,41 @@ impl MetaPeer {
             }
         }
         if value("nc") != "00000001" {
-            self.violation(now, 0, format!("nc is {} on the first use of a nonce", value("nc")));
+            self.violation(
+                now,
+                0,
+                format!("nc is {} on the first use of a nonce", value("nc")),
+            );
         }
         if value("opaque") != known.opaque {
             self.violation(now, 0, "opaque is not the challenge's");
             return Err(INVALID);
         }
         if Hash::named(credentials.value("algorithm")) != Some(known.hash) {
-            self.violation(now, 0, "algorithm is not the one of the challenge with this nonce");
+            self.violation(
+                now,
+                0,
+                "algorithm is not the one of the challenge with this nonce",
+            );
             return Err(INVALID);
         }
         let uri = value("uri");
         let request_uri = request.uri.as_str().to_owned();
-        let to = request.to().map(|to| to.uri.as_str().to_owned()).unwrap_or_default();
+        let to = request
+            .to()
+            .map(|to| to.uri.as_str().to_owned())
+            .unwrap_or_default();
         if user_and_host(uri) != user_and_host(&to) {
             return Err("Proxy auth uri does not match SIP 'to' uri");
         }
-        if user_and_host(uri) != user_and_host(&request_uri) || (self.settings.strict_uri && uri != request_uri) {
-            self.violation(now, 0, format!("digest uri {uri} is not the Request-URI {request_uri}"));
+        if user_and_host(uri) != user_and_host(&request_uri)
+            || (self.settings.strict_uri && uri != request_uri)
+        {
+            self.violation(
+                now,
+                0,
+                format!("digest uri {uri} is not the Request-URI {request_uri}"),
+            );
         }
         let from = from_user(request);
         let username = value("username");
@@ -280,7 +372,12 @@ impl MetaPeer {
             PlusRule::With => username == format!("+{digits}"),
             PlusRule::Without => username == digits,
         };
-        let password = self.settings.numbers.iter().find(|n| n.digits == digits).map(|n| n.password.clone());
+        let password = self
+            .settings
+            .numbers
+            .iter()
+            .find(|n| n.digits == digits)
+            .map(|n| n.password.clone());
         let expected = response(&Inputs {
             hash: known.hash,
             username,
@@ -301,21 +398,40 @@ impl MetaPeer {
     /// From user and domain (Meta reference 3.1).
     fn check_caller(&mut self, request: &Request) -> Result<BusinessNumber, Refusal> {
         let user = from_user(request);
-        let number = self.settings.numbers.iter().find(|number| number.digits == user.trim_start_matches('+'));
+        let number = self
+            .settings
+            .numbers
+            .iter()
+            .find(|number| number.digits == user.trim_start_matches('+'));
         let Some(number) = number else {
             let reason = "Asset not found, invalid business phone number".into();
-            return Err(Refusal { status: 400, reason, warning: true });
+            return Err(Refusal {
+                status: 400,
+                reason,
+                warning: true,
+            });
         };
         if self.settings.plus && !user.starts_with('+') {
-            return Err(Refusal { status: 500, reason: "Internal Server Error".into(), warning: false });
+            return Err(Refusal {
+                status: 500,
+                reason: "Internal Server Error".into(),
+                warning: false,
+            });
         }
-        let domain = request.from().map(|from| from.uri.host().to_string()).unwrap_or_default();
+        let domain = request
+            .from()
+            .map(|from| from.uri.host().to_string())
+            .unwrap_or_default();
         if !number.accepts_domain(&domain) {
             let reason = format!(
                 "SIP server {domain} from INVITE does not match any SIP server configured for phone number id {}",
                 number.id
             );
-            return Err(Refusal { status: 403, reason, warning: true });
+            return Err(Refusal {
+                status: 403,
+                reason,
+                warning: true,
+            });
         }
         Ok(number.clone())
     }
@@ -328,9 +444,15 @@ impl MetaPeer {
             Some(contact) => {
                 let host = contact.uri.host().to_string();
                 if host.parse::<IpAddr>().is_ok() {
-                    broken.push(format!("Contact host {host} is an address; our certificate check needs a name"));
+                    broken.push(format!(
+                        "Contact host {host} is an address; our certificate check needs a name"
+                    ));
                 }
-                if !contact.uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls")) {
+                if !contact
+                    .uri
+                    .param("transport")
+                    .is_some_and(|t| t.eq_ignore_ascii_case("tls"))
+                {
                     broken.push("Contact without transport=tls".into());
                 }
             }
@@ -338,7 +460,10 @@ impl MetaPeer {
         if text(request.headers.first(&Name::ContentType)) != "application/sdp" {
             broken.push("INVITE without Content-Type application/sdp".into());
         }
-        for (name, label) in [(Name::PAssertedIdentity, "P-Asserted-Identity"), (Name::Route, "Route")] {
+        for (name, label) in [
+            (Name::PAssertedIdentity, "P-Asserted-Identity"),
+            (Name::Route, "Route"),
+        ] {
             if request.headers.first(&name).is_some() {
                 broken.push(format!("INVITE with {label}"));
             }
@@ -364,7 +489,15 @@ impl MetaPeer {
                 "Digest realm=\"{}\",nonce=\"{nonce}\",opaque=\"{opaque}\"{algorithm},qop=\"auth\"{stale}",
                 self.settings.domain
             ));
-            self.nonces.insert(nonce, Nonce { opaque, hash: *hash, flow: flow.id, worn: !stale.is_empty() });
+            self.nonces.insert(
+                nonce,
+                Nonce {
+                    opaque,
+                    hash: *hash,
+                    flow: flow.id,
+                    worn: !stale.is_empty(),
+                },
+            );
         }
         let (name, reason) = match style.status {
             401 => ("WWW-Authenticate", "Unauthorized"),
@@ -372,16 +505,36 @@ impl MetaPeer {
         };
         let lines = match style.joined {
             true => vec![format!("{name}: {}", values.join(", "))],
-            false => values.iter().map(|value| format!("{name}: {value}")).collect(),
+            false => values
+                .iter()
+                .map(|value| format!("{name}: {value}"))
+                .collect(),
         };
         let branch = branch_of(request);
-        let reply = Reply { status: style.status, reason, tag: Some(&branch), routes: &[], echo_routes: true, lines, body: "" };
+        let reply = Reply {
+            status: style.status,
+            reason,
+            tag: Some(&branch),
+            routes: &[],
+            echo_routes: true,
+            lines,
+            body: "",
+        };
         let mut bytes = reply.print(request, flow);
         if style.no_content_length {
-            bytes = bytes::Bytes::from(String::from_utf8_lossy(&bytes).replace("Content-Length:  0\r\n", ""));
+            bytes = bytes::Bytes::from(
+                String::from_utf8_lossy(&bytes).replace("Content-Length:  0\r\n", ""),
+            );
         }
         self.send(flow.id, bytes);
-        self.report(now, 0, What::Challenged { status: style.status, by_far: false });
+        self.report(
+            now,
+            0,
+            What::Challenged {
+                status: style.status,
+                by_far: false,
+            },
+        );
     }
 
     /// A final refusal before any call exists.
@@ -390,7 +543,10 @@ impl MetaPeer {
         let routes = self.response_routes();
         let mut lines = self.usual_lines();
         if refusal.warning {
-            lines.push(format!("Warning: 399 {} \"{}\"", self.settings.domain, refusal.reason));
+            lines.push(format!(
+                "Warning: 399 {} \"{}\"",
+                self.settings.domain, refusal.reason
+            ));
         }
         let reply = Reply {
             status: refusal.status,
@@ -404,25 +560,72 @@ impl MetaPeer {
         let bytes = reply.print(request, flow);
         self.send(flow.id, bytes);
         let reason = refusal.reason.clone();
-        self.report(now, id, What::Refused { status: refusal.status, reason, cause: None });
+        self.report(
+            now,
+            id,
+            What::Refused {
+                status: refusal.status,
+                reason,
+                cause: None,
+            },
+        );
     }
 
     /// A response in the script of a call.
-    pub(super) fn reply(&mut self, now: Instant, id: u32, status: u16, reason: &str, lines: Vec<String>, body: &str) {
-        let routes = if status == 100 { Vec::new() } else { self.response_routes() };
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Kind::Received(received) = &mut call.kind else { return };
+    pub(super) fn reply(
+        &mut self,
+        now: Instant,
+        id: u32,
+        status: u16,
+        reason: &str,
+        lines: Vec<String>,
+        body: &str,
+    ) {
+        let routes = if status == 100 {
+            Vec::new()
+        } else {
+            self.response_routes()
+        };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Kind::Received(received) = &mut call.kind else {
+            return;
+        };
         let tag = (status > 100).then_some(call.our_tag.as_str());
-        let reply = Reply { status, reason, tag, routes: &routes, echo_routes: true, lines, body };
+        let reply = Reply {
+            status,
+            reason,
+            tag,
+            routes: &routes,
+            echo_routes: true,
+            lines,
+            body,
+        };
         let bytes = reply.print(&received.invite, &received.flow);
         received.last = Some(bytes.clone());
         let flow = received.flow.id;
         self.send(flow, bytes);
         match status {
-            100..200 => self.report(now, id, What::Progress { status, body: !body.is_empty() }),
+            100..200 => self.report(
+                now,
+                id,
+                What::Progress {
+                    status,
+                    body: !body.is_empty(),
+                },
+            ),
             300.. => {
                 call_status(&mut self.calls, id, status);
-                self.report(now, id, What::Refused { status, reason: reason.to_owned(), cause: None });
+                self.report(
+                    now,
+                    id,
+                    What::Refused {
+                        status,
+                        reason: reason.to_owned(),
+                        cause: None,
+                    },
+                );
             }
             _ => {}
         }
@@ -430,20 +633,41 @@ impl MetaPeer {
 
     /// The user's phone rings.
     pub(super) fn ring(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.phase == Phase::Ringing) else { return };
-        let Kind::Received(received) = &call.kind else { return };
-        let Some((_, status)) = received.script.ring else { return };
+        let Some(call) = self
+            .calls
+            .get(&id)
+            .filter(|call| call.phase == Phase::Ringing)
+        else {
+            return;
+        };
+        let Kind::Received(received) = &call.kind else {
+            return;
+        };
+        let Some((_, status)) = received.script.ring else {
+            return;
+        };
         let second = received.script.second_tag;
         let contact = contact_line(call);
-        let body = if status == 183 { offer::print(&call.words) } else { String::new() };
-        let reason = if status == 183 { "Session Progress" } else { "Ringing" };
+        let body = if status == 183 {
+            offer::print(&call.words)
+        } else {
+            String::new()
+        };
+        let reason = if status == 183 {
+            "Session Progress"
+        } else {
+            "Ringing"
+        };
         let mut lines = vec![contact];
         lines.extend(self.usual_lines());
         self.reply(now, id, status, reason, lines.clone(), &body);
         if second {
             // Another phone of the same user: same dialog identifiers but the tag.
             let tag = self.dice.uuid();
-            let first = self.calls.get_mut(&id).map(|call| std::mem::replace(&mut call.our_tag, tag));
+            let first = self
+                .calls
+                .get_mut(&id)
+                .map(|call| std::mem::replace(&mut call.our_tag, tag));
             self.reply(now, id, status, reason, lines, "");
             if let (Some(call), Some(first)) = (self.calls.get_mut(&id), first) {
                 call.our_tag = first;
@@ -466,7 +690,11 @@ impl MetaPeer {
 
     /// A final refusal of a ringing call.
     pub(super) fn decide(&mut self, now: Instant, id: u32, status: u16, reason: &str) {
-        if self.calls.get(&id).is_some_and(|call| call.phase == Phase::Ringing) {
+        if self
+            .calls
+            .get(&id)
+            .is_some_and(|call| call.phase == Phase::Ringing)
+        {
             let lines = self.usual_lines();
             self.reply(now, id, status, reason, lines, "");
             self.end(now, id, "refused");
@@ -475,12 +703,23 @@ impl MetaPeer {
 
     /// The user picks up: 200 with the answer, repeated until the ACK comes (RFC 3261 13.3.1.4).
     fn pick_up(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Ringing) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Ringing)
+        else {
+            return;
+        };
         call.phase = Phase::Answered;
         call.answered = Some(now);
         call.status = 200;
         let after_ms = millis(now.saturating_duration_since(call.started));
-        let codec = call.words.formats.first().map(|(_, map)| map.to_ascii_lowercase()).unwrap_or_default();
+        let codec = call
+            .words
+            .formats
+            .first()
+            .map(|(_, map)| map.to_ascii_lowercase())
+            .unwrap_or_default();
         let body = offer::print(&call.words);
         let contact = contact_line(call);
         let lines = vec![
@@ -506,8 +745,16 @@ impl MetaPeer {
 
     /// The 200 once more.
     pub(super) fn repeat_answer(&mut self, now: Instant, id: u32, interval: Duration) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.phase == Phase::Answered) else { return };
-        let Kind::Received(received) = &call.kind else { return };
+        let Some(call) = self
+            .calls
+            .get(&id)
+            .filter(|call| call.phase == Phase::Answered)
+        else {
+            return;
+        };
+        let Kind::Received(received) = &call.kind else {
+            return;
+        };
         if let Some(last) = received.last.clone() {
             let flow = received.flow.id;
             self.send(flow, last);
@@ -518,7 +765,11 @@ impl MetaPeer {
 
     /// No ACK: BYE (RFC 3261 13.3.1.4).
     pub(super) fn no_ack(&mut self, now: Instant, id: u32) {
-        if self.calls.get(&id).is_some_and(|call| call.phase == Phase::Answered) {
+        if self
+            .calls
+            .get(&id)
+            .is_some_and(|call| call.phase == Phase::Answered)
+        {
             self.report(now, id, What::Unconfirmed { refused: false });
             self.violation(now, id, "no ACK to our 200 in 64·T1");
             self.send_bye(now, id, None);
@@ -534,17 +785,40 @@ impl MetaPeer {
         });
         let Some(call) = found else {
             self.violation(now, 0, "CANCEL that matches no INVITE");
-            return self.answer(now, 0, &flow, request, 481, "Call/Transaction Does Not Exist", Vec::new());
+            return self.answer(
+                now,
+                0,
+                &flow,
+                request,
+                481,
+                "Call/Transaction Does Not Exist",
+                Vec::new(),
+            );
         };
         let (id, phase, tag) = (call.id, call.phase, call.our_tag.clone());
-        let Kind::Received(received) = &call.kind else { return };
+        let Kind::Received(received) = &call.kind else {
+            return;
+        };
         let despite = received.script.answer_despite_cancel;
         let same_uri = received.invite.uri.as_str() == request.uri.as_str();
-        let same_number = received.invite.cseq().map(|c| c.number) == request.cseq().map(|c| c.number);
+        let same_number =
+            received.invite.cseq().map(|c| c.number) == request.cseq().map(|c| c.number);
         if !same_uri || !same_number {
-            self.violation(now, id, "CANCEL with another Request-URI or CSeq than its INVITE");
+            self.violation(
+                now,
+                id,
+                "CANCEL with another Request-URI or CSeq than its INVITE",
+            );
         }
-        let ok = Reply { status: 200, reason: "OK", tag: Some(&tag), routes: &[], echo_routes: false, lines: Vec::new(), body: "" };
+        let ok = Reply {
+            status: 200,
+            reason: "OK",
+            tag: Some(&tag),
+            routes: &[],
+            echo_routes: false,
+            lines: Vec::new(),
+            body: "",
+        };
         let bytes = ok.print(request, &flow);
         self.send(flow.id, bytes);
         self.report(now, id, What::Cancelled { by_far: true });
@@ -567,13 +841,19 @@ impl MetaPeer {
 
     /// Lines that end most responses.
     fn usual_lines(&self) -> Vec<String> {
-        vec![format!("Allow: {}", print::ALLOW), format!("X-FB-External-Domain: {}", self.settings.domain)]
+        vec![
+            format!("Allow: {}", print::ALLOW),
+            format!("X-FB-External-Domain: {}", self.settings.domain),
+        ]
     }
 }
 
 /// Branch of the top Via.
 pub(super) fn branch_of(request: &Request) -> String {
-    request.top_via().and_then(|via| via.branch().map(str::to_owned)).unwrap_or_default()
+    request
+        .top_via()
+        .and_then(|via| via.branch().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// User part of the Request-URI.
@@ -584,12 +864,19 @@ fn user_of(request: &Request) -> String {
 /// The user a call is with.
 fn user_in(call: &Call) -> String {
     let start = call.contact.find(':').map_or(0, |at| at + 1);
-    call.contact[start..].split('@').next().unwrap_or_default().to_owned()
+    call.contact[start..]
+        .split('@')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// User part of From.
 fn from_user(request: &Request) -> String {
-    request.from().and_then(|from| from.uri.user().map(str::to_owned)).unwrap_or_default()
+    request
+        .from()
+        .and_then(|from| from.uri.user().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// `user@host` of a URI, lower-case host, without scheme, port and parameters.
@@ -606,7 +893,9 @@ fn without_tag(value: &str) -> String {
     let (address, parameters) = value.split_at(close);
     let kept: String = parameters
         .split(';')
-        .filter(|part| !part.trim().is_empty() && !part.trim().to_ascii_lowercase().starts_with("tag="))
+        .filter(|part| {
+            !part.trim().is_empty() && !part.trim().to_ascii_lowercase().starts_with("tag=")
+        })
         .map(|part| format!(";{part}"))
         .collect();
     format!("{address}{kept}")
@@ -625,7 +914,15 @@ fn call_status(calls: &mut std::collections::BTreeMap<u32, Call>, id: u32, statu
 
 /// Whether a method may come to a dialog of ours at all.
 pub(super) fn is_allowed(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Notify | Method::Options)
+    matches!(
+        method,
+        Method::Invite
+            | Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Notify
+            | Method::Options
+    )
 }
 
 #[cfg(test)]
@@ -634,12 +931,21 @@ mod tests {
 
     #[test]
     fn digest_uris_compare_by_user_and_host() {
-        assert_eq!(user_and_host("sip:+1219@wa.meta.vc;transport=tls"), user_and_host("sip:+1219@WA.meta.vc:5061"));
-        assert_ne!(user_and_host("sip:+1219@wa.meta.vc"), user_and_host("sip:1219@wa.meta.vc"));
+        assert_eq!(
+            user_and_host("sip:+1219@wa.meta.vc;transport=tls"),
+            user_and_host("sip:+1219@WA.meta.vc:5061")
+        );
+        assert_ne!(
+            user_and_host("sip:+1219@wa.meta.vc"),
+            user_and_host("sip:1219@wa.meta.vc")
+        );
     }
 
     #[test]
     fn a_tag_comes_off_and_nothing_else() {
-        assert_eq!(without_tag("\"a;tag=x\" <sip:+1@b;c=d>;tag=1;e=f"), "\"a;tag=x\" <sip:+1@b;c=d>;e=f");
+        assert_eq!(
+            without_tag("\"a;tag=x\" <sip:+1@b;c=d>;tag=1;e=f"),
+            "\"a;tag=x\" <sip:+1@b;c=d>;e=f"
+        );
     }
 }

@@ -140,7 +140,9 @@ impl Call {
     /// Whether an in-dialog request of theirs belongs to this call.
     pub(crate) fn owns(&self, request: &Request) -> bool {
         text(request.headers.first(&Name::CallId)) == self.call_id
-            && request.to_tag().is_some_and(|tag| tag.as_str() == self.our_tag.as_str())
+            && request
+                .to_tag()
+                .is_some_and(|tag| tag.as_str() == self.our_tag.as_str())
             && self
                 .their_tag
                 .as_deref()
@@ -153,9 +155,16 @@ impl Call {
         let method = request.method.to_string();
         let uri = request.uri.as_str().to_owned();
         if uri != self.contact {
-            return Some(format!("{method} Request-URI is {uri}, not our Contact {}", self.contact));
+            return Some(format!(
+                "{method} Request-URI is {uri}, not our Contact {}",
+                self.contact
+            ));
         }
-        let got: Vec<String> = request.headers.list(&Name::Route).map(|r| r.as_str().trim().to_owned()).collect();
+        let got: Vec<String> = request
+            .headers
+            .list(&Name::Route)
+            .map(|r| r.as_str().trim().to_owned())
+            .collect();
         if got != routes[..] {
             return Some(format!("{method} Route set is {got:?}, not {routes:?}"));
         }
@@ -170,5 +179,7 @@ impl Call {
 
 /// A header value as text; empty when missing.
 pub(crate) fn text(value: Option<&sip::Text>) -> String {
-    value.map(|value| value.as_str().into_owned()).unwrap_or_default()
+    value
+        .map(|value| value.as_str().into_owned())
+        .unwrap_or_default()
 }

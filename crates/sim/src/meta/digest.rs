@@ -63,7 +63,11 @@ impl Parameters {
             let (name, value) = part.split_once('=')?;
             let (name, value) = (name.trim(), value.trim());
             let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
-            let value = if quoted { &value[1..value.len() - 1] } else { value };
+            let value = if quoted {
+                &value[1..value.len() - 1]
+            } else {
+                value
+            };
             all.push((name.to_ascii_lowercase(), value.to_owned(), quoted));
         }
         Some(Self(all))
@@ -87,7 +91,10 @@ impl Parameters {
 
     /// A parameter's value without quotes.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, ..)| n == name).map(|(_, value, _)| value.as_str())
+        self.0
+            .iter()
+            .find(|(n, ..)| n == name)
+            .map(|(_, value, _)| value.as_str())
     }
 
     /// Whether a parameter stood in quotes.
@@ -98,7 +105,10 @@ impl Parameters {
     /// Whether some parameter stands twice.
     pub fn repeats(&self) -> Option<&str> {
         self.0.iter().enumerate().find_map(|(i, (name, ..))| {
-            self.0[..i].iter().any(|(earlier, ..)| earlier == name).then_some(name.as_str())
+            self.0[..i]
+                .iter()
+                .any(|(earlier, ..)| earlier == name)
+                .then_some(name.as_str())
         })
     }
 }
@@ -126,7 +136,16 @@ pub struct Inputs<'a> {
 
 /// The `response` those inputs give (RFC 7616 §3.4.1).
 pub fn response(inputs: &Inputs<'_>) -> String {
-    let Inputs { hash, username, realm, password, method, uri, nonce, qop } = *inputs;
+    let Inputs {
+        hash,
+        username,
+        realm,
+        password,
+        method,
+        uri,
+        nonce,
+        qop,
+    } = *inputs;
     let a1 = hash.hex(&format!("{username}:{realm}:{password}"));
     let a2 = hash.hex(&format!("{method}:{uri}"));
     match qop {
@@ -173,7 +192,10 @@ mod tests {
         };
         assert_eq!(response(&inputs), "8ca523f5e9506fed4657c9700eebdbec");
         inputs.hash = Hash::Sha256;
-        assert_eq!(response(&inputs), "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+        assert_eq!(
+            response(&inputs),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
     }
 
     #[test]
@@ -188,6 +210,9 @@ mod tests {
 
     #[test]
     fn a_doubled_parameter_is_seen() {
-        assert_eq!(Parameters::read("Digest a=1, b=2, a=3").unwrap().repeats(), Some("a"));
+        assert_eq!(
+            Parameters::read("Digest a=1, b=2, a=3").unwrap().repeats(),
+            Some("a")
+        );
     }
 }

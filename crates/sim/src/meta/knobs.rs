@@ -41,6 +41,8 @@ pub struct MetaSettings {
     pub first_media: Duration,
     /// The call ends when no media came for so long later on.
     pub later_media: Duration,
+    /// All user-initiated INVITEs over one connection instead of one each. A BYE always opens its own.
+    pub shared_connection: bool,
     /// T1 of RFC 3261.
     pub t1: Duration,
     /// What happens to business-initiated calls, unless [`super::MetaPeer::script`] said otherwise.
@@ -208,6 +210,7 @@ impl Default for MetaSettings {
             answer_window: ms(45_000),
             first_media: ms(20_000),
             later_media: ms(30_000),
+            shared_connection: false,
             t1: ms(500),
             script: BusinessScript::default(),
             seed: 1,
@@ -232,7 +235,12 @@ impl Default for ChallengeStyle {
 
 impl Default for MediaPlace {
     fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), first_port: 30_000, ports: 10_000, silent: false }
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            first_port: 30_000,
+            ports: 10_000,
+            silent: false,
+        }
     }
 }
 
@@ -267,11 +275,16 @@ impl BusinessNumber {
 
     /// Whether Meta takes a From domain for this number: the configured hostname or a parent of it.
     pub fn accepts_domain(&self, domain: &str) -> bool {
-        let (host, domain) = (self.hostname.to_ascii_lowercase(), domain.to_ascii_lowercase());
+        let (host, domain) = (
+            self.hostname.to_ascii_lowercase(),
+            domain.to_ascii_lowercase(),
+        );
         host == domain
             || (domain.contains('.')
                 && domain.parse::<IpAddr>().is_err()
-                && host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.')))
+                && host
+                    .strip_suffix(&domain)
+                    .is_some_and(|rest| rest.ends_with('.')))
     }
 }
 
@@ -310,7 +323,11 @@ mod tests {
             ("xfoo.com", "foo.com", false),
             ("foo.com", "com", false),
         ] {
-            assert_eq!(BusinessNumber::new("1", hostname, 5061, "").accepts_domain(domain), ok, "{hostname} {domain}");
+            assert_eq!(
+                BusinessNumber::new("1", hostname, 5061, "").accepts_domain(domain),
+                ok,
+                "{hostname} {domain}"
+            );
         }
     }
 }

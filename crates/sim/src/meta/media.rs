@@ -21,11 +21,17 @@ impl MetaPeer {
     /// An even port of the range, and its odd neighbour, for a new call.
     pub(super) fn take_place(&mut self, id: u32) -> SocketAddr {
         let place = &self.settings.media;
-        let last = place.first_port.saturating_add(place.ports.saturating_sub(2));
+        let last = place
+            .first_port
+            .saturating_add(place.ports.saturating_sub(2));
         let mut address = SocketAddr::new(place.address, self.next_port);
         for _ in 0..place.ports / 2 {
             address = SocketAddr::new(place.address, self.next_port);
-            self.next_port = if self.next_port >= last { place.first_port } else { self.next_port + 2 };
+            self.next_port = if self.next_port >= last {
+                place.first_port
+            } else {
+                self.next_port + 2
+            };
             if !self.places.contains_key(&address) {
                 break;
             }
@@ -39,7 +45,9 @@ impl MetaPeer {
 
     fn bind(&mut self, address: SocketAddr) {
         self.outputs.push_back(Output::Bind { address });
-        self.outputs.push_back(Output::Bind { address: odd(address) });
+        self.outputs.push_back(Output::Bind {
+            address: odd(address),
+        });
     }
 
     /// Gives a call's ports back.
@@ -49,7 +57,9 @@ impl MetaPeer {
             return;
         }
         self.outputs.push_back(Output::Unbind { address });
-        self.outputs.push_back(Output::Unbind { address: odd(address) });
+        self.outputs.push_back(Output::Unbind {
+            address: odd(address),
+        });
     }
 
     /// Both descriptions are known: the voice starts, and waits for the far side's first packet.
@@ -58,10 +68,14 @@ impl MetaPeer {
             return;
         }
         let (first_media, later_media) = (self.settings.first_media, self.settings.later_media);
-        let seed = self.dice.next();
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let seed = self.dice.roll();
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let Some(theirs) = &call.theirs else { return };
-        let Some((pt, map)) = theirs.audio.first() else { return };
+        let Some((pt, map)) = theirs.audio.first() else {
+            return;
+        };
         let codec = match map.split('/').next() {
             Some("pcma") => Codec::Pcma,
             Some("pcmu") => Codec::Pcmu,
@@ -71,10 +85,25 @@ impl MetaPeer {
             "AES_CM_128_HMAC_SHA1_32" => Suite::AesCm128HmacSha1_32,
             _ => Suite::AesCm128HmacSha1_80,
         };
-        let own = base64::engine::general_purpose::STANDARD.decode(&call.words.key).unwrap_or_default();
-        let Ok(own) = <[u8; 30]>::try_from(own) else { return };
-        let crypto = |key| Crypto { tag: 1, suite, key: SrtpKey::new(key), lifetime: None, mki: None };
-        let ours = call.words.formats.iter().find(|(_, map)| *map == EVENTS).map(|(pt, _)| *pt);
+        let own = base64::engine::general_purpose::STANDARD
+            .decode(&call.words.key)
+            .unwrap_or_default();
+        let Ok(own) = <[u8; 30]>::try_from(own) else {
+            return;
+        };
+        let crypto = |key| Crypto {
+            tag: 1,
+            suite,
+            key: SrtpKey::new(key),
+            lifetime: None,
+            mki: None,
+        };
+        let ours = call
+            .words
+            .formats
+            .iter()
+            .find(|(_, map)| *map == EVENTS)
+            .map(|(pt, _)| *pt);
         let talk = match &call.kind {
             Kind::Placed(placed) => placed.plan.talk.clone(),
             Kind::Received(received) => received.script.talk.clone(),
@@ -88,7 +117,10 @@ impl MetaPeer {
             pt: *pt,
             send_events: theirs.dtmf.unwrap_or(UNASKED_EVENTS),
             receive_events: ours,
-            keying: Keying::Sdes { local: crypto(own), remote: crypto(theirs.key) },
+            keying: Keying::Sdes {
+                local: crypto(own),
+                remote: crypto(theirs.key),
+            },
             ssrc: call.words.ssrc,
             announced: theirs.ssrc,
             waits: true,
@@ -110,7 +142,12 @@ impl MetaPeer {
         let due: Vec<u32> = self
             .calls
             .values()
-            .filter(|call| call.voice.as_ref().and_then(Voice::next_timeout).is_some_and(|at| at <= now))
+            .filter(|call| {
+                call.voice
+                    .as_ref()
+                    .and_then(Voice::next_timeout)
+                    .is_some_and(|at| at <= now)
+            })
             .map(|call| call.id)
             .collect();
         for id in due {
@@ -123,13 +160,21 @@ impl MetaPeer {
 
     /// What a voice wants done.
     pub(super) fn drain_voice(&mut self, now: Instant, id: u32) {
-        while let Some(event) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()?.poll()) {
+        while let Some(event) = self
+            .calls
+            .get_mut(&id)
+            .and_then(|call| call.voice.as_mut()?.poll())
+        {
             match event {
                 VoiceEvent::Datagram { from, to, bytes } => {
                     self.outputs.push_back(Output::Datagram { from, to, bytes });
                 }
-                VoiceEvent::FirstPacket { after_ms } => self.report(now, id, What::FirstPacket { after_ms }),
-                VoiceEvent::Digit { digit, duration_ms } => self.report(now, id, What::Digit { digit, duration_ms }),
+                VoiceEvent::FirstPacket { after_ms } => {
+                    self.report(now, id, What::FirstPacket { after_ms })
+                }
+                VoiceEvent::Digit { digit, duration_ms } => {
+                    self.report(now, id, What::Digit { digit, duration_ms })
+                }
                 VoiceEvent::Broken(rule) => self.violation(now, id, rule),
                 VoiceEvent::Silent { silent_ms } => {
                     self.report(now, id, What::MediaTimeout { silent_ms });

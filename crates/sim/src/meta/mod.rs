@@ -12,8 +12,8 @@
 
 mod bic;
 mod call;
-pub mod digest;
 mod dialog;
+pub mod digest;
 pub mod knobs;
 mod media;
 pub mod offer;
@@ -47,8 +47,10 @@ pub struct MetaPeer {
     placed: u32,
     /// Our requests without a final answer: branch to call and method.
     pending: BTreeMap<String, (u32, Method, FlowId)>,
-    /// Flows we opened: whether they are up.
-    flows: BTreeMap<FlowId, bool>,
+    /// Flows we opened and the call each serves; `None` for one that serves many.
+    flows: BTreeMap<FlowId, Option<u32>>,
+    /// The one connection for INVITEs, where there is one, with its host and port.
+    shared: Option<(FlowId, String, u16)>,
     next_flow: u64,
     nonces: BTreeMap<String, Nonce>,
     scripts: VecDeque<BusinessScript>,
@@ -116,6 +118,7 @@ impl MetaPeer {
             placed: 0,
             pending: BTreeMap::new(),
             flows: BTreeMap::new(),
+            shared: None,
             next_flow: 1,
             nonces: BTreeMap::new(),
             scripts: VecDeque::new(),
@@ -138,7 +141,10 @@ impl MetaPeer {
 
     /// Calls that are not over.
     pub fn calls(&self) -> impl Iterator<Item = u32> {
-        self.calls.values().filter(|call| !call.is_over()).map(|call| call.id)
+        self.calls
+            .values()
+            .filter(|call| !call.is_over())
+            .map(|call| call.id)
     }
 
     /// What happens to the next business-initiated call; later ones get the scripts queued after it,
@@ -154,7 +160,9 @@ impl MetaPeer {
 
     /// The user of this call, or of the oldest one, gives up or hangs up.
     pub fn hang_up(&mut self, now: Instant, call: Option<u32>) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         match self.calls.get(&id).map(|call| call.phase) {
             Some(Phase::Inviting) => self.give_up(now, id),
             Some(Phase::Answered | Phase::Talking | Phase::Spurned) => self.send_bye(now, id, None),
@@ -165,7 +173,9 @@ impl MetaPeer {
 
     /// The user of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.press(now, digits);
         }
@@ -174,7 +184,9 @@ impl MetaPeer {
 
     /// The user of this call goes silent (no packet at all), or speaks again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.mute(now, mute);
         }
@@ -190,7 +202,12 @@ impl MetaPeer {
             _ => {}
         }
         let at_ms = millis(now.saturating_duration_since(self.started));
-        self.outputs.push_back(Output::Report(Report { at_ms, peer: "meta", call, what }));
+        self.outputs.push_back(Output::Report(Report {
+            at_ms,
+            peer: "meta",
+            call,
+            what,
+        }));
     }
 
     fn violation(&mut self, now: Instant, call: u32, rule: impl Into<String>) {
@@ -204,21 +221,59 @@ impl MetaPeer {
         self.outputs.push_back(Output::Send { flow, bytes });
     }
 
-    fn connect(&mut self, host: &str, port: u16) -> FlowId {
+    /// A connection for the INVITEs of a call.
+    fn connect_for_invite(&mut self, call: u32, host: &str, port: u16) -> FlowId {
+        match &self.shared {
+            Some((id, h, p)) if h == host && *p == port => *id,
+            _ => {
+                let shared = self.settings.shared_connection;
+                let id = self.connect((!shared).then_some(call), host, port);
+                self.shared = shared.then(|| (id, host.to_owned(), port));
+                id
+            }
+        }
+    }
+
+    /// A new connection.
+    fn connect(&mut self, call: Option<u32>, host: &str, port: u16) -> FlowId {
         let id = FlowId(self.next_flow);
         self.next_flow += 2;
-        self.flows.insert(id, false);
-        let target = Target { transport: Transport::Tls, host: host.to_owned(), port, from: None };
+        self.flows.insert(id, call);
+        let target = Target {
+            transport: Transport::Tls,
+            host: host.to_owned(),
+            port,
+            from: None,
+        };
         self.outputs.push_back(Output::Connect { id, target });
         id
     }
 
     /// Answers a request outside the script of a call.
     #[allow(clippy::too_many_arguments)]
-    fn answer(&mut self, now: Instant, call: u32, flow: &Flow, request: &Request, status: u16, reason: &str, lines: Vec<String>) {
+    fn answer(
+        &mut self,
+        now: Instant,
+        call: u32,
+        flow: &Flow,
+        request: &Request,
+        status: u16,
+        reason: &str,
+        lines: Vec<String>,
+    ) {
         // Stateless replies carry the top branch as To tag, as the documented 407 does.
-        let tag = request.top_via().and_then(|via| via.branch().map(str::to_owned));
-        let reply = Reply { status, reason, tag: tag.as_deref(), routes: &[], echo_routes: true, lines, body: "" };
+        let tag = request
+            .top_via()
+            .and_then(|via| via.branch().map(str::to_owned));
+        let reply = Reply {
+            status,
+            reason,
+            tag: tag.as_deref(),
+            routes: &[],
+            echo_routes: true,
+            lines,
+            body: "",
+        };
         let bytes = reply.print(request, flow);
         self.send(flow.id, bytes);
         if status >= 300 {
@@ -229,7 +284,9 @@ impl MetaPeer {
 
     /// The last word about a call.
     fn end(&mut self, now: Instant, id: u32, by: &'static str) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if call.phase == Phase::Over {
             return;
         }
@@ -240,7 +297,9 @@ impl MetaPeer {
             confirmed: call.confirmed,
             by,
             status: call.status,
-            duration_ms: call.answered.map_or(0, |at| millis(now.saturating_duration_since(at))),
+            duration_ms: call
+                .answered
+                .map_or(0, |at| millis(now.saturating_duration_since(at))),
             violations: call.violations,
         };
         let address = call.words.address;
@@ -252,24 +311,43 @@ impl MetaPeer {
         }
         self.report(now, id, What::Ended(ended));
         self.alarms.retain(|alarm| match alarm {
-            Alarm::Window(c) | Alarm::GiveUp(c) | Alarm::HangUp(c) | Alarm::Ring(c) | Alarm::Decide(c) => *c != id,
+            Alarm::Window(c)
+            | Alarm::GiveUp(c)
+            | Alarm::HangUp(c)
+            | Alarm::Ring(c)
+            | Alarm::Decide(c) => *c != id,
             Alarm::Repeat(c, _) | Alarm::NoAck(c) => *c != id,
             Alarm::Unanswered(_) => true,
         });
         // Kept while requests of it may still come or answers are out; then forgotten.
-        if !self.pending.values().any(|(call, ..)| *call == id) {
-            self.calls.remove(&id);
+        self.forget(id);
+    }
+
+    /// Forgets a call that is over, with the connections opened for it.
+    fn forget(&mut self, id: u32) {
+        let over = self.calls.get(&id).is_some_and(Call::is_over);
+        if !over || self.pending.values().any(|(call, ..)| *call == id) {
+            return;
+        }
+        self.calls.remove(&id);
+        let flows: Vec<FlowId> = self
+            .flows
+            .iter()
+            .filter(|(_, call)| **call == Some(id))
+            .map(|(flow, _)| *flow)
+            .collect();
+        for flow in flows {
+            self.flows.remove(&flow);
+            self.outputs.push_back(Output::Close { id: flow });
         }
     }
 
     /// A request of ours got its final answer, or never will.
     fn settled(&mut self, branch: &str) {
-        self.alarms.retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
+        self.alarms
+            .retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
         if let Some((id, ..)) = self.pending.remove(branch) {
-            let over = self.calls.get(&id).is_some_and(Call::is_over);
-            if over && !self.pending.values().any(|(call, ..)| *call == id) {
-                self.calls.remove(&id);
-            }
+            self.forget(id);
         }
     }
 }
@@ -292,9 +370,7 @@ impl Peer for MetaPeer {
         }
     }
 
-    fn opened(&mut self, _now: Instant, flow: Flow) {
-        self.flows.insert(flow.id, true);
-    }
+    fn opened(&mut self, _now: Instant, _flow: Flow) {}
 
     fn failed(&mut self, now: Instant, id: FlowId, why: &str) {
         self.lost(now, id, why);
@@ -306,7 +382,9 @@ impl Peer for MetaPeer {
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         let even = SocketAddr::new(to.ip(), to.port() & !1);
-        let Some(&id) = self.places.get(&even) else { return };
+        let Some(&id) = self.places.get(&even) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.receive(now, to, from, bytes);
         }
@@ -319,7 +397,11 @@ impl Peer for MetaPeer {
                 Alarm::Window(id) | Alarm::GiveUp(id) => self.give_up(now, id),
                 Alarm::Unanswered(branch) => self.unanswered(now, &branch, "no answer in 32 s"),
                 Alarm::HangUp(id) => {
-                    if self.calls.get(&id).is_some_and(|call| call.answered.is_some()) {
+                    if self
+                        .calls
+                        .get(&id)
+                        .is_some_and(|call| call.answered.is_some())
+                    {
                         self.send_bye(now, id, None);
                     }
                 }
@@ -333,7 +415,11 @@ impl Peer for MetaPeer {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let voices = self.calls.values().filter_map(|call| call.voice.as_ref()?.next_timeout()).min();
+        let voices = self
+            .calls
+            .values()
+            .filter_map(|call| call.voice.as_ref()?.next_timeout())
+            .min();
         match (self.alarms.next(), voices) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -348,30 +434,73 @@ impl Peer for MetaPeer {
 impl MetaPeer {
     /// A request came.
     fn request(&mut self, now: Instant, flow: Flow, request: Request) {
-        let owner = self.calls.values().find(|call| call.owns(&request)).map(|call| call.id);
+        let owner = self
+            .calls
+            .values()
+            .find(|call| call.owns(&request))
+            .map(|call| call.id);
         self.judge_form(now, owner.unwrap_or(0), &flow, &request);
         match (&request.method, request.to_tag().is_some()) {
             (Method::Invite, false) => self.invited(now, flow, request),
             (Method::Cancel, _) => self.cancelled(now, flow, &request),
             (Method::Register, _) => {
-                self.report(now, 0, What::Forbidden { method: "REGISTER".into() });
+                self.report(
+                    now,
+                    0,
+                    What::Forbidden {
+                        method: "REGISTER".into(),
+                    },
+                );
                 self.answer(now, 0, &flow, &request, 403, "Forbidden", Vec::new());
             }
             (Method::Options, _) => {
-                self.answer(now, owner.unwrap_or(0), &flow, &request, 200, "OK", vec![format!("Allow: {}", print::ALLOW)]);
+                self.answer(
+                    now,
+                    owner.unwrap_or(0),
+                    &flow,
+                    &request,
+                    200,
+                    "OK",
+                    vec![format!("Allow: {}", print::ALLOW)],
+                );
             }
-            (Method::Ack | Method::Bye | Method::Invite, true) | (Method::Ack | Method::Bye, false) => {
+            (Method::Ack | Method::Bye | Method::Invite, true)
+            | (Method::Ack | Method::Bye, false) => {
                 self.in_dialog(now, flow, request, owner);
             }
             (Method::Notify, _) if owner.is_some() => {
-                self.answer(now, owner.unwrap_or(0), &flow, &request, 200, "OK", Vec::new());
+                self.answer(
+                    now,
+                    owner.unwrap_or(0),
+                    &flow,
+                    &request,
+                    200,
+                    "OK",
+                    Vec::new(),
+                );
             }
-            (Method::Notify, _) => self.answer(now, 0, &flow, &request, 481, "Call/Transaction Does Not Exist", Vec::new()),
+            (Method::Notify, _) => self.answer(
+                now,
+                0,
+                &flow,
+                &request,
+                481,
+                "Call/Transaction Does Not Exist",
+                Vec::new(),
+            ),
             (method, _) => {
                 let method = method.to_string();
                 self.report(now, owner.unwrap_or(0), What::Forbidden { method });
                 let lines = vec![format!("Allow: {}", print::ALLOW)];
-                self.answer(now, owner.unwrap_or(0), &flow, &request, 405, "Method Not Allowed", lines);
+                self.answer(
+                    now,
+                    owner.unwrap_or(0),
+                    &flow,
+                    &request,
+                    405,
+                    "Method Not Allowed",
+                    lines,
+                );
             }
         }
     }
@@ -380,16 +509,27 @@ impl MetaPeer {
     fn judge_form(&mut self, now: Instant, call: u32, flow: &Flow, request: &Request) {
         let mut broken: Vec<String> = Vec::new();
         if flow.transport != Transport::Tls {
-            broken.push(format!("{} over {} instead of TLS", request.method, flow.transport.via_name()));
+            broken.push(format!(
+                "{} over {} instead of TLS",
+                request.method,
+                flow.transport.via_name()
+            ));
         }
         match request.top_via() {
             None => broken.push("no readable Via".into()),
             Some(via) => {
-                if !via.branch().is_some_and(|branch| branch.starts_with("z9hG4bK")) {
+                if !via
+                    .branch()
+                    .is_some_and(|branch| branch.starts_with("z9hG4bK"))
+                {
                     broken.push("top Via without an RFC 3261 branch".into());
                 }
                 let line = text(request.headers.first(&Name::Via));
-                if !line.to_ascii_uppercase().replace(' ', "").starts_with("SIP/2.0/TLS") {
+                if !line
+                    .to_ascii_uppercase()
+                    .replace(' ', "")
+                    .starts_with("SIP/2.0/TLS")
+                {
                     broken.push(format!("top Via is not TLS: {line}"));
                 }
             }
@@ -408,16 +548,25 @@ impl MetaPeer {
                 _ => broken.push(format!("{} with several {label}", request.method)),
             }
         }
-        if request.cseq().is_none_or(|cseq| cseq.method != request.method) {
+        if request
+            .cseq()
+            .is_none_or(|cseq| cseq.method != request.method)
+        {
             broken.push("CSeq names another method".into());
         }
         if request.from_tag().is_none() {
             broken.push("From without a tag".into());
         }
-        if !request.headers.first(&Name::SessionExpires).is_none() || !request.headers.first(&Name::MinSe).is_none() {
+        if request.headers.first(&Name::SessionExpires).is_some()
+            || request.headers.first(&Name::MinSe).is_some()
+        {
             broken.push("session timer headers, which nobody here can refresh".into());
         }
-        let options = format!("{},{}", text(request.headers.first(&Name::Supported)), text(request.headers.first(&Name::Require)));
+        let options = format!(
+            "{},{}",
+            text(request.headers.first(&Name::Supported)),
+            text(request.headers.first(&Name::Require))
+        );
         for option in ["timer", "100rel"] {
             if options.split(',').any(|o| o.trim() == option) {
                 broken.push(format!("{option} in Supported or Require"));
@@ -431,9 +580,14 @@ impl MetaPeer {
     /// A flow is gone: what was asked on it fails.
     fn lost(&mut self, now: Instant, id: FlowId, why: &str) {
         self.flows.remove(&id);
+        self.shared = self.shared.take().filter(|(flow, ..)| *flow != id);
         self.nonces.retain(|_, nonce| nonce.flow != id);
-        let branches: Vec<String> =
-            self.pending.iter().filter(|(_, (.., flow))| *flow == id).map(|(branch, _)| branch.clone()).collect();
+        let branches: Vec<String> = self
+            .pending
+            .iter()
+            .filter(|(_, (.., flow))| *flow == id)
+            .map(|(branch, _)| branch.clone())
+            .collect();
         for branch in branches {
             self.unanswered(now, &branch, why);
         }
@@ -441,8 +595,16 @@ impl MetaPeer {
 
     /// A request of ours will never be answered.
     fn unanswered(&mut self, now: Instant, branch: &str, why: &str) {
-        let Some((id, method, _)) = self.pending.get(branch).cloned() else { return };
-        self.report(now, id, What::Failed { why: format!("{method}: {why}") });
+        let Some((id, method, _)) = self.pending.get(branch).cloned() else {
+            return;
+        };
+        self.report(
+            now,
+            id,
+            What::Failed {
+                why: format!("{method}: {why}"),
+            },
+        );
         self.settled(branch);
         if matches!(method, Method::Invite | Method::Bye) {
             self.end(now, id, "failed");
@@ -451,20 +613,25 @@ impl MetaPeer {
 
     /// A response to something else than INVITE.
     fn answered(&mut self, now: Instant, branch: &str, response: sip::Response) {
-        let Some((id, method, _)) = self.pending.get(branch).cloned() else { return };
+        let Some((id, method, _)) = self.pending.get(branch).cloned() else {
+            return;
+        };
         if response.status < 200 {
             return;
         }
         self.settled(branch);
-        match method {
-            Method::Bye => {
-                self.report(now, id, What::ByeAnswered { status: response.status });
-                if response.status >= 300 {
-                    self.violation(now, id, format!("our BYE was answered {}", response.status));
-                }
-                self.end(now, id, "us");
+        if method == Method::Bye {
+            self.report(
+                now,
+                id,
+                What::ByeAnswered {
+                    status: response.status,
+                },
+            );
+            if response.status >= 300 {
+                self.violation(now, id, format!("our BYE was answered {}", response.status));
             }
-            _ => {}
+            self.end(now, id, "us");
         }
     }
 
@@ -472,7 +639,11 @@ impl MetaPeer {
     fn cancel_answered(&mut self, now: Instant, branch: &str, response: &sip::Response) {
         let waiting = self.pending.get(branch).map(|(id, ..)| *id);
         if let (Some(id), false) = (waiting, (200..300).contains(&response.status)) {
-            self.violation(now, id, format!("our CANCEL was answered {}", response.status));
+            self.violation(
+                now,
+                id,
+                format!("our CANCEL was answered {}", response.status),
+            );
         }
     }
 

@@ -32,7 +32,15 @@ pub const EVENTS: &str = "telephone-event/8000";
 
 /// Prints a description, line for line as Meta does.
 pub fn print(words: &Words) -> String {
-    let Words { session, stream, address, formats, crypto, key, ssrc } = words;
+    let Words {
+        session,
+        stream,
+        address,
+        formats,
+        crypto,
+        key,
+        ssrc,
+    } = words;
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     let list: Vec<String> = formats.iter().map(|(pt, _)| pt.to_string()).collect();
     let mut text = format!(
@@ -55,7 +63,9 @@ pub fn print(words: &Words) -> String {
             ));
         }
     }
-    text.push_str(&format!("a=maxptime:20\r\na=ptime:20\r\na=ssrc:{ssrc} cname:WhatsAppAudioStream1\r\n"));
+    text.push_str(&format!(
+        "a=maxptime:20\r\na=ptime:20\r\na=ssrc:{ssrc} cname:WhatsAppAudioStream1\r\n"
+    ));
     text
 }
 
@@ -74,7 +84,10 @@ mod tests {
             key: "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml".into(),
             ssrc: 215_879_358,
         };
-        assert_eq!(print(&words), include_str!("../../samples/sip-uic-sdes-offer.sdp"));
+        assert_eq!(
+            print(&words),
+            include_str!("../../samples/sip-uic-sdes-offer.sdp")
+        );
     }
 
     #[test]
@@ -88,6 +101,9 @@ mod tests {
             key: "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml".into(),
             ssrc: 215_879_358,
         };
-        assert_eq!(print(&words), include_str!("../../samples/meta-uic-sdes-g711-enabled-offer.sdp"));
+        assert_eq!(
+            print(&words),
+            include_str!("../../samples/meta-uic-sdes-g711-enabled-offer.sdp")
+        );
     }
 }

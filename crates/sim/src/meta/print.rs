@@ -35,7 +35,9 @@ pub(crate) fn vias(dice: &mut Dice, edge: &str) -> Vias {
         values: [
             format!("SIP/2.0/TLS {edge};rport;branch={branch};alias"),
             format!("SIP/2.0/TLS [{proxy}]:5061;branch={branch}"),
-            format!("SIP/2.0/TLS [{gateway}]:{port};rport={port};received={gateway};branch={inner};alias"),
+            format!(
+                "SIP/2.0/TLS [{gateway}]:{port};rport={port};received={gateway};branch={inner};alias"
+            ),
         ],
         branch,
     }
@@ -60,12 +62,19 @@ pub(crate) fn finish(mut lines: Vec<String>, body: &str) -> bytes::Bytes {
 
 /// The values of a header, one per line as received.
 pub(crate) fn values(request: &Request, name: &Name) -> Vec<String> {
-    request.headers.all(name).map(|text| text.as_str().into_owned()).collect()
+    request
+        .headers
+        .all(name)
+        .map(|text| text.as_str().into_owned())
+        .collect()
 }
 
 /// A header's first value, empty when there is none.
 pub(crate) fn value(headers: &sip::Headers, name: &Name) -> String {
-    headers.first(name).map(|text| text.as_str().into_owned()).unwrap_or_default()
+    headers
+        .first(name)
+        .map(|text| text.as_str().into_owned())
+        .unwrap_or_default()
 }
 
 /// The partner's Vias as PJSIP reprints them in a response: the top one with `rport`, `received`,
@@ -83,7 +92,11 @@ pub(crate) fn echoed_vias(request: &Request, flow: &Flow) -> Vec<String> {
         let mut text = format!("Via: {}", parts.next().unwrap_or_default());
         let parameters: Vec<&str> = parts.collect();
         let named = |name: &str| {
-            parameters.iter().copied().find(|p| p.split('=').next().is_some_and(|n| n.eq_ignore_ascii_case(name)))
+            parameters.iter().copied().find(|p| {
+                p.split('=')
+                    .next()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(name))
+            })
         };
         if named("rport").is_some() {
             text.push_str(&format!(";rport={}", flow.remote.port()));
@@ -94,7 +107,11 @@ pub(crate) fn echoed_vias(request: &Request, flow: &Flow) -> Vec<String> {
             text.push_str(branch);
         }
         for parameter in &parameters {
-            let name = parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
+            let name = parameter
+                .split('=')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
             if !matches!(name.as_str(), "rport" | "received" | "branch") {
                 text.push(';');
                 text.push_str(parameter);
@@ -132,11 +149,22 @@ impl Reply<'_> {
     pub(crate) fn print(self, request: &Request, flow: &Flow) -> bytes::Bytes {
         let mut lines = vec![format!("SIP/2.0 {} {}", self.status, self.reason)];
         lines.extend(echoed_vias(request, flow));
-        lines.extend(self.routes.iter().map(|route| format!("Record-Route: {route}")));
+        lines.extend(
+            self.routes
+                .iter()
+                .map(|route| format!("Record-Route: {route}")),
+        );
         if self.echo_routes {
-            lines.extend(values(request, &Name::RecordRoute).iter().map(|route| format!("Record-Route: {route}")));
+            lines.extend(
+                values(request, &Name::RecordRoute)
+                    .iter()
+                    .map(|route| format!("Record-Route: {route}")),
+            );
         }
-        lines.push(format!("Call-ID: {}", value(&request.headers, &Name::CallId)));
+        lines.push(format!(
+            "Call-ID: {}",
+            value(&request.headers, &Name::CallId)
+        ));
         lines.push(format!("From: {}", value(&request.headers, &Name::From)));
         let to = value(&request.headers, &Name::To);
         match self.tag {
@@ -161,5 +189,8 @@ pub(crate) fn wacid(dice: &mut Dice, user: &str, number: &str) -> String {
     bytes.extend_from_slice(number.as_bytes());
     bytes.extend_from_slice(&[0x15, 0x02, 0x00]);
     bytes.resize(bytes.len() + dice.below(3) as usize, 0);
-    format!("wacid.{}", base64::engine::general_purpose::STANDARD.encode(bytes))
+    format!(
+        "wacid.{}",
+        base64::engine::general_purpose::STANDARD.encode(bytes)
+    )
 }

@@ -38,7 +38,11 @@ pub struct Offered<'a> {
 }
 
 /// Checks an offer (`offered` is `None`) or an answer; all broken rules, in words.
-pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<Theirs, Vec<String>> {
+pub fn check(
+    body: &[u8],
+    g711: bool,
+    offered: Option<&Offered<'_>>,
+) -> Result<Theirs, Vec<String>> {
     let mut broken = Vec::new();
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
@@ -47,11 +51,18 @@ pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<T
     if !text.starts_with("v=0\r\n") {
         broken.push("SDP does not start with v=0 and CRLF".into());
     }
-    if text.split("\r\n").any(|line| line.contains('\n') || line.contains('\r')) || !text.ends_with("\r\n") {
+    if text
+        .split("\r\n")
+        .any(|line| line.contains('\n') || line.contains('\r'))
+        || !text.ends_with("\r\n")
+    {
         broken.push("SDP lines do not all end in CRLF".into());
     }
     let lines: Vec<&str> = text.lines().collect();
-    let order: String = lines.iter().filter_map(|line| line.chars().next()).collect();
+    let order: String = lines
+        .iter()
+        .filter_map(|line| line.chars().next())
+        .collect();
     let (Some(o), Some(s), Some(t)) = (order.find('o'), order.find('s'), order.find('t')) else {
         broken.push("SDP lacks o=, s= or t=".into());
         return Err(broken);
@@ -59,7 +70,9 @@ pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<T
     if !(o == 1 && s == 2 && t > s) {
         broken.push("SDP lines are out of order".into());
     }
-    let media: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].starts_with("m=")).collect();
+    let media: Vec<usize> = (0..lines.len())
+        .filter(|i| lines[*i].starts_with("m="))
+        .collect();
     let Some(&first) = media.first() else {
         broken.push("SDP has no m= line".into());
         return Err(broken);
@@ -70,9 +83,20 @@ pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<T
     let end = media.get(1).copied().unwrap_or(lines.len());
     let section = &lines[first..end];
     let attribute = |name: &str| -> Vec<&str> {
-        section.iter().filter_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':')).collect()
+        section
+            .iter()
+            .filter_map(|line| {
+                line.strip_prefix("a=")?
+                    .strip_prefix(name)?
+                    .strip_prefix(':')
+            })
+            .collect()
     };
-    let flag = |name: &str| section.iter().any(|line| line.strip_prefix("a=") == Some(name));
+    let flag = |name: &str| {
+        section
+            .iter()
+            .any(|line| line.strip_prefix("a=") == Some(name))
+    };
     let m: Vec<&str> = section[0][2..].split(' ').collect();
     if m.len() < 4 || m[0] != "audio" {
         broken.push(format!("first m= line is no audio: {}", section[0]));
@@ -104,8 +128,10 @@ pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<T
     }
     let (audio, dtmf) = formats(&m[3..], &attribute("rtpmap"), g711, offered, &mut broken);
     let crypto = crypto(&attribute("crypto"), offered, &mut broken);
-    let mut ssrcs: Vec<u32> =
-        attribute("ssrc").iter().filter_map(|value| value.split(' ').next()?.parse().ok()).collect();
+    let mut ssrcs: Vec<u32> = attribute("ssrc")
+        .iter()
+        .filter_map(|value| value.split(' ').next()?.parse().ok())
+        .collect();
     ssrcs.dedup();
     if ssrcs.len() > 1 {
         broken.push("more than one SSRC announced".into());
@@ -114,10 +140,25 @@ pub fn check(body: &[u8], g711: bool, offered: Option<&Offered<'_>>) -> Result<T
     let (Some(ip), Some((crypto, key)), true) = (address, crypto, broken.is_empty()) else {
         return Err(broken);
     };
-    let rtcp_port = attribute("rtcp").first().and_then(|value| value.split(' ').next()?.parse().ok());
+    let rtcp_port = attribute("rtcp")
+        .first()
+        .and_then(|value| value.split(' ').next()?.parse().ok());
     let rtp = SocketAddr::new(ip, port);
-    let rtcp = if mux { rtp } else { SocketAddr::new(ip, rtcp_port.unwrap_or(port.wrapping_add(1))) };
-    Ok(Theirs { rtp, rtcp, mux, audio, dtmf, crypto, key, ssrc: ssrcs.first().copied() })
+    let rtcp = if mux {
+        rtp
+    } else {
+        SocketAddr::new(ip, rtcp_port.unwrap_or(port.wrapping_add(1)))
+    };
+    Ok(Theirs {
+        rtp,
+        rtcp,
+        mux,
+        audio,
+        dtmf,
+        crypto,
+        key,
+        ssrc: ssrcs.first().copied(),
+    })
 }
 
 /// The connection address: of the media section, else of the session.
@@ -162,17 +203,18 @@ fn formats(
             }
         };
         if let Some(offered) = offered {
-            let same = offered.formats.iter().any(|(number, map)| *number == pt && map.eq_ignore_ascii_case(&meaning));
+            let same = offered
+                .formats
+                .iter()
+                .any(|(number, map)| *number == pt && map.eq_ignore_ascii_case(&meaning));
             if !same {
                 broken.push(format!("answered {pt} {meaning}, which was not offered"));
             }
         }
         match meaning.as_str() {
             "opus/48000/2" => audio.push((pt, meaning)),
-            "pcma/8000" | "pcma/8000/1" | "pcmu/8000" | "pcmu/8000/1" if g711 || offered.is_none() => {
-                if g711 {
-                    audio.push((pt, meaning));
-                }
+            "pcma/8000" | "pcma/8000/1" | "pcmu/8000" | "pcmu/8000/1" if g711 => {
+                audio.push((pt, meaning))
             }
             "telephone-event/8000" => dtmf = dtmf.or(Some(pt)),
             "telephone-event/48000" if offered.is_none() => {}
@@ -214,13 +256,20 @@ fn crypto(
         }
         let text = inline.strip_prefix("inline:").unwrap_or_default();
         let text = text.split('|').next().unwrap_or_default();
-        let Some(key) = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 30]>::try_from(bytes).ok()) else {
+        let Some(key) = STANDARD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| <[u8; 30]>::try_from(bytes).ok())
+        else {
             broken.push("a=crypto key is not 40 characters of base64".into());
             continue;
         };
         if let Some(offered) = offered {
             if tag != offered.crypto.0 || suite != offered.crypto.1 {
-                broken.push(format!("answered crypto {tag} {suite}, offered {} {}", offered.crypto.0, offered.crypto.1));
+                broken.push(format!(
+                    "answered crypto {tag} {suite}, offered {} {}",
+                    offered.crypto.0, offered.crypto.1
+                ));
             }
             if text == offered.key {
                 broken.push("the answer repeats our own SRTP key".into());
@@ -239,18 +288,27 @@ mod tests {
     const OFFER: &str = include_str!("../../samples/sbc-bic-sdes-offer.sdp");
 
     fn offered() -> (Vec<(u8, &'static str)>, (String, String)) {
-        (vec![(111, "opus/48000/2"), (126, "telephone-event/8000")], ("1".into(), "AES_CM_128_HMAC_SHA1_80".into()))
+        (
+            vec![(111, "opus/48000/2"), (126, "telephone-event/8000")],
+            ("1".into(), "AES_CM_128_HMAC_SHA1_80".into()),
+        )
     }
 
     #[test]
     fn documented_offers_pass() {
         let theirs = check(OFFER.as_bytes(), false, None).unwrap();
         assert_eq!(theirs.rtp, "203.0.113.20:31002".parse().unwrap());
-        assert_eq!((theirs.mux, theirs.dtmf, theirs.ssrc), (true, Some(126), Some(305_419_897)));
+        assert_eq!(
+            (theirs.mux, theirs.dtmf, theirs.ssrc),
+            (true, Some(126), Some(305_419_897))
+        );
         let partner = include_str!("../../samples/sip-bic-sdes-offer.sdp");
         let theirs = check(partner.as_bytes(), false, None).unwrap();
         assert_eq!(theirs.audio, [(107, "opus/48000/2".to_owned())]);
-        assert_eq!((theirs.mux, theirs.rtcp.port()), (false, theirs.rtp.port() + 1));
+        assert_eq!(
+            (theirs.mux, theirs.rtcp.port()),
+            (false, theirs.rtp.port() + 1)
+        );
     }
 
     #[test]
@@ -262,7 +320,11 @@ mod tests {
             ("a=sendrecv", "a=sendonly", "direction"),
             ("inline:iivX", "inline:X", "40 characters"),
             ("m=audio 31002", "m=audio 0", "port is 0"),
-            ("AES_CM_128_HMAC_SHA1_80", "F8_128_HMAC_SHA1_80", "no SRTP suite"),
+            (
+                "AES_CM_128_HMAC_SHA1_80",
+                "F8_128_HMAC_SHA1_80",
+                "no SRTP suite",
+            ),
             ("c=IN IP4 203.0.113.20", "c=IN IP4 0.0.0.0", "c= address"),
             ("a=rtcp-mux", "a=fingerprint:sha-256 AA", "a=fingerprint"),
             ("a=rtcp-mux\r\n", "a=rtcp-mux\n", "CRLF"),
@@ -271,22 +333,35 @@ mod tests {
             let text = OFFER.replace(good, bad);
             assert_ne!(text, OFFER);
             let broken = check(text.as_bytes(), false, None).unwrap_err();
-            assert!(broken.iter().any(|b| b.contains(rule)), "{rule}: {broken:?}");
+            assert!(
+                broken.iter().any(|b| b.contains(rule)),
+                "{rule}: {broken:?}"
+            );
         }
     }
 
     #[test]
     fn an_answer_is_held_to_the_offer() {
         let (formats, crypto) = offered();
-        let ours = Offered { formats: &formats, crypto: &crypto, key: "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml" };
+        let ours = Offered {
+            formats: &formats,
+            crypto: &crypto,
+            key: "xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml",
+        };
         assert!(check(OFFER.as_bytes(), false, Some(&ours)).is_ok());
         for (bad, rule) in [
             (OFFER.replace("crypto:1", "crypto:2"), "answered crypto 2"),
             (OFFER.replace("111", "107"), "answered 107"),
-            (OFFER.replace("iivXCvHjUYeySCWt/2VqteobMhOcviJHPiXD+4VU", ours.key), "our own SRTP key"),
+            (
+                OFFER.replace("iivXCvHjUYeySCWt/2VqteobMhOcviJHPiXD+4VU", ours.key),
+                "our own SRTP key",
+            ),
         ] {
             let broken = check(bad.as_bytes(), false, Some(&ours)).unwrap_err();
-            assert!(broken.iter().any(|b| b.contains(rule)), "{rule}: {broken:?}");
+            assert!(
+                broken.iter().any(|b| b.contains(rule)),
+                "{rule}: {broken:?}"
+            );
         }
     }
 }

@@ -22,7 +22,12 @@ const GIVE_UP: u32 = 64;
 impl MetaPeer {
     /// The INVITE of a user's call.
     pub(super) fn place(&mut self, now: Instant, plan: UserCall) -> Option<u32> {
-        let number = self.settings.numbers.iter().find(|number| number.digits == plan.number)?.clone();
+        let number = self
+            .settings
+            .numbers
+            .iter()
+            .find(|number| number.digits == plan.number)?
+            .clone();
         let id = self.next_call();
         let digits = plan.caller.trim_start_matches('+').to_owned();
         let wacid = wacid(&mut self.dice, &digits, &number.digits);
@@ -43,15 +48,19 @@ impl MetaPeer {
             formats,
             crypto: ("1".into(), plan.suite.clone()),
             key: base64::engine::general_purpose::STANDARD.encode(self.dice.bytes::<30>()),
-            ssrc: self.dice.next() as u32,
+            ssrc: self.dice.roll() as u32,
         };
-        let flow = self.connect(&number.hostname, number.port);
+        let flow = self.connect_for_invite(id, &number.hostname, number.port);
         let cseq = 1 + self.dice.below(32_766) as u32;
         let call = Call {
             id,
             phase: Phase::Inviting,
             call_id: format!("outgoing:{wacid}"),
-            us: format!("\"{}\" <sip:{}@{domain}>", display.replace('"', "\\\""), plan.caller),
+            us: format!(
+                "\"{}\" <sip:{}@{domain}>",
+                display.replace('"', "\\\""),
+                plan.caller
+            ),
             our_tag: self.dice.uuid(),
             them: format!("<sip:+{}@{}>", number.digits, number.hostname),
             their_tag: None,
@@ -95,7 +104,8 @@ impl MetaPeer {
         self.calls.insert(id, call);
         self.report(now, id, what);
         self.send_invite(now, id, None);
-        self.alarms.set(now + self.settings.answer_window, Alarm::Window(id));
+        self.alarms
+            .set(now + self.settings.answer_window, Alarm::Window(id));
         if let Some(after) = plan.cancel_after {
             self.alarms.set(now + after, Alarm::GiveUp(id));
         }
@@ -106,8 +116,12 @@ impl MetaPeer {
     fn send_invite(&mut self, now: Instant, id: u32, authorization: Option<String>) {
         let vias = vias(&mut self.dice, &self.settings.edge);
         let [outer, inner] = self.settings.routes.clone();
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         placed.branch = vias.branch.clone();
         placed.via = vias.values[0].clone();
         placed.provisional = false;
@@ -139,14 +153,31 @@ impl MetaPeer {
         }
         call.invite_cseq = call.our_cseq;
         let (flow, bytes) = (call.flow, finish(lines, &offer::print(&call.words)));
-        self.pending.insert(vias.branch.clone(), (id, Method::Invite, flow));
-        self.alarms.set(now + self.settings.t1 * GIVE_UP, Alarm::Unanswered(vias.branch));
+        self.pending
+            .insert(vias.branch.clone(), (id, Method::Invite, flow));
+        self.alarms.set(
+            now + self.settings.t1 * GIVE_UP,
+            Alarm::Unanswered(vias.branch),
+        );
         self.send(flow, bytes);
     }
 
     /// A response to an INVITE of ours.
-    pub(super) fn invite_answered(&mut self, now: Instant, flow: Flow, branch: &str, response: Response) {
-        let Some(id) = self.pending.get(branch).map(|(id, ..)| *id).or_else(|| self.call_of_branch(branch)) else { return };
+    pub(super) fn invite_answered(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        branch: &str,
+        response: Response,
+    ) {
+        let Some(id) = self
+            .pending
+            .get(branch)
+            .map(|(id, ..)| *id)
+            .or_else(|| self.call_of_branch(branch))
+        else {
+            return;
+        };
         self.judge_echo(now, id, &response);
         match response.status {
             100..200 => self.progressed(now, id, branch, &response),
@@ -163,12 +194,23 @@ impl MetaPeer {
                 if !first {
                     return;
                 }
-                let cause = response.headers.first(&Name::Reason).map(|text| text.as_str().into_owned());
+                let cause = response
+                    .headers
+                    .first(&Name::Reason)
+                    .map(|text| text.as_str().into_owned());
                 let reason = response.reason.as_str().into_owned();
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.status = status;
                 }
-                self.report(now, id, What::Refused { status, reason, cause });
+                self.report(
+                    now,
+                    id,
+                    What::Refused {
+                        status,
+                        reason,
+                        cause,
+                    },
+                );
                 self.end(now, id, "refused");
             }
         }
@@ -185,15 +227,22 @@ impl MetaPeer {
     /// Forgets a transaction but keeps the call.
     fn settled_quietly(&mut self, branch: &str) {
         self.pending.remove(branch);
-        self.alarms.retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
+        self.alarms
+            .retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
     }
 
     /// Whatever is answered must come back as it was sent: Via, From, Call-ID, CSeq.
     fn judge_echo(&mut self, now: Instant, id: u32, response: &Response) {
-        let Some(call) = self.calls.get(&id) else { return };
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
         let mut broken = Vec::new();
         if text(response.headers.first(&Name::From)) != call.us_tagged() {
-            broken.push(format!("{}: From is not ours: {}", response.status, text(response.headers.first(&Name::From))));
+            broken.push(format!(
+                "{}: From is not ours: {}",
+                response.status,
+                text(response.headers.first(&Name::From))
+            ));
         }
         if text(response.headers.first(&Name::CallId)) != call.call_id {
             broken.push(format!("{}: Call-ID is not ours", response.status));
@@ -206,17 +255,34 @@ impl MetaPeer {
             broken.push(format!("{} without a To tag", response.status));
         }
         if let Kind::Placed(placed) = &call.kind {
-            let got: Vec<String> = response.headers.list(&Name::Via).map(|v| v.as_str().trim().to_owned()).collect();
+            let got: Vec<String> = response
+                .headers
+                .list(&Name::Via)
+                .map(|v| v.as_str().trim().to_owned())
+                .collect();
             if got.len() != 3 {
-                broken.push(format!("{} with {} Vias instead of 3", response.status, got.len()));
+                broken.push(format!(
+                    "{} with {} Vias instead of 3",
+                    response.status,
+                    got.len()
+                ));
             } else if bare(&got[0]) != bare(&placed.via) {
-                broken.push(format!("{}: top Via is {}, was {}", response.status, got[0], placed.via));
+                broken.push(format!(
+                    "{}: top Via is {}, was {}",
+                    response.status, got[0], placed.via
+                ));
             } else if !got[0].contains("received=") || !got[0].contains("rport=") {
-                broken.push(format!("{}: no received and rport in the top Via", response.status));
+                broken.push(format!(
+                    "{}: no received and rport in the top Via",
+                    response.status
+                ));
             }
         }
         if response.headers.all(&Name::ContentLength).count() != 1 {
-            broken.push(format!("{} without exactly one Content-Length", response.status));
+            broken.push(format!(
+                "{} without exactly one Content-Length",
+                response.status
+            ));
         }
         for rule in broken {
             self.violation(now, id, rule);
@@ -225,18 +291,34 @@ impl MetaPeer {
 
     fn progressed(&mut self, now: Instant, id: u32, branch: &str, response: &Response) {
         // A provisional response stops Timer B (RFC 3261 17.1.1.2); the answer window goes on.
-        self.alarms.retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        self.alarms
+            .retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         placed.provisional = true;
         let give_up = placed.give_up;
         if response.status > 100 && call.their_tag.is_none() {
             call.their_tag = response.to_tag().map(|tag| tag.as_str().into_owned());
         }
         let body = !response.body.is_empty();
-        self.report(now, id, What::Progress { status: response.status, body });
+        self.report(
+            now,
+            id,
+            What::Progress {
+                status: response.status,
+                body,
+            },
+        );
         if body {
-            self.violation(now, id, "SDP before the 200: the user's phone takes media for an answer");
+            self.violation(
+                now,
+                id,
+                "SDP before the 200: the user's phone takes media for an answer",
+            );
         }
         if response.status > 100 {
             self.judge_routes(now, id, response);
@@ -248,8 +330,11 @@ impl MetaPeer {
 
     /// Record-Routes of a dialog-creating response: ours last, byte for byte, in order. Whether they are.
     fn judge_routes(&mut self, now: Instant, id: u32, response: &Response) -> bool {
-        let got: Vec<String> =
-            response.headers.list(&Name::RecordRoute).map(|r| r.as_str().trim().to_owned()).collect();
+        let got: Vec<String> = response
+            .headers
+            .list(&Name::RecordRoute)
+            .map(|r| r.as_str().trim().to_owned())
+            .collect();
         let ours = &self.settings.routes;
         let intact = got.len() >= 2 && got[got.len() - 2..] == ours[..];
         if intact {
@@ -257,7 +342,14 @@ impl MetaPeer {
                 call.partner_routes = got[..got.len() - 2].iter().rev().cloned().collect();
             }
         } else {
-            self.violation(now, id, format!("{}: Record-Route is {got:?}, must end in {ours:?}", response.status));
+            self.violation(
+                now,
+                id,
+                format!(
+                    "{}: Record-Route is {got:?}, must end in {ours:?}",
+                    response.status
+                ),
+            );
         }
         intact
     }
@@ -265,40 +357,85 @@ impl MetaPeer {
     /// 401 or 407 (Meta reference 4.2): any realm, `uri` without transport, `nc=00000001`.
     fn challenged(&mut self, now: Instant, id: u32, response: &Response) {
         let status = response.status;
-        self.report(now, id, What::Challenged { status, by_far: true });
+        self.report(
+            now,
+            id,
+            What::Challenged {
+                status,
+                by_far: true,
+            },
+        );
         let (name, header) = match status {
             401 => (Name::WwwAuthenticate, "Authorization"),
             _ => (Name::ProxyAuthenticate, "Proxy-Authorization"),
         };
-        let all: Vec<Parameters> =
-            response.headers.all(&name).flat_map(|v| Parameters::read_challenges(&v.as_str())).collect();
+        let all: Vec<Parameters> = response
+            .headers
+            .all(&name)
+            .flat_map(|v| Parameters::read_challenges(&v.as_str()))
+            .collect();
         if all.len() != 1 {
-            self.violation(now, id, format!("{status} with {} challenges instead of one", all.len()));
+            self.violation(
+                now,
+                id,
+                format!("{status} with {} challenges instead of one", all.len()),
+            );
         }
         let cnonce = self.dice.letters(30);
-        let challenge = all.into_iter().find(|c| Hash::named(c.value("algorithm")) == Some(Hash::Md5));
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        let challenge = all
+            .into_iter()
+            .find(|c| Hash::named(c.value("algorithm")) == Some(Hash::Md5));
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         let acceptable = challenge.and_then(|challenge| {
             let nonce = challenge.value("nonce")?.to_owned();
-            let stale = challenge.value("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
-            let again = placed.challenges > 0 && !stale || placed.challenges > 1 || placed.nonces.contains(&nonce);
+            let stale = challenge
+                .value("stale")
+                .is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+            let again = placed.challenges > 0 && !stale
+                || placed.challenges > 1
+                || placed.nonces.contains(&nonce);
             (!again).then_some((challenge, nonce))
         });
         let (Some((challenge, nonce)), false) = (acceptable, placed.give_up) else {
             call.status = status;
             let reason = response.reason.as_str().into_owned();
-            self.report(now, id, What::Refused { status, reason, cause: None });
+            self.report(
+                now,
+                id,
+                What::Refused {
+                    status,
+                    reason,
+                    cause: None,
+                },
+            );
             self.end(now, id, "refused");
             return;
         };
         placed.challenges += 1;
         placed.nonces.push(nonce.clone());
-        let password = placed.plan.wrong_password.clone().unwrap_or_else(|| call.number.password.clone());
+        let password = placed
+            .plan
+            .wrong_password
+            .clone()
+            .unwrap_or_else(|| call.number.password.clone());
         let uri = format!("sip:+{}@{}", call.number.digits, call.number.hostname);
         let realm = challenge.value("realm").unwrap_or_default();
-        let qop = challenge.value("qop").is_some_and(|qop| qop.split(',').any(|q| q.trim() == "auth"));
-        let answer = response_of(&call.number.digits, realm, &password, &uri, &nonce, qop.then_some(cnonce.as_str()));
+        let qop = challenge
+            .value("qop")
+            .is_some_and(|qop| qop.split(',').any(|q| q.trim() == "auth"));
+        let answer = response_of(
+            &call.number.digits,
+            realm,
+            &password,
+            &uri,
+            &nonce,
+            qop.then_some(cnonce.as_str()),
+        );
         let mut line = format!(
             "{header}: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{answer}\"",
             call.number.digits
@@ -317,9 +454,12 @@ impl MetaPeer {
         }
         call.our_cseq += 1;
         call.their_tag = None;
-        let elsewhere = placed.plan.retry_elsewhere.then(|| (call.number.hostname.clone(), call.number.port));
+        let elsewhere = placed
+            .plan
+            .retry_elsewhere
+            .then(|| (call.number.hostname.clone(), call.number.port));
         if let Some((host, port)) = elsewhere {
-            let flow = self.connect(&host, port);
+            let flow = self.connect(Some(id), &host, port);
             if let Some(call) = self.calls.get_mut(&id) {
                 call.flow = flow;
             }
@@ -329,8 +469,12 @@ impl MetaPeer {
 
     /// ACK to a refusal: hop by hop, the INVITE's branch, one Via.
     fn acknowledge_refusal(&mut self, id: u32, response: &Response) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let Kind::Placed(placed) = &call.kind else { return };
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let Kind::Placed(placed) = &call.kind else {
+            return;
+        };
         let number = response.cseq().map_or(call.invite_cseq, |cseq| cseq.number);
         let lines = vec![
             format!("ACK {} SIP/2.0", request_uri(call)),
@@ -347,8 +491,12 @@ impl MetaPeer {
 
     /// 200: judged, then acknowledged — or not.
     fn picked_up(&mut self, now: Instant, id: u32, flow: Flow, response: &Response) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         if call.answered.is_some() {
             let ack = placed.ack.clone().filter(|_| call.phase != Phase::Spurned);
             if let Some(ack) = ack {
@@ -363,14 +511,25 @@ impl MetaPeer {
         call.their_tag = response.to_tag().map(|tag| tag.as_str().into_owned());
         let after_ms = millis(now.saturating_duration_since(call.started));
         self.settled_quietly(&branch);
-        self.alarms.retain(|alarm| !matches!(alarm, Alarm::Window(c) | Alarm::GiveUp(c) if *c == id));
+        self.alarms
+            .retain(|alarm| !matches!(alarm, Alarm::Window(c) | Alarm::GiveUp(c) if *c == id));
         self.judge_answer_headers(now, id, response);
         let routed = self.judge_routes(now, id, response);
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let offered = Offered { formats: &call.words.formats, crypto: &call.words.crypto, key: &call.words.key };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let offered = Offered {
+            formats: &call.words.formats,
+            crypto: &call.words.crypto,
+            key: &call.words.key,
+        };
         let agreed = rules::check(&response.body, call.number.g711, Some(&offered));
         let codec = match &agreed {
-            Ok(theirs) => theirs.audio.first().map(|(_, map)| map.clone()).unwrap_or_default(),
+            Ok(theirs) => theirs
+                .audio
+                .first()
+                .map(|(_, map)| map.clone())
+                .unwrap_or_default(),
             Err(_) => String::new(),
         };
         self.report(now, id, What::Answered { after_ms, codec });
@@ -397,7 +556,11 @@ impl MetaPeer {
             self.report(now, id, What::Unconfirmed { refused: true });
         }
         if unacceptable {
-            self.send_bye(now, id, Some("SIP;cause=488;text=\"Not Acceptable Here\"".into()));
+            self.send_bye(
+                now,
+                id,
+                Some("SIP;cause=488;text=\"Not Acceptable Here\"".into()),
+            );
         } else if given_up {
             self.send_bye(now, id, None);
         } else {
@@ -421,9 +584,15 @@ impl MetaPeer {
             Some(contact) => {
                 let host = contact.uri.host().to_string();
                 if host.parse::<std::net::IpAddr>().is_ok() {
-                    broken.push(format!("Contact host {host} is an address; our certificate check needs a name"));
+                    broken.push(format!(
+                        "Contact host {host} is an address; our certificate check needs a name"
+                    ));
                 }
-                if !contact.uri.param("transport").is_some_and(|t| t.eq_ignore_ascii_case("tls")) {
+                if !contact
+                    .uri
+                    .param("transport")
+                    .is_some_and(|t| t.eq_ignore_ascii_case("tls"))
+                {
                     broken.push("Contact without transport=tls".into());
                 }
             }
@@ -431,14 +600,16 @@ impl MetaPeer {
         if text(response.headers.first(&Name::ContentType)) != "application/sdp" {
             broken.push("200 without Content-Type application/sdp".into());
         }
-        if !response.headers.first(&Name::SessionExpires).is_none() {
+        if response.headers.first(&Name::SessionExpires).is_some() {
             broken.push("200 with Session-Expires".into());
         }
         if text(response.headers.first(&Name::Require)).contains("100rel") {
             broken.push("200 requires 100rel".into());
         }
         if let Some(call) = self.calls.get_mut(&id) {
-            call.target = contact.map(|contact| contact.uri.as_str().to_owned()).unwrap_or_default();
+            call.target = contact
+                .map(|contact| contact.uri.as_str().to_owned())
+                .unwrap_or_default();
         }
         for rule in broken {
             self.violation(now, id, rule);
@@ -449,10 +620,16 @@ impl MetaPeer {
     fn send_ack(&mut self, now: Instant, id: u32, flow: Flow) {
         let vias = vias(&mut self.dice, &self.settings.edge);
         let domain = self.settings.domain.clone();
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let mut lines = vec![format!("ACK {} SIP/2.0", call.target)];
         lines.extend(vias.values.iter().map(|via| format!("Via: {via}")));
-        lines.extend(call.partner_routes.iter().map(|route| format!("Route: {route}")));
+        lines.extend(
+            call.partner_routes
+                .iter()
+                .map(|route| format!("Route: {route}")),
+        );
         lines.extend([
             "Max-Forwards: 69".into(),
             format!("From: {}", call.us_tagged()),
@@ -474,9 +651,13 @@ impl MetaPeer {
 
     /// The answer window closed, or the user gave up.
     pub(super) fn give_up(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let phase = call.phase;
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         if phase != Phase::Inviting || placed.give_up {
             return;
         }
@@ -488,9 +669,13 @@ impl MetaPeer {
 
     /// CANCEL: the INVITE's branch and number, one Via (fixture `uic-cancel-01`).
     fn send_cancel(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         let uri = request_uri(call);
-        let Kind::Placed(placed) = &mut call.kind else { return };
+        let Kind::Placed(placed) = &mut call.kind else {
+            return;
+        };
         if placed.cancelled {
             return;
         }
@@ -510,7 +695,8 @@ impl MetaPeer {
         self.send(flow, bytes);
         self.report(now, id, What::Cancelled { by_far: false });
         // The INVITE must be answered in 64·T1 from now on (RFC 3261 9.1).
-        self.alarms.set(now + self.settings.t1 * GIVE_UP, Alarm::Unanswered(branch));
+        self.alarms
+            .set(now + self.settings.t1 * GIVE_UP, Alarm::Unanswered(branch));
     }
 
     /// The `o=` session id: milliseconds since a fixed day, so that a scene repeats exactly.
@@ -540,7 +726,14 @@ fn bare(via: &str) -> Vec<String> {
         .collect()
 }
 
-fn response_of(username: &str, realm: &str, password: &str, uri: &str, nonce: &str, cnonce: Option<&str>) -> String {
+fn response_of(
+    username: &str,
+    realm: &str,
+    password: &str,
+    uri: &str,
+    nonce: &str,
+    cnonce: Option<&str>,
+) -> String {
     response(&Inputs {
         hash: Hash::Md5,
         username,

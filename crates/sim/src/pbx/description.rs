@@ -25,9 +25,14 @@ pub(crate) struct Far {
 pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
     let text = std::str::from_utf8(body).map_err(|_| "SDP is not UTF-8".to_owned())?;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let media = lines.iter().find(|line| line.starts_with("m=audio ")).ok_or("SDP without audio")?;
+    let media = lines
+        .iter()
+        .find(|line| line.starts_with("m=audio "))
+        .ok_or("SDP without audio")?;
     let words: Vec<&str> = media[2..].split(' ').collect();
-    let [_, port, profile, formats @ ..] = &words[..] else { return Err("m= line is incomplete".into()) };
+    let [_, port, profile, formats @ ..] = &words[..] else {
+        return Err("m= line is incomplete".into());
+    };
     if *profile != "RTP/AVP" {
         return Err(format!("profile {profile} is not RTP/AVP"));
     }
@@ -38,7 +43,10 @@ pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
     let address = lines
         .iter()
         .rev()
-        .find_map(|line| line.strip_prefix("c=IN IP4 ").or(line.strip_prefix("c=IN IP6 ")))
+        .find_map(|line| {
+            line.strip_prefix("c=IN IP4 ")
+                .or(line.strip_prefix("c=IN IP6 "))
+        })
         .and_then(|ip| ip.parse::<IpAddr>().ok())
         .ok_or("SDP without a c= address")?;
     let map = |pt: &str| {
@@ -49,7 +57,9 @@ pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
     };
     let (mut audio, mut events) = (Vec::new(), None);
     for text in formats {
-        let Ok(pt) = text.parse::<u8>() else { return Err(format!("payload type {text} is none")) };
+        let Ok(pt) = text.parse::<u8>() else {
+            return Err(format!("payload type {text} is none"));
+        };
         let codec = match (map(text).as_deref(), pt) {
             (Some("opus/48000/2"), _) => Codec::Opus,
             (Some("pcma/8000" | "pcma/8000/1"), _) | (None, 8) => Codec::Pcma,
@@ -70,10 +80,27 @@ pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
     let rtp = SocketAddr::new(address, port);
     let rtcp_port = lines
         .iter()
-        .find_map(|line| line.strip_prefix("a=rtcp:")?.split(' ').next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("a=rtcp:")?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or(port.wrapping_add(1));
-    let rtcp = if mux { rtp } else { SocketAddr::new(address, rtcp_port) };
-    Ok(Far { rtp, rtcp, mux, audio, events, direction: direction.into() })
+    let rtcp = if mux {
+        rtp
+    } else {
+        SocketAddr::new(address, rtcp_port)
+    };
+    Ok(Far {
+        rtp,
+        rtcp,
+        mux,
+        audio,
+        events,
+        direction: direction.into(),
+    })
 }
 
 /// Prints a description.
@@ -97,10 +124,16 @@ pub(crate) fn print(
     );
     for (pt, codec) in formats {
         let channels = if *codec == Codec::Opus { "/2" } else { "" };
-        text.push_str(&format!("a=rtpmap:{pt} {}/{}{channels}\r\n", codec.name(), codec.clock()));
+        text.push_str(&format!(
+            "a=rtpmap:{pt} {}/{}{channels}\r\n",
+            codec.name(),
+            codec.clock()
+        ));
     }
     if let Some(pt) = events {
-        text.push_str(&format!("a=rtpmap:{pt} telephone-event/8000\r\na=fmtp:{pt} 0-15\r\n"));
+        text.push_str(&format!(
+            "a=rtpmap:{pt} telephone-event/8000\r\na=fmtp:{pt} 0-15\r\n"
+        ));
     }
     text.push_str(&format!("a=ptime:20\r\na={direction}\r\n"));
     text
@@ -126,12 +159,22 @@ mod tests {
         let formats = [(8, Codec::Pcma), (96, Codec::Opus)];
         let far = read(print(address, 1, 1, &formats, Some(101), "sendonly").as_bytes()).unwrap();
         assert_eq!(far.audio, formats);
-        assert_eq!((far.rtp, far.rtcp.port(), far.events, far.direction.as_str()), (address, 4001, Some(101), "sendonly"));
+        assert_eq!(
+            (far.rtp, far.rtcp.port(), far.events, far.direction.as_str()),
+            (address, 4001, Some(101), "sendonly")
+        );
     }
 
     #[test]
     fn srtp_is_not_for_this_side() {
-        let text = print("127.0.0.1:4000".parse().unwrap(), 1, 1, &[(8, Codec::Pcma)], None, "sendrecv");
+        let text = print(
+            "127.0.0.1:4000".parse().unwrap(),
+            1,
+            1,
+            &[(8, Codec::Pcma)],
+            None,
+            "sendrecv",
+        );
         assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes()).is_err());
         assert!(read(text.replace("audio 4000", "audio 0").as_bytes()).is_err());
     }

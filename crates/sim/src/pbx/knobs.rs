@@ -71,8 +71,18 @@ impl PbxSettings {
     pub fn new(address: SocketAddr, sbc: SocketAddr) -> Self {
         Self {
             address,
-            sbc: Target { transport: Transport::Udp, host: sbc.ip().to_string(), port: sbc.port(), from: None },
-            media: MediaPlace { address: address.ip(), first_port: 40_000, ports: 10_000, silent: false },
+            sbc: Target {
+                transport: Transport::Udp,
+                host: sbc.ip().to_string(),
+                port: sbc.port(),
+                from: None,
+            },
+            media: MediaPlace {
+                address: address.ip(),
+                first_port: 40_000,
+                ports: 10_000,
+                silent: false,
+            },
             codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
             timers: TimerSettings::default(),
             script: PbxScript::default(),

@@ -16,11 +16,17 @@ impl PbxPeer {
     /// An even port of the range, and its odd neighbour, for a new call.
     pub(super) fn take_place(&mut self, id: u32) -> SocketAddr {
         let place = &self.settings.media;
-        let last = place.first_port.saturating_add(place.ports.saturating_sub(2));
+        let last = place
+            .first_port
+            .saturating_add(place.ports.saturating_sub(2));
         let mut address = SocketAddr::new(place.address, self.next_port);
         for _ in 0..place.ports / 2 {
             address = SocketAddr::new(place.address, self.next_port);
-            self.next_port = if self.next_port >= last { place.first_port } else { self.next_port + 2 };
+            self.next_port = if self.next_port >= last {
+                place.first_port
+            } else {
+                self.next_port + 2
+            };
             if !self.places.contains_key(&address) {
                 break;
             }
@@ -28,7 +34,9 @@ impl PbxPeer {
         self.places.insert(address, id);
         if !self.settings.media.silent {
             self.outputs.push_back(Output::Bind { address });
-            self.outputs.push_back(Output::Bind { address: odd(address) });
+            self.outputs.push_back(Output::Bind {
+                address: odd(address),
+            });
         }
         address
     }
@@ -38,7 +46,9 @@ impl PbxPeer {
         self.places.remove(&address);
         if !self.settings.media.silent {
             self.outputs.push_back(Output::Unbind { address });
-            self.outputs.push_back(Output::Unbind { address: odd(address) });
+            self.outputs.push_back(Output::Unbind {
+                address: odd(address),
+            });
         }
     }
 
@@ -47,7 +57,11 @@ impl PbxPeer {
         let ours = self.formats();
         match read(body) {
             Ok(far) => {
-                let codec = far.audio.iter().find(|(_, codec)| ours.iter().any(|(_, our)| our == codec)).copied();
+                let codec = far
+                    .audio
+                    .iter()
+                    .find(|(_, codec)| ours.iter().any(|(_, our)| our == codec))
+                    .copied();
                 let Some((pt, codec)) = codec else {
                     self.violation(now, id, "no codec in common");
                     return String::new();
@@ -76,10 +90,14 @@ impl PbxPeer {
         if self.settings.media.silent {
             return;
         }
-        let (seed, ssrc) = (self.dice.next(), self.dice.next() as u32);
+        let (seed, ssrc) = (self.dice.roll(), self.dice.roll() as u32);
         let events = self.events();
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.voice.is_none()) else { return };
-        let (Some(far), Some((pt, codec))) = (&call.far, call.codec) else { return };
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.voice.is_none()) else {
+            return;
+        };
+        let (Some(far), Some((pt, codec))) = (&call.far, call.codec) else {
+            return;
+        };
         let plan = VoicePlan {
             local: call.address,
             remote: far.rtp,
@@ -89,7 +107,11 @@ impl PbxPeer {
             pt,
             send_events: far.events.unwrap_or(101),
             // As offerer our number, as answerer the offered one, which is the far side's.
-            receive_events: if call.client.is_some() { events } else { far.events },
+            receive_events: if call.client.is_some() {
+                events
+            } else {
+                far.events
+            },
             keying: Keying::None,
             ssrc,
             announced: None,
@@ -112,7 +134,12 @@ impl PbxPeer {
         let due: Vec<u32> = self
             .calls
             .values()
-            .filter(|call| call.voice.as_ref().and_then(Voice::next_timeout).is_some_and(|at| at <= now))
+            .filter(|call| {
+                call.voice
+                    .as_ref()
+                    .and_then(Voice::next_timeout)
+                    .is_some_and(|at| at <= now)
+            })
             .map(|call| call.id)
             .collect();
         for id in due {
@@ -125,17 +152,29 @@ impl PbxPeer {
 
     /// What a voice wants done.
     pub(super) fn drain_voice(&mut self, now: Instant, id: u32) {
-        while let Some(event) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()?.poll()) {
+        while let Some(event) = self
+            .calls
+            .get_mut(&id)
+            .and_then(|call| call.voice.as_mut()?.poll())
+        {
             match event {
                 VoiceEvent::Datagram { from, to, bytes } => {
                     self.outputs.push_back(Output::Datagram { from, to, bytes });
                 }
-                VoiceEvent::FirstPacket { after_ms } => self.report(now, id, What::FirstPacket { after_ms }),
-                VoiceEvent::Digit { digit, duration_ms } => self.report(now, id, What::Digit { digit, duration_ms }),
+                VoiceEvent::FirstPacket { after_ms } => {
+                    self.report(now, id, What::FirstPacket { after_ms })
+                }
+                VoiceEvent::Digit { digit, duration_ms } => {
+                    self.report(now, id, What::Digit { digit, duration_ms })
+                }
                 VoiceEvent::Broken(rule) => self.violation(now, id, rule),
                 VoiceEvent::Silent { silent_ms } => {
                     self.report(now, id, What::MediaTimeout { silent_ms });
-                    if self.calls.get(&id).is_some_and(|call| call.phase != Phase::Over) {
+                    if self
+                        .calls
+                        .get(&id)
+                        .is_some_and(|call| call.phase != Phase::Over)
+                    {
                         self.send_bye(now, id);
                     }
                 }

@@ -20,7 +20,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sdp::Codec;
-use sip::{ClientKey, Dialog, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Name, Request, Response, ServerKey, Target, Transport, Uri};
+use sip::{
+    ClientKey, Dialog, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Name, Request,
+    Response, ServerKey, Target, Transport, Uri,
+};
 
 use self::description::{Far, print, pt_of};
 use self::knobs::{AgentCall, PbxScript, PbxSettings};
@@ -152,7 +155,10 @@ impl PbxPeer {
 
     /// Calls that are not over.
     pub fn calls(&self) -> impl Iterator<Item = u32> {
-        self.calls.values().filter(|call| call.phase != Phase::Over).map(|call| call.id)
+        self.calls
+            .values()
+            .filter(|call| call.phase != Phase::Over)
+            .map(|call| call.id)
     }
 
     /// What happens to the next call that comes in; later ones get the scripts queued after it.
@@ -165,7 +171,11 @@ impl PbxPeer {
         let id = self.next_call();
         let address = self.take_place(id);
         let host = self.settings.sbc.host.clone();
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
         let target = match self.settings.sbc.port {
             5060 => host,
             port => format!("{host}:{port}"),
@@ -174,22 +184,40 @@ impl PbxPeer {
         let mut invite = Request::new(Method::Invite, uri.clone());
         let tag = self.ident.tag();
         let us = self.settings.address;
-        invite.headers.push(Name::From, format!("<sip:{}@{us}>;tag={tag}", plan.from));
+        invite
+            .headers
+            .push(Name::From, format!("<sip:{}@{us}>;tag={tag}", plan.from));
         invite.headers.push(Name::To, format!("<{}>", uri.as_str()));
-        invite.headers.push(Name::CallId, self.ident.call_id(&us.ip().to_string()));
-        invite.headers.push(Name::CSeq, format!("{} INVITE", 1 + self.dice.below(1_000)));
+        invite
+            .headers
+            .push(Name::CallId, self.ident.call_id(&us.ip().to_string()));
+        invite
+            .headers
+            .push(Name::CSeq, format!("{} INVITE", 1 + self.dice.below(1_000)));
         invite.headers.push(Name::Contact, self.contact(&plan.from));
         invite.headers.push(Name::Allow, ALLOW);
         for (name, value) in &plan.headers {
-            invite.headers.push(Name::from(name.as_str()), value.as_str());
+            invite
+                .headers
+                .push(Name::from(name.as_str()), value.as_str());
         }
-        let session = self.dice.next() as u32;
+        let session = self.dice.roll() as u32;
         invite.headers.push(Name::ContentType, "application/sdp");
-        invite.body = Bytes::from(print(address, session, 1, &self.formats(), self.events(), "sendrecv"));
+        invite.body = Bytes::from(print(
+            address,
+            session,
+            1,
+            &self.formats(),
+            self.events(),
+            "sendrecv",
+        ));
         let flow = self.flow_to(&self.settings.sbc.clone());
         let what = What::Started {
             placed: true,
-            call_id: invite.call_id().map(|id| id.as_str().into_owned()).unwrap_or_default(),
+            call_id: invite
+                .call_id()
+                .map(|id| id.as_str().into_owned())
+                .unwrap_or_default(),
             from: plan.from.clone(),
             to: plan.to.clone(),
             headers: BTreeMap::new(),
@@ -234,7 +262,9 @@ impl PbxPeer {
 
     /// The agent of this call, or of the oldest one, gives up, hangs up, or declines.
     pub fn hang_up(&mut self, now: Instant, call: Option<u32>) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         match self.calls.get(&id).map(|call| call.phase) {
             Some(Phase::Inviting) => self.give_up(now, id),
             Some(Phase::Ringing) => self.refuse(now, id, 603, "Decline"),
@@ -246,7 +276,9 @@ impl PbxPeer {
 
     /// The agent of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.press(now, digits);
         }
@@ -255,7 +287,9 @@ impl PbxPeer {
 
     /// The agent's telephone sends nothing at all, or sends again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.mute(now, mute);
         }
@@ -264,15 +298,35 @@ impl PbxPeer {
 
     /// The agent holds (re-INVITE `sendonly`) or takes the call back (`sendrecv`).
     pub fn hold(&mut self, now: Instant, call: Option<u32>, hold: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
         let (formats, events) = (self.formats(), self.events());
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Talking) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Talking)
+        else {
+            return;
+        };
         call.direction = if hold { "sendonly" } else { "sendrecv" };
         call.version += 1;
-        let Some(dialog) = &mut call.dialog else { return };
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
         let mut request = dialog.request(Method::Invite);
-        request.body = Bytes::from(print(call.address, call.session, call.version, &formats, events, call.direction));
-        request.headers.push(Name::Contact, format!("<sip:{}@{}>", "pbx", self.settings.address));
+        request.body = Bytes::from(print(
+            call.address,
+            call.session,
+            call.version,
+            &formats,
+            events,
+            call.direction,
+        ));
+        request.headers.push(
+            Name::Contact,
+            format!("<sip:{}@{}>", "pbx", self.settings.address),
+        );
         request.headers.push(Name::ContentType, "application/sdp");
         self.send_in_dialog(now, id, request, Method::Invite);
         self.drain(now);
@@ -280,8 +334,16 @@ impl PbxPeer {
 
     /// Sends any other request inside a call: UPDATE, INFO, REFER, OPTIONS.
     pub fn ask(&mut self, now: Instant, call: Option<u32>, method: Method) {
-        let Some(id) = call.or_else(|| self.calls().next()) else { return };
-        let Some(dialog) = self.calls.get_mut(&id).and_then(|call| call.dialog.as_mut()) else { return };
+        let Some(id) = call.or_else(|| self.calls().next()) else {
+            return;
+        };
+        let Some(dialog) = self
+            .calls
+            .get_mut(&id)
+            .and_then(|call| call.dialog.as_mut())
+        else {
+            return;
+        };
         let request = dialog.request(method.clone());
         self.send_in_dialog(now, id, request, method);
         self.drain(now);
@@ -291,7 +353,12 @@ impl PbxPeer {
 
     fn report(&mut self, now: Instant, call: u32, what: What) {
         let at_ms = millis(now.saturating_duration_since(self.started));
-        self.outputs.push_back(Output::Report(Report { at_ms, peer: "pbx", call, what }));
+        self.outputs.push_back(Output::Report(Report {
+            at_ms,
+            peer: "pbx",
+            call,
+            what,
+        }));
     }
 
     fn violation(&mut self, now: Instant, call: u32, rule: impl Into<String>) {
@@ -315,11 +382,19 @@ impl PbxPeer {
     }
 
     fn formats(&self) -> Vec<(u8, Codec)> {
-        self.settings.codecs.iter().filter(|codec| codec.is_audio()).map(|codec| (pt_of(*codec), *codec)).collect()
+        self.settings
+            .codecs
+            .iter()
+            .filter(|codec| codec.is_audio())
+            .map(|codec| (pt_of(*codec), *codec))
+            .collect()
     }
 
     fn events(&self) -> Option<u8> {
-        self.settings.codecs.contains(&Codec::TelephoneEvent).then_some(pt_of(Codec::TelephoneEvent))
+        self.settings
+            .codecs
+            .contains(&Codec::TelephoneEvent)
+            .then_some(pt_of(Codec::TelephoneEvent))
     }
 
     /// A living flow to a target, or a new one.
@@ -331,18 +406,27 @@ impl PbxPeer {
         let id = FlowId(self.next_flow);
         self.next_flow += 2;
         self.flows.insert(key, id);
-        self.outputs.push_back(Output::Connect { id, target: target.clone() });
+        self.outputs.push_back(Output::Connect {
+            id,
+            target: target.clone(),
+        });
         id
     }
 
     fn request(&mut self, now: Instant, flow: FlowId, request: Request) -> ClientKey {
-        let (transport, sent_by) = (self.settings.sbc.transport, self.settings.address.to_string());
-        self.endpoint.request(now, flow, transport, &sent_by, request)
+        let (transport, sent_by) = (
+            self.settings.sbc.transport,
+            self.settings.address.to_string(),
+        );
+        self.endpoint
+            .request(now, flow, transport, &sent_by, request)
     }
 
     /// A request inside a call's dialog, on the flow its route set asks for.
     fn send_in_dialog(&mut self, now: Instant, id: u32, request: Request, method: Method) {
-        let Some(flow) = self.dialog_flow(id) else { return };
+        let Some(flow) = self.dialog_flow(id) else {
+            return;
+        };
         let key = self.request(now, flow, request);
         self.clients.insert(key, (id, method));
     }
@@ -358,7 +442,13 @@ impl PbxPeer {
     }
 
     fn give_up(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Inviting) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Inviting)
+        else {
+            return;
+        };
         if std::mem::replace(&mut call.give_up, true) {
             return;
         }
@@ -369,19 +459,37 @@ impl PbxPeer {
     }
 
     fn send_bye(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(dialog) = &mut call.dialog else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
         if matches!(call.phase, Phase::Releasing | Phase::Over) {
             return;
         }
         call.phase = Phase::Releasing;
         let request = dialog.request(Method::Bye);
         self.send_in_dialog(now, id, request, Method::Bye);
-        self.report(now, id, What::Bye { by_far: false, new_connection: false, cause: None });
+        self.report(
+            now,
+            id,
+            What::Bye {
+                by_far: false,
+                new_connection: false,
+                cause: None,
+            },
+        );
     }
 
     fn end(&mut self, now: Instant, id: u32, by: &'static str) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase != Phase::Over) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase != Phase::Over)
+        else {
+            return;
+        };
         call.phase = Phase::Over;
         let heard = call.voice.as_mut().map(|voice| voice.heard(now));
         let ended = Ended {
@@ -389,7 +497,9 @@ impl PbxPeer {
             confirmed: call.confirmed,
             by,
             status: call.status,
-            duration_ms: call.answered.map_or(0, |at| millis(now.saturating_duration_since(at))),
+            duration_ms: call
+                .answered
+                .map_or(0, |at| millis(now.saturating_duration_since(at))),
             violations: call.violations,
         };
         let address = call.address;
@@ -401,7 +511,11 @@ impl PbxPeer {
         }
         self.report(now, id, What::Ended(ended));
         self.alarms.retain(|alarm| match alarm {
-            Alarm::GiveUp(c) | Alarm::HangUp(c) | Alarm::Ring(c) | Alarm::Decide(c) | Alarm::Repeat(c, _) => *c != id,
+            Alarm::GiveUp(c)
+            | Alarm::HangUp(c)
+            | Alarm::Ring(c)
+            | Alarm::Decide(c)
+            | Alarm::Repeat(c, _) => *c != id,
         });
         self.calls.remove(&id);
         self.clients.retain(|_, (call, _)| *call != id);
@@ -412,7 +526,9 @@ impl PbxPeer {
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll() {
             match output {
-                sip::Output::Send { flow, bytes } => self.outputs.push_back(Output::Send { flow, bytes }),
+                sip::Output::Send { flow, bytes } => {
+                    self.outputs.push_back(Output::Send { flow, bytes })
+                }
                 sip::Output::Event(event) => self.event(now, event),
             }
         }
@@ -423,10 +539,20 @@ impl PbxPeer {
             Event::Request { key, flow, request } => self.asked(now, key, flow, request),
             Event::Ack { request, .. } => self.acknowledged(now, &request),
             Event::Cancelled { key, .. } => self.cancelled(now, key),
-            Event::Response { key, flow, response } => self.answered_by_far(now, key, flow, response),
+            Event::Response {
+                key,
+                flow,
+                response,
+            } => self.answered_by_far(now, key, flow, response),
             Event::Failed { key, why } => {
                 if let Some((id, method)) = self.clients.remove(&key) {
-                    self.report(now, id, What::Failed { why: format!("{method}: {why:?}") });
+                    self.report(
+                        now,
+                        id,
+                        What::Failed {
+                            why: format!("{method}: {why:?}"),
+                        },
+                    );
                     if matches!(method, Method::Invite | Method::Bye) {
                         self.end(now, id, "failed");
                     }
@@ -442,8 +568,15 @@ impl PbxPeer {
 
     /// A response to a request of ours.
     fn answered_by_far(&mut self, now: Instant, key: ClientKey, flow: Flow, response: Response) {
-        let Some((id, method)) = self.clients.get(&key).cloned() else { return };
-        if method == Method::Invite && self.calls.get(&id).is_some_and(|call| call.client != Some(key)) {
+        let Some((id, method)) = self.clients.get(&key).cloned() else {
+            return;
+        };
+        if method == Method::Invite
+            && self
+                .calls
+                .get(&id)
+                .is_some_and(|call| call.client != Some(key))
+        {
             return self.reoffer_answered(now, id, &response);
         }
         match (method, response.status) {
@@ -458,11 +591,22 @@ impl PbxPeer {
             (Method::Invite, status) => {
                 self.clients.remove(&key);
                 let reason = response.reason.as_str().into_owned();
-                let cause = response.headers.first(&Name::Reason).map(|text| text.as_str().into_owned());
+                let cause = response
+                    .headers
+                    .first(&Name::Reason)
+                    .map(|text| text.as_str().into_owned());
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.status = status;
                 }
-                self.report(now, id, What::Refused { status, reason, cause });
+                self.report(
+                    now,
+                    id,
+                    What::Refused {
+                        status,
+                        reason,
+                        cause,
+                    },
+                );
                 self.end(now, id, "refused");
             }
             (_, 100..200) => {}
@@ -473,14 +617,24 @@ impl PbxPeer {
             }
             (method, status) => {
                 self.clients.remove(&key);
-                self.report(now, id, What::Refused { status, reason: format!("{method}"), cause: None });
+                self.report(
+                    now,
+                    id,
+                    What::Refused {
+                        status,
+                        reason: format!("{method}"),
+                        cause: None,
+                    },
+                );
             }
         }
     }
 
     /// 200 to our INVITE: ACK, once per 200.
     fn picked_up(&mut self, now: Instant, id: u32, flow: Flow, response: &Response) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
         if let Some(ack) = call.ack.clone() {
             self.endpoint.resend(flow.id, ack);
             return;
@@ -499,7 +653,10 @@ impl PbxPeer {
         let (given_up, hang_up) = (call.give_up, call.talk.hang_up_after);
         self.alarms.retain(|alarm| *alarm != Alarm::GiveUp(id));
         let ack_flow = self.dialog_flow(id).unwrap_or(flow.id);
-        let (transport, sent_by) = (self.settings.sbc.transport, self.settings.address.to_string());
+        let (transport, sent_by) = (
+            self.settings.sbc.transport,
+            self.settings.address.to_string(),
+        );
         let bytes = self.endpoint.ack(ack_flow, transport, &sent_by, ack);
         if let Some(call) = self.calls.get_mut(&id) {
             call.ack = Some(bytes);
@@ -523,12 +680,32 @@ impl PbxPeer {
         }
         if response.status >= 300 {
             let reason = response.reason.as_str().into_owned();
-            return self.report(now, id, What::Refused { status: response.status, reason, cause: None });
+            return self.report(
+                now,
+                id,
+                What::Refused {
+                    status: response.status,
+                    reason,
+                    cause: None,
+                },
+            );
         }
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let Some(ack) = self.calls.get(&id).and_then(|call| call.dialog.as_ref()).map(|dialog| dialog.ack(cseq)) else { return };
-        let Some(flow) = self.dialog_flow(id) else { return };
-        let (transport, sent_by) = (self.settings.sbc.transport, self.settings.address.to_string());
+        let Some(ack) = self
+            .calls
+            .get(&id)
+            .and_then(|call| call.dialog.as_ref())
+            .map(|dialog| dialog.ack(cseq))
+        else {
+            return;
+        };
+        let Some(flow) = self.dialog_flow(id) else {
+            return;
+        };
+        let (transport, sent_by) = (
+            self.settings.sbc.transport,
+            self.settings.address.to_string(),
+        );
         self.endpoint.ack(flow, transport, &sent_by, ack);
         let codec = self.agree(now, id, &response.body);
         self.report(now, id, What::Answered { after_ms: 0, codec });
@@ -558,7 +735,9 @@ impl Peer for PbxPeer {
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         let even = SocketAddr::new(to.ip(), to.port() & !1);
-        let Some(&id) = self.places.get(&even) else { return };
+        let Some(&id) = self.places.get(&even) else {
+            return;
+        };
         if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
             voice.receive(now, to, from, bytes);
         }
@@ -581,8 +760,15 @@ impl Peer for PbxPeer {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let voices = self.calls.values().filter_map(|call| call.voice.as_ref()?.next_timeout()).min();
-        [self.alarms.next(), self.endpoint.next_timeout(), voices].into_iter().flatten().min()
+        let voices = self
+            .calls
+            .values()
+            .filter_map(|call| call.voice.as_ref()?.next_timeout())
+            .min();
+        [self.alarms.next(), self.endpoint.next_timeout(), voices]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn poll(&mut self) -> Option<Output> {

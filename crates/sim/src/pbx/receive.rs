@@ -15,14 +15,27 @@ impl PbxPeer {
     pub(super) fn asked(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
         let owner = self.owner(&request);
         match (&request.method, owner) {
-            (Method::Invite, None) if request.to_tag().is_none() => self.invited(now, key, flow, request),
+            (Method::Invite, None) if request.to_tag().is_none() => {
+                self.invited(now, key, flow, request)
+            }
             (Method::Invite, Some(id)) => self.reoffered(now, key, id, &request),
             (Method::Bye, Some(id)) => {
                 let response = Response::to(&request, 200, "OK");
                 self.endpoint.respond(now, key, response);
-                let cause = request.headers.first(&Name::Reason).map(|text| text.as_str().into_owned());
+                let cause = request
+                    .headers
+                    .first(&Name::Reason)
+                    .map(|text| text.as_str().into_owned());
                 let new_connection = self.calls.get(&id).is_some_and(|call| call.flow != flow.id);
-                self.report(now, id, What::Bye { by_far: true, new_connection, cause });
+                self.report(
+                    now,
+                    id,
+                    What::Bye {
+                        by_far: true,
+                        new_connection,
+                        cause,
+                    },
+                );
                 self.end(now, id, "far");
             }
             (Method::Options, _) => {
@@ -35,13 +48,32 @@ impl PbxPeer {
             }
             (_, None) => {
                 let status = 481;
-                self.endpoint.respond(now, key, Response::to(&request, status, "Call/Transaction Does Not Exist"));
-                self.report(now, 0, What::Rejected { method: request.method.to_string(), status });
+                self.endpoint.respond(
+                    now,
+                    key,
+                    Response::to(&request, status, "Call/Transaction Does Not Exist"),
+                );
+                self.report(
+                    now,
+                    0,
+                    What::Rejected {
+                        method: request.method.to_string(),
+                        status,
+                    },
+                );
             }
             (_, Some(id)) => {
                 let status = 501;
-                self.endpoint.respond(now, key, Response::to(&request, status, "Not Implemented"));
-                self.report(now, id, What::Rejected { method: request.method.to_string(), status });
+                self.endpoint
+                    .respond(now, key, Response::to(&request, status, "Not Implemented"));
+                self.report(
+                    now,
+                    id,
+                    What::Rejected {
+                        method: request.method.to_string(),
+                        status,
+                    },
+                );
             }
         }
     }
@@ -49,20 +81,31 @@ impl PbxPeer {
     /// The call an in-dialog request belongs to.
     fn owner(&self, request: &Request) -> Option<u32> {
         let id = sip::DialogId::of_incoming(request)?;
-        self.calls.values().find(|call| call.dialog.as_ref().is_some_and(|d| d.id() == id)).map(|call| call.id)
+        self.calls
+            .values()
+            .find(|call| call.dialog.as_ref().is_some_and(|d| d.id() == id))
+            .map(|call| call.id)
     }
 
     fn invited(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
         let id = self.next_call();
-        let script = self.scripts.pop_front().unwrap_or_else(|| self.settings.script.clone());
+        let script = self
+            .scripts
+            .pop_front()
+            .unwrap_or_else(|| self.settings.script.clone());
         let address = self.take_place(id);
         let tag = self.ident.tag();
         let user = |value: Option<sip::NameAddr>| {
-            value.and_then(|v| v.uri.user().map(str::to_owned)).unwrap_or_default()
+            value
+                .and_then(|v| v.uri.user().map(str::to_owned))
+                .unwrap_or_default()
         };
         let what = What::Started {
             placed: false,
-            call_id: request.call_id().map(|id| id.as_str().into_owned()).unwrap_or_default(),
+            call_id: request
+                .call_id()
+                .map(|id| id.as_str().into_owned())
+                .unwrap_or_default(),
             from: user(request.from()),
             to: request.uri.user().unwrap_or_default().to_owned(),
             headers: extensions(&request.headers),
@@ -77,7 +120,7 @@ impl PbxPeer {
             tag,
             answer: None,
             ack: None,
-            session: self.dice.next() as u32,
+            session: self.dice.roll() as u32,
             version: 1,
             address,
             far: None,
@@ -95,8 +138,14 @@ impl PbxPeer {
             invite: request.clone(),
         };
         // A connection the SBC opened leads back to it.
-        self.flows
-            .insert((flow.transport, flow.remote.ip().to_string(), flow.remote.port()), flow.id);
+        self.flows.insert(
+            (
+                flow.transport,
+                flow.remote.ip().to_string(),
+                flow.remote.port(),
+            ),
+            flow.id,
+        );
         let broken = call.dialog.is_none();
         self.calls.insert(id, call);
         self.servers.insert(key, id);
@@ -113,19 +162,46 @@ impl PbxPeer {
             self.alarms.set(now + after, Alarm::Ring(id));
         }
         match script.then {
-            PbxThen::Answer(after) | PbxThen::Refuse(after, ..) => self.alarms.set(now + after, Alarm::Decide(id)),
+            PbxThen::Answer(after) | PbxThen::Refuse(after, ..) => {
+                self.alarms.set(now + after, Alarm::Decide(id))
+            }
             PbxThen::Never => {}
         }
     }
 
     /// 180, or 183 with SDP and media at once.
     pub(super) fn ring(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.phase == Phase::Ringing) else { return };
-        let Some(status) = call.script.as_ref().and_then(|script| script.ring).map(|(_, status)| status) else { return };
+        let Some(call) = self
+            .calls
+            .get(&id)
+            .filter(|call| call.phase == Phase::Ringing)
+        else {
+            return;
+        };
+        let Some(status) = call
+            .script
+            .as_ref()
+            .and_then(|script| script.ring)
+            .map(|(_, status)| status)
+        else {
+            return;
+        };
         let Some(key) = call.server else { return };
-        let mut response = self.dialog_response(id, status, if status == 180 { "Ringing" } else { "Session Progress" });
+        let mut response = self.dialog_response(
+            id,
+            status,
+            if status == 180 {
+                "Ringing"
+            } else {
+                "Session Progress"
+            },
+        );
         if status == 183 {
-            let offer = self.calls.get(&id).map(|call| call.invite.body.clone()).unwrap_or_default();
+            let offer = self
+                .calls
+                .get(&id)
+                .map(|call| call.invite.body.clone())
+                .unwrap_or_default();
             self.agree(now, id, &offer);
             self.set_answer(id, &mut response);
             self.start_voice(now, id);
@@ -137,7 +213,12 @@ impl PbxPeer {
 
     /// The agent decides as scripted.
     pub(super) fn decide(&mut self, now: Instant, id: u32) {
-        match self.calls.get(&id).and_then(|call| call.script.as_ref()).map(|script| script.then.clone()) {
+        match self
+            .calls
+            .get(&id)
+            .and_then(|call| call.script.as_ref())
+            .map(|script| script.then.clone())
+        {
             Some(PbxThen::Answer(_)) => self.pick_up(now, id),
             Some(PbxThen::Refuse(_, status, reason)) => self.refuse(now, id, status, &reason),
             _ => {}
@@ -146,7 +227,13 @@ impl PbxPeer {
 
     /// The agent picks up.
     pub(super) fn pick_up(&mut self, now: Instant, id: u32) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Ringing) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Ringing)
+        else {
+            return;
+        };
         let Some(key) = call.server else { return };
         call.phase = Phase::Answered;
         call.answered = Some(now);
@@ -172,8 +259,17 @@ impl PbxPeer {
 
     /// The 200 once more, until the ACK comes or 64·T1 are over (RFC 3261 §13.3.1.4).
     pub(super) fn repeat_answer(&mut self, now: Instant, id: u32, interval: Duration) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.phase == Phase::Answered) else { return };
-        let (Some(key), Some(answer), Some(at)) = (call.server, call.answer.clone(), call.answered) else { return };
+        let Some(call) = self
+            .calls
+            .get(&id)
+            .filter(|call| call.phase == Phase::Answered)
+        else {
+            return;
+        };
+        let (Some(key), Some(answer), Some(at)) = (call.server, call.answer.clone(), call.answered)
+        else {
+            return;
+        };
         if now.saturating_duration_since(at) >= self.settings.timers.t1 * 64 {
             self.report(now, id, What::Unconfirmed { refused: false });
             return self.send_bye(now, id);
@@ -185,20 +281,40 @@ impl PbxPeer {
 
     /// A final refusal.
     pub(super) fn refuse(&mut self, now: Instant, id: u32, status: u16, reason: &str) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Ringing) else { return };
+        let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Ringing)
+        else {
+            return;
+        };
         let Some(key) = call.server else { return };
         call.status = status;
         let mut response = Response::to(&call.invite, status, reason);
         response.tag_to(&call.tag);
         self.endpoint.respond(now, key, response);
-        self.report(now, id, What::Refused { status, reason: reason.to_owned(), cause: None });
+        self.report(
+            now,
+            id,
+            What::Refused {
+                status,
+                reason: reason.to_owned(),
+                cause: None,
+            },
+        );
         self.end(now, id, "refused");
     }
 
     /// The ACK to our 200.
     pub(super) fn acknowledged(&mut self, now: Instant, request: &Request) {
-        let Some(id) = self.owner(request) else { return };
-        if let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Answered) {
+        let Some(id) = self.owner(request) else {
+            return;
+        };
+        if let Some(call) = self
+            .calls
+            .get_mut(&id)
+            .filter(|call| call.phase == Phase::Answered)
+        {
             call.phase = Phase::Talking;
             call.confirmed = true;
             self.report(now, id, What::Confirmed);
@@ -207,9 +323,16 @@ impl PbxPeer {
 
     /// CANCEL; 200 to it has gone out already.
     pub(super) fn cancelled(&mut self, now: Instant, key: ServerKey) {
-        let Some(id) = self.servers.get(&key).copied() else { return };
-        let Some(call) = self.calls.get(&id) else { return };
-        let despite = call.script.as_ref().is_some_and(|script| script.answer_despite_cancel);
+        let Some(id) = self.servers.get(&key).copied() else {
+            return;
+        };
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let despite = call
+            .script
+            .as_ref()
+            .is_some_and(|script| script.answer_despite_cancel);
         let ringing = call.phase == Phase::Ringing;
         self.report(now, id, What::Cancelled { by_far: true });
         if !ringing {
@@ -241,21 +364,30 @@ impl PbxPeer {
 
     /// A response that makes or keeps the dialog of a call.
     fn dialog_response(&self, id: u32, status: u16, reason: &str) -> Response {
-        let Some(call) = self.calls.get(&id) else { return Response::new(status) };
+        let Some(call) = self.calls.get(&id) else {
+            return Response::new(status);
+        };
         let mut response = Response::to(&call.invite, status, reason);
         response.tag_to(&call.tag);
         for route in call.invite.headers.all(&Name::RecordRoute) {
             response.headers.push(Name::RecordRoute, route);
         }
-        response.headers.push(Name::Contact, self.contact(call.invite.uri.user().unwrap_or("pbx")));
+        response.headers.push(
+            Name::Contact,
+            self.contact(call.invite.uri.user().unwrap_or("pbx")),
+        );
         response.headers.push(Name::Allow, ALLOW);
         response
     }
 
     /// Our answer to the offer agreed on last.
     fn set_answer(&self, id: u32, response: &mut Response) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let (Some(codec), Some(far)) = (call.codec, &call.far) else { return };
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let (Some(codec), Some(far)) = (call.codec, &call.far) else {
+            return;
+        };
         let events = self.events().and(far.events);
         let direction = match far.direction.as_str() {
             "sendonly" => "recvonly",
@@ -264,6 +396,13 @@ impl PbxPeer {
             _ => call.direction,
         };
         response.headers.push(Name::ContentType, "application/sdp");
-        response.body = Bytes::from(print(call.address, call.session, call.version, &[codec], events, direction));
+        response.body = Bytes::from(print(
+            call.address,
+            call.session,
+            call.version,
+            &[codec],
+            events,
+            direction,
+        ));
     }
 }

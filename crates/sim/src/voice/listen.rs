@@ -59,17 +59,29 @@ impl Listener {
         let mut pcm = [0; MAX_SAMPLES];
         let length = self.decoder.decode(payload, &mut pcm)?;
         self.position = position + length as i64;
-        let Some(expect) = self.expect else { return Some(()) };
+        let Some(expect) = self.expect else {
+            return Some(());
+        };
         for (i, window) in pcm[..length].chunks_exact(WINDOW).enumerate() {
-            self.windows.insert(position.div_euclid(WINDOW as i64) + i as i64, level_dbfs(window, expect));
+            self.windows.insert(
+                position.div_euclid(WINDOW as i64) + i as i64,
+                level_dbfs(window, expect),
+            );
         }
         Some(())
     }
 
     /// A packet of an event. A whole digit comes out at its first packet with the end bit: the digit,
     /// its duration by the 8 kHz count, and by our clock.
-    pub(super) fn event(&mut self, now: Instant, timestamp: u32, payload: &[u8]) -> Option<(char, u32, Duration)> {
-        let [code, flags, high, low, ..] = *payload else { return None };
+    pub(super) fn event(
+        &mut self,
+        now: Instant,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> Option<(char, u32, Duration)> {
+        let [code, flags, high, low, ..] = *payload else {
+            return None;
+        };
         let digit = digit(code)?;
         if self.done == Some(timestamp) {
             return None;
@@ -77,7 +89,11 @@ impl Listener {
         let window = self.position.div_euclid(WINDOW as i64);
         let pressing = match self.event {
             Some(pressing) if pressing.timestamp == timestamp => pressing,
-            _ => *self.event.insert(Pressing { timestamp, began: now, window }),
+            _ => *self.event.insert(Pressing {
+                timestamp,
+                began: now,
+                window,
+            }),
         };
         let duration_ms = u32::from(u16::from_be_bytes([high, low])) / 8;
         if flags & 0x80 == 0 {
@@ -86,8 +102,15 @@ impl Listener {
         self.done = Some(timestamp);
         self.event = None;
         // A little slack on both ends: frames around the digit may be cut.
-        self.pressed.push((pressing.window - 3, pressing.window + i64::from(duration_ms / 10) + 6));
-        Some((digit, duration_ms, now.saturating_duration_since(pressing.began) + Duration::from_millis(20)))
+        self.pressed.push((
+            pressing.window - 3,
+            pressing.window + i64::from(duration_ms / 10) + 6,
+        ));
+        Some((
+            digit,
+            duration_ms,
+            now.saturating_duration_since(pressing.began) + Duration::from_millis(20),
+        ))
     }
 
     /// Fills the tone part of the verdict.
@@ -95,15 +118,28 @@ impl Listener {
         heard.expected_hz = self.expect;
         heard.level_db = -120.0;
         heard.level_error_db = -120.0 - TONE_LEVEL;
-        let toned: Vec<i64> =
-            self.windows.iter().filter(|(_, level)| **level >= TONE_LEVEL - TOLERANCE).map(|(at, _)| *at).collect();
-        let (Some(first), Some(last)) = (toned.first().copied(), toned.last().copied()) else { return };
-        let mut levels: Vec<f64> = toned.iter().filter_map(|at| self.windows.get(at).copied()).collect();
+        let toned: Vec<i64> = self
+            .windows
+            .iter()
+            .filter(|(_, level)| **level >= TONE_LEVEL - TOLERANCE)
+            .map(|(at, _)| *at)
+            .collect();
+        let (Some(first), Some(last)) = (toned.first().copied(), toned.last().copied()) else {
+            return;
+        };
+        let mut levels: Vec<f64> = toned
+            .iter()
+            .filter_map(|at| self.windows.get(at).copied())
+            .collect();
         levels.sort_by(f64::total_cmp);
         heard.level_db = levels[levels.len() / 2];
         heard.level_error_db = heard.level_db - TONE_LEVEL;
         heard.first_tone_ms = Some(first * 10);
-        let excused = |at: i64| self.pressed.iter().any(|(from, to)| (*from..*to).contains(&at));
+        let excused = |at: i64| {
+            self.pressed
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&at))
+        };
         let mut before = first - 1;
         let mut missing = 0;
         for at in toned {

@@ -148,7 +148,10 @@ struct Line {
 
 impl std::fmt::Debug for Voice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Voice").field("local", &self.plan.local).field("heard", &self.heard).finish_non_exhaustive()
+        f.debug_struct("Voice")
+            .field("local", &self.plan.local)
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +160,9 @@ impl Voice {
     pub fn start(now: Instant, plan: VoicePlan) -> Result<Self, String> {
         let (seal, open) = match &plan.keying {
             Keying::None => (None, None),
-            Keying::Sdes { local, remote } => (Some(Protect::new(local)), Some(Unprotect::new(remote))),
+            Keying::Sdes { local, remote } => {
+                (Some(Protect::new(local)), Some(Unprotect::new(remote)))
+            }
         };
         let mut voice = Self {
             speaker: Speaker::new(&plan, now)?,
@@ -189,7 +194,8 @@ impl Voice {
 
     /// A datagram came to `to`, one of our two addresses.
     pub fn receive(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        let rtcp = to.port() != self.plan.local.port() || (bytes.len() > 1 && (192..=223).contains(&bytes[1]));
+        let rtcp = to.port() != self.plan.local.port()
+            || (bytes.len() > 1 && (192..=223).contains(&bytes[1]));
         self.packet.fill(bytes);
         let opened = match (&mut self.open, rtcp) {
             (None, _) => true,
@@ -203,7 +209,8 @@ impl Voice {
         let first = self.last_valid.is_none();
         self.last_valid = Some(now);
         if first {
-            let after_ms = i64::try_from(millis(now.saturating_duration_since(self.started))).unwrap_or(i64::MAX);
+            let after_ms = i64::try_from(millis(now.saturating_duration_since(self.started)))
+                .unwrap_or(i64::MAX);
             self.events.push_back(VoiceEvent::FirstPacket { after_ms });
             if self.plan.waits {
                 self.next_frame = Some(now);
@@ -250,8 +257,15 @@ impl Voice {
     /// When [`Voice::timeout`] is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let frame = self.next_frame.filter(|_| !self.muted);
-        let rtcp = self.next_frame.is_some().then_some(self.next_rtcp).filter(|_| !self.muted);
-        [frame, rtcp, self.mute_at, self.dead_at()].into_iter().flatten().min()
+        let rtcp = self
+            .next_frame
+            .is_some()
+            .then_some(self.next_rtcp)
+            .filter(|_| !self.muted);
+        [frame, rtcp, self.mute_at, self.dead_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next thing to do, until `None`.
@@ -266,13 +280,15 @@ impl Voice {
 
     /// Sends nothing at all, or again.
     pub fn mute(&mut self, now: Instant, mute: bool) {
-        if self.muted && !mute {
-            if let Some(next) = self.next_frame {
-                // The timestamp line goes on with the clock.
-                let missed = now.saturating_duration_since(next).as_millis() / FRAME.as_millis();
-                self.speaker.skip_frames(u32::try_from(missed).unwrap_or(u32::MAX));
-                self.next_frame = Some(now);
-            }
+        if self.muted
+            && !mute
+            && let Some(next) = self.next_frame
+        {
+            // The timestamp line goes on with the clock.
+            let missed = now.saturating_duration_since(next).as_millis() / FRAME.as_millis();
+            self.speaker
+                .skip_frames(u32::try_from(missed).unwrap_or(u32::MAX));
+            self.next_frame = Some(now);
         }
         self.muted = mute;
     }
@@ -284,13 +300,16 @@ impl Voice {
         heard.sent = self.speaker.packets;
         heard.ssrcs = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
         if let (Some(tone), Some((began, ..))) = (&mut heard.first_tone_ms, self.line.audio) {
-            *tone += i64::try_from(millis(began.saturating_duration_since(self.started))).unwrap_or(0);
+            *tone +=
+                i64::try_from(millis(began.saturating_duration_since(self.started))).unwrap_or(0);
         }
         if let Some((first, highest)) = self.line.sequence {
             heard.lost = (highest - first + 1).saturating_sub(self.line.received);
         }
         if let Some(last) = self.line.last_arrival {
-            heard.longest_gap_ms = heard.longest_gap_ms.max(millis(now.saturating_duration_since(last)));
+            heard.longest_gap_ms = heard
+                .longest_gap_ms
+                .max(millis(now.saturating_duration_since(last)));
         }
         heard
     }
@@ -318,10 +337,10 @@ impl Voice {
         let packets = self.speaker.next(at, self.muted);
         for plain in packets {
             self.packet.fill(&plain);
-            if let Some(seal) = &mut self.seal {
-                if seal.rtp(&mut self.packet).is_err() {
-                    continue;
-                }
+            if let Some(seal) = &mut self.seal
+                && seal.rtp(&mut self.packet).is_err()
+            {
+                continue;
             }
             let to = match self.plan.strictness {
                 // Meta's relay sends to where packets come from; a telephone to what the SDP said.
@@ -329,7 +348,11 @@ impl Voice {
                 Strictness::Phone => self.plan.remote,
             };
             let bytes = self.packet.as_slice().to_vec();
-            self.events.push_back(VoiceEvent::Datagram { from: self.plan.local, to, bytes });
+            self.events.push_back(VoiceEvent::Datagram {
+                from: self.plan.local,
+                to,
+                bytes,
+            });
         }
     }
 
@@ -348,19 +371,30 @@ impl Voice {
             highest: self.line.sequence.map_or(0, |(_, highest)| highest as u32),
             ..Default::default()
         });
-        let length = media::rtcp::write(&mut out, self.plan.ssrc, Some(&sender), block.as_ref(), b"WhatsAppAudioStream1", false);
+        let length = media::rtcp::write(
+            &mut out,
+            self.plan.ssrc,
+            Some(&sender),
+            block.as_ref(),
+            b"WhatsAppAudioStream1",
+            false,
+        );
         self.packet.fill(&out[..length]);
-        if let Some(seal) = &mut self.seal {
-            if seal.rtcp(&mut self.packet).is_err() {
-                return;
-            }
+        if let Some(seal) = &mut self.seal
+            && seal.rtcp(&mut self.packet).is_err()
+        {
+            return;
         }
         let (from, to) = match self.plan.mux {
             true => (self.plan.local, self.plan.remote),
-            false => (SocketAddr::new(self.plan.local.ip(), self.plan.local.port() | 1), self.plan.remote_rtcp),
+            false => (
+                SocketAddr::new(self.plan.local.ip(), self.plan.local.port() | 1),
+                self.plan.remote_rtcp,
+            ),
         };
         let bytes = self.packet.as_slice().to_vec();
-        self.events.push_back(VoiceEvent::Datagram { from, to, bytes });
+        self.events
+            .push_back(VoiceEvent::Datagram { from, to, bytes });
     }
 
     /// A plain RTP packet stands in `self.packet`.
@@ -372,15 +406,26 @@ impl Voice {
         };
         let payload = self.packet.as_slice()[header.payload.clone()].to_vec();
         if strict && header.extension {
-            self.broken("extension", "an RTP header extension nobody negotiated".into());
+            self.broken(
+                "extension",
+                "an RTP header extension nobody negotiated".into(),
+            );
         }
         if self.sources.insert(header.ssrc) {
             if self.sources.len() > 1 && strict {
                 let all = self.sources.len();
                 self.broken("ssrc", format!("{all} SSRCs in one call, one is allowed"));
             }
-            if strict && self.plan.announced.is_some_and(|announced| announced != header.ssrc) {
-                self.broken("announced", "an SSRC other than the one the SDP announced".into());
+            if strict
+                && self
+                    .plan
+                    .announced
+                    .is_some_and(|announced| announced != header.ssrc)
+            {
+                self.broken(
+                    "announced",
+                    "an SSRC other than the one the SDP announced".into(),
+                );
             }
         }
         self.count(now, header.sequence);
@@ -389,16 +434,28 @@ impl Voice {
         } else if Some(header.pt) == self.plan.receive_events
             || (self.plan.receive_events.is_none() && header.pt == 126 && strict)
         {
-            if let Some((digit, duration_ms, elapsed)) = self.listener.event(now, header.timestamp, &payload) {
+            if let Some((digit, duration_ms, elapsed)) =
+                self.listener.event(now, header.timestamp, &payload)
+            {
                 self.heard.digits.push(digit);
                 if strict && duration_ms > millis(elapsed) as u32 + 200 {
-                    self.broken("duration", format!("digit of {duration_ms} ms in {} ms: not in 8 kHz units", millis(elapsed)));
+                    self.broken(
+                        "duration",
+                        format!(
+                            "digit of {duration_ms} ms in {} ms: not in 8 kHz units",
+                            millis(elapsed)
+                        ),
+                    );
                 }
-                self.events.push_back(VoiceEvent::Digit { digit, duration_ms });
+                self.events
+                    .push_back(VoiceEvent::Digit { digit, duration_ms });
             }
         } else {
             self.heard.bad += 1;
-            self.broken("pt", format!("payload type {} was not agreed on", header.pt));
+            self.broken(
+                "pt",
+                format!("payload type {} was not agreed on", header.pt),
+            );
         }
     }
 
@@ -407,24 +464,44 @@ impl Voice {
         let clock = i64::from(self.plan.codec.clock());
         let frame = clock / 50;
         self.heard.packets += 1;
-        let (began, first, last) = *self.line.audio.get_or_insert((now, header.timestamp, -frame));
+        let (began, first, last) = *self
+            .line
+            .audio
+            .get_or_insert((now, header.timestamp, -frame));
         let elapsed = i64::from(header.timestamp.wrapping_sub(first) as i32);
         self.line.audio = Some((began, first, last.max(elapsed)));
         let samples = media::codec::samples(self.plan.codec, payload).unwrap_or(0);
         if self.plan.strictness == Strictness::Meta {
             if samples != 160 {
-                self.broken("ptime", format!("a packet of {} ms instead of 20", samples / 8));
+                self.broken(
+                    "ptime",
+                    format!("a packet of {} ms instead of 20", samples / 8),
+                );
             }
             if elapsed % frame != 0 || elapsed == last {
-                self.broken("line", format!("timestamp moved {} ticks, no multiple of {frame}", elapsed - last));
+                self.broken(
+                    "line",
+                    format!(
+                        "timestamp moved {} ticks, no multiple of {frame}",
+                        elapsed - last
+                    ),
+                );
             }
-            let real = i64::try_from(millis(now.saturating_duration_since(began))).unwrap_or(i64::MAX);
+            let real =
+                i64::try_from(millis(now.saturating_duration_since(began))).unwrap_or(i64::MAX);
             let told = elapsed * 1_000 / clock;
             if (real - told).unsigned_abs() > millis(DRIFT) {
-                self.broken("drift", format!("after {real} ms the timestamp line stands at {told} ms"));
+                self.broken(
+                    "drift",
+                    format!("after {real} ms the timestamp line stands at {told} ms"),
+                );
             }
         }
-        if self.listener.hear(payload, elapsed * 8_000 / clock).is_none() {
+        if self
+            .listener
+            .hear(payload, elapsed * 8_000 / clock)
+            .is_none()
+        {
             self.heard.bad += 1;
             self.broken("decode", "audio that cannot be decoded".into());
         }
@@ -441,7 +518,10 @@ impl Voice {
             }
         });
         if let Some(last) = self.line.last_arrival.replace(now) {
-            self.heard.longest_gap_ms = self.heard.longest_gap_ms.max(millis(now.saturating_duration_since(last)));
+            self.heard.longest_gap_ms = self
+                .heard
+                .longest_gap_ms
+                .max(millis(now.saturating_duration_since(last)));
         }
     }
 }
@@ -468,8 +548,15 @@ impl Header {
             let words = u16::from_be_bytes([*bytes.get(start + 2)?, *bytes.get(start + 3)?]);
             start += 4 + 4 * usize::from(words);
         }
-        let padding = if fixed[0] & 0x20 != 0 { usize::from(*bytes.last()?) } else { 0 };
-        let end = bytes.len().checked_sub(padding).filter(|end| *end >= start)?;
+        let padding = if fixed[0] & 0x20 != 0 {
+            usize::from(*bytes.last()?)
+        } else {
+            0
+        };
+        let end = bytes
+            .len()
+            .checked_sub(padding)
+            .filter(|end| *end >= start)?;
         Some(Self {
             pt: fixed[1] & 0x7f,
             sequence: u16::from_be_bytes([fixed[2], fixed[3]]),

@@ -45,7 +45,10 @@ struct Event {
 impl Speaker {
     pub(super) fn new(plan: &VoicePlan, _now: Instant) -> Result<Self, String> {
         let mut dice = Dice::new(plan.seed);
-        let opus = OpusSettings { complexity: 2, ..OpusSettings::default() };
+        let opus = OpusSettings {
+            complexity: 2,
+            ..OpusSettings::default()
+        };
         Ok(Self {
             encoder: Encoder::new(plan.codec, &opus).map_err(|why| format!("encoder: {why}"))?,
             tone: plan.talk.tone.map(|hertz| Tone::new(hertz, TONE_LEVEL)),
@@ -54,7 +57,7 @@ impl Speaker {
             ssrc: plan.ssrc,
             // Below 2^15, so that no one can lose count of the roll-over (RFC 3711 3.3.1).
             sequence: dice.below(0x7fff) as u16,
-            timestamp: dice.next() as u32,
+            timestamp: dice.roll() as u32,
             step: match plan.codec {
                 Codec::Opus => 960,
                 _ => 160,
@@ -69,7 +72,12 @@ impl Speaker {
 
     /// Presses digits from `at` on.
     pub(super) fn press_at(&mut self, at: Instant, digits: &str) {
-        self.pressed.extend(digits.chars().filter(|c| code(*c).is_some()).map(|c| (at, c)));
+        self.pressed.extend(
+            digits
+                .chars()
+                .filter(|c| code(*c).is_some())
+                .map(|c| (at, c)),
+        );
     }
 
     /// The timestamp of the next frame.
@@ -90,10 +98,15 @@ impl Speaker {
 
     /// The packets of the next 20 ms: one of audio, or one of an event (three at its end).
     pub(super) fn next(&mut self, now: Instant, muted: bool) -> Vec<Vec<u8>> {
-        if self.event.is_none() && self.pressed.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some(code) = self.pressed.pop_front().and_then(|(_, digit)| code(digit)) {
-                self.event = Some(Event { code, timestamp: self.timestamp, frames: 0 });
-            }
+        if self.event.is_none()
+            && self.pressed.front().is_some_and(|(at, _)| *at <= now)
+            && let Some(code) = self.pressed.pop_front().and_then(|(_, digit)| code(digit))
+        {
+            self.event = Some(Event {
+                code,
+                timestamp: self.timestamp,
+                frames: 0,
+            });
         }
         let packets = match self.event.take() {
             Some(event) if !muted => self.event_packets(event),
@@ -125,9 +138,19 @@ impl Speaker {
         if event.frames <= DIGIT_FRAMES {
             let end = event.frames == DIGIT_FRAMES;
             let duration = (event.frames * 160).to_be_bytes();
-            let payload = [event.code, u8::from(end) << 7 | 10, duration[0], duration[1]];
+            let payload = [
+                event.code,
+                u8::from(end) << 7 | 10,
+                duration[0],
+                duration[1],
+            ];
             for _ in 0..if end { 3 } else { 1 } {
-                packets.push(self.packet(self.events, event.frames == 1, event.timestamp, &payload));
+                packets.push(self.packet(
+                    self.events,
+                    event.frames == 1,
+                    event.timestamp,
+                    &payload,
+                ));
             }
         } else {
             // The pause between two digits is spoken.
@@ -155,7 +178,9 @@ impl Speaker {
 
 /// The event code of a digit (RFC 4733 §3.2).
 pub(super) fn code(digit: char) -> Option<u8> {
-    "0123456789*#ABCD".find(digit.to_ascii_uppercase()).and_then(|at| u8::try_from(at).ok())
+    "0123456789*#ABCD"
+        .find(digit.to_ascii_uppercase())
+        .and_then(|at| u8::try_from(at).ok())
 }
 
 /// The digit of an event code.

@@ -21,7 +21,13 @@ fn plan(port: u16, far: u16, codec: Codec, tone: Option<f64>, expect: Option<f64
                 lifetime: None,
                 mki: None,
             };
-            (111, Keying::Sdes { local: key(port), remote: key(far) })
+            (
+                111,
+                Keying::Sdes {
+                    local: key(port),
+                    remote: key(far),
+                },
+            )
         }
         _ => (8, Keying::None),
     };
@@ -41,22 +47,45 @@ fn plan(port: u16, far: u16, codec: Codec, tone: Option<f64>, expect: Option<f64
         strictness: Strictness::Meta,
         first_media: Some(Duration::from_secs(20)),
         later_media: Some(Duration::from_secs(30)),
-        talk: Talk { tone, expect, ..Talk::default() },
+        talk: Talk {
+            tone,
+            expect,
+            ..Talk::default()
+        },
         seed: u64::from(port),
     }
 }
 
 /// What the second voice noticed, and heard, after `seconds`.
-fn talk(codec: Codec, seconds: u64, wire: Wire, set_up: impl Fn(&mut Voice, Instant)) -> (Vec<String>, Heard) {
+fn talk(
+    codec: Codec,
+    seconds: u64,
+    wire: Wire,
+    set_up: impl Fn(&mut Voice, Instant),
+) -> (Vec<String>, Heard) {
     let start = Instant::now();
     let mut one = Voice::start(start, plan(5000, 6000, codec, Some(1_000.0), None)).unwrap();
-    let mut two = Voice::start(start, VoicePlan { waits: true, ..plan(6000, 5000, codec, None, Some(1_000.0)) }).unwrap();
+    let mut two = Voice::start(
+        start,
+        VoicePlan {
+            waits: true,
+            ..plan(6000, 5000, codec, None, Some(1_000.0))
+        },
+    )
+    .unwrap();
     set_up(&mut one, start);
     let (mut now, mut count, mut noticed) = (start, 0, Vec::new());
     while now < start + Duration::from_secs(seconds) {
         one.timeout(now);
         while let Some(event) = one.poll() {
-            let VoiceEvent::Datagram { from, to, mut bytes } = event else { continue };
+            let VoiceEvent::Datagram {
+                from,
+                to,
+                mut bytes,
+            } = event
+            else {
+                continue;
+            };
             count += 1;
             if wire(count, &mut bytes) {
                 two.receive(now, to, from, &bytes);
@@ -66,7 +95,9 @@ fn talk(codec: Codec, seconds: u64, wire: Wire, set_up: impl Fn(&mut Voice, Inst
         while let Some(event) = two.poll() {
             match event {
                 VoiceEvent::Datagram { from, to, bytes } => one.receive(now, to, from, &bytes),
-                VoiceEvent::Digit { digit, duration_ms } => noticed.push(format!("{digit} {duration_ms}")),
+                VoiceEvent::Digit { digit, duration_ms } => {
+                    noticed.push(format!("{digit} {duration_ms}"))
+                }
                 VoiceEvent::Broken(rule) => noticed.push(rule),
                 VoiceEvent::Silent { silent_ms } => noticed.push(format!("silent {silent_ms}")),
                 VoiceEvent::FirstPacket { .. } => {}
@@ -82,15 +113,26 @@ fn a_tone_is_heard_whole_in_every_codec() {
     for codec in [Codec::Opus, Codec::Pcma] {
         let (noticed, heard) = talk(codec, 3, WHOLE, |_, _| {});
         assert_eq!(noticed, [""; 0], "{codec:?}");
-        assert!(heard.tone_found && heard.tone_gaps == 0 && heard.lost == 0, "{codec:?} {heard:?}");
+        assert!(
+            heard.tone_found && heard.tone_gaps == 0 && heard.lost == 0,
+            "{codec:?} {heard:?}"
+        );
         assert!(heard.level_error_db.abs() < 2.0, "{codec:?} {heard:?}");
     }
 }
 
 #[test]
 fn holes_in_a_tone_are_told() {
-    let (_, heard) = talk(Codec::Pcma, 3, |count, _| !(50..54).contains(&count), |_, _| {});
-    assert_eq!((heard.tone_gaps, heard.longest_tone_gap_ms, heard.lost), (1, 80, 4));
+    let (_, heard) = talk(
+        Codec::Pcma,
+        3,
+        |count, _| !(50..54).contains(&count),
+        |_, _| {},
+    );
+    assert_eq!(
+        (heard.tone_gaps, heard.longest_tone_gap_ms, heard.lost),
+        (1, 80, 4)
+    );
 }
 
 #[test]
@@ -102,7 +144,9 @@ fn silence_is_no_tone() {
 
 #[test]
 fn digits_cross_with_eight_kilohertz_durations() {
-    let (noticed, heard) = talk(Codec::Opus, 3, WHOLE, |voice, now| voice.press(now + Duration::from_secs(1), "12#"));
+    let (noticed, heard) = talk(Codec::Opus, 3, WHOLE, |voice, now| {
+        voice.press(now + Duration::from_secs(1), "12#")
+    });
     assert_eq!(noticed, ["1 100", "2 100", "# 100"]);
     assert_eq!(heard.digits, "12#");
     assert_eq!(heard.tone_gaps, 0, "a digit is no hole: {heard:?}");
@@ -128,9 +172,16 @@ fn a_second_ssrc_a_strange_payload_type_and_a_torn_timestamp_line_are_told() {
         }
         true
     };
-    for (wire, rule) in [(ssrc, "SSRCs"), (pt, "payload type 9"), (line, "timestamp line")] {
+    for (wire, rule) in [
+        (ssrc, "SSRCs"),
+        (pt, "payload type 9"),
+        (line, "timestamp line"),
+    ] {
         let (noticed, _) = talk(Codec::Pcma, 3, wire, |_, _| {});
-        assert!(noticed.iter().any(|n| n.contains(rule)), "{rule}: {noticed:?}");
+        assert!(
+            noticed.iter().any(|n| n.contains(rule)),
+            "{rule}: {noticed:?}"
+        );
     }
 }
 
