@@ -268,12 +268,13 @@ impl Uri {
 
     fn params_agree(&self, other: &Uri) -> bool {
         const TWO_SIDED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-        Params::of(self.part(&self.params).as_bytes()).all(|(name, value)| {
+        Params::of(self.part(&self.params).as_bytes()).all(|(name, _)| {
             let name = String::from_utf8_lossy(name);
-            match other.param(&name) {
-                Some(theirs) => unescape(&String::from_utf8_lossy(value))
-                    .eq_ignore_ascii_case(&unescape(theirs)),
-                None => !TWO_SIDED.iter().any(|n| n.eq_ignore_ascii_case(&name)),
+            match (self.param(&name), other.param(&name)) {
+                (Some(ours), Some(theirs)) => {
+                    unescape(ours).eq_ignore_ascii_case(&unescape(theirs))
+                }
+                _ => !TWO_SIDED.iter().any(|n| n.eq_ignore_ascii_case(&name)),
             }
         })
     }
