@@ -123,6 +123,9 @@ enum Start {
 
 /// Request-Line or Status-Line (RFC 3261 §7.1, §7.2).
 fn start_line(whole: &Text, line: &[u8]) -> Result<Start, MalformedKind> {
+    if memchr::memchr2(b'\r', 0, line).is_some() {
+        return Err(MalformedKind::StartLine);
+    }
     let mut words = line.splitn(3, |b| *b == b' ');
     let (first, second) = (
         words.next().unwrap_or_default(),
