@@ -192,11 +192,14 @@ fn is_sip(line: &[u8]) -> bool {
 /// Without Content-Length there is no body, unless Content-Type says there is one: then its end
 /// is unknown (Meta reference 5.7).
 fn content_length(head: &[u8]) -> Result<usize, MalformedKind> {
-    let mut lines = Lines::of(head);
-    match lines.next() {
-        Next::Line(start) if is_sip(start.raw) => {}
-        _ => return Err(MalformedKind::StartLine),
+    let first = memchr::memchr(b'\n', head)
+        .and_then(|lf| head.get(..lf))
+        .unwrap_or_default();
+    if !is_sip(first) {
+        return Err(MalformedKind::StartLine);
     }
+    let mut lines = Lines::of(head);
+    lines.next();
     let mut found: Option<usize> = None;
     let mut typed = false;
     while let Next::Line(line) = lines.next() {
