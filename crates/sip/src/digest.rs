@@ -257,6 +257,45 @@ impl Answerer {
     }
 }
 
+impl Credentials {
+    /// The user name with the escapes of its quoted string taken off.
+    pub fn plain_username(&self) -> String {
+        let plain = crate::header::unescaped(self.username.as_bytes());
+        String::from_utf8_lossy(&plain).into_owned()
+    }
+
+    /// Whether the digest is the one of this password, taken over the parameters as they stand
+    /// (RFC 7616 §3.4.1); `body` counts for `auth-int` only. Compared in constant time.
+    pub fn matches(&self, method: &Method, password: &str, body: &[u8]) -> bool {
+        let Some(algorithm) = self.known_algorithm() else {
+            return false;
+        };
+        let quality = match (&self.qop, &self.nc, &self.cnonce) {
+            (None, ..) => None,
+            (Some(qop), Some(nc), Some(cnonce))
+                if qop.eq_ignore_case("auth") || qop.eq_ignore_case("auth-int") =>
+            {
+                Some((qop.as_bytes(), nc.as_bytes(), cnonce.as_bytes()))
+            }
+            _ => return false,
+        };
+        let expected = Parts {
+            algorithm,
+            username: self.plain_username().as_bytes(),
+            realm: self.realm.as_bytes(),
+            password: password.as_bytes(),
+            method: method.as_bytes(),
+            uri: self.uri.as_bytes(),
+            nonce: self.nonce.as_bytes(),
+            quality,
+            body,
+        }
+        .response();
+        let given = self.response.as_bytes().to_ascii_lowercase();
+        self.scheme.eq_ignore_case("Digest") && bool::from(expected.as_bytes().ct_eq(&given))
+    }
+}
+
 /// Digest with an algorithm and a quality of protection we speak.
 fn answerable(challenge: &Challenge) -> bool {
     challenge.scheme.eq_ignore_case("Digest")
@@ -336,12 +375,16 @@ impl Challenger {
         let Some(stamp) = self.stamp(credentials, call_id) else {
             return Verdict::ForeignNonce;
         };
-        let username = crate::header::unescaped(credentials.username.as_bytes());
-        let username = String::from_utf8_lossy(&username);
+        let username = credentials.plain_username();
         let Some(password) = password_for(&username) else {
             return Verdict::Wrong;
         };
-        if !self.digest_is_right(credentials, method, &username, password) {
+        // Only `auth` was offered, so nothing else is taken.
+        let offered = credentials
+            .qop
+            .as_ref()
+            .is_none_or(|qop| qop.eq_ignore_case("auth"));
+        if !offered || !credentials.matches(method, password.expose(), &[]) {
             return Verdict::Wrong;
         }
         // Only who knows the password learns that the nonce was merely old. A stamp from the
@@ -362,39 +405,6 @@ impl Challenger {
         }
         let (stamp, _) = signed.split_first_chunk::<STAMP>()?;
         Some(Duration::from_millis(u64::from_be_bytes(*stamp)))
-    }
-
-    fn digest_is_right(
-        &self,
-        credentials: &Credentials,
-        method: &Method,
-        username: &str,
-        password: &Secret<String>,
-    ) -> bool {
-        let Some(algorithm) = credentials.known_algorithm() else {
-            return false;
-        };
-        let quality = match (&credentials.qop, &credentials.nc, &credentials.cnonce) {
-            (None, ..) => None,
-            (Some(qop), Some(nc), Some(cnonce)) if qop.eq_ignore_case("auth") => {
-                Some((qop.as_bytes(), nc.as_bytes(), cnonce.as_bytes()))
-            }
-            _ => return false,
-        };
-        let expected = Parts {
-            algorithm,
-            username: username.as_bytes(),
-            realm: credentials.realm.as_bytes(),
-            password: password.expose().as_bytes(),
-            method: method.as_bytes(),
-            uri: credentials.uri.as_bytes(),
-            nonce: credentials.nonce.as_bytes(),
-            quality,
-            body: &[],
-        }
-        .response();
-        let given = credentials.response.as_bytes().to_ascii_lowercase();
-        credentials.scheme.eq_ignore_case("Digest") && bool::from(expected.as_bytes().ct_eq(&given))
     }
 
     fn proof(&self, signed: &[u8], realm: &[u8], call_id: &Text) -> [u8; PROOF] {
