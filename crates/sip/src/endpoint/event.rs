@@ -16,6 +16,7 @@ pub struct ServerKey(pub(crate) u64);
 
 /// What to do next.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // moved once from a short queue to its reader
 pub enum Output {
     /// Put these bytes on this flow; a flow still connecting keeps them until it is open.
     Send {

@@ -254,6 +254,3 @@ fn same_hop(invite: &Request, method: Method, to: &Text) -> Request {
     set_length(headers, &[]);
     request
 }
-
-#[cfg(test)]
-mod tests;

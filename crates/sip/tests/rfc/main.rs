@@ -1,0 +1,9 @@
+//! The behaviour of the crate through its public door; the tree is the RFCs' table of contents.
+
+mod bench;
+mod fixtures;
+mod mutations;
+mod oracle;
+mod rfc3261;
+mod rfc4475;
+mod rfc5118;
