@@ -50,6 +50,7 @@ use crate::draft::Draft;
 use crate::io::{CallId, Level};
 use crate::leg::LegEvent;
 use crate::leg::sip::{Incoming, SipLeg};
+use crate::limits::Left;
 use crate::media::{LocalMedia, MediaCommand, MediaEvent, Network};
 use crate::profile::Progress;
 use crate::record::{Direction, Record, ReleasedBy};
@@ -79,6 +80,8 @@ pub(crate) struct Call {
     /// When the called side must have answered.
     answer_by: Instant,
     draft: Draft,
+    /// It no longer counts against the limits.
+    left: bool,
 }
 
 #[derive(Debug)]
@@ -174,6 +177,7 @@ impl Call {
             media: Media::Open,
             answer_by: cx.now + limit,
             draft,
+            left: false,
         })
     }
 
@@ -205,12 +209,19 @@ impl Call {
         matches!(self.state, State::Ended)
     }
 
-    pub(crate) fn number(&self) -> &Arc<Number> {
-        &self.number
-    }
-
-    pub(crate) fn trunk(&self) -> &Arc<Trunk> {
-        &self.trunk
+    /// What the call no longer takes up; said once, when it is over.
+    pub(crate) fn leaves(&mut self) -> Option<Left> {
+        let over = matches!(self.state, State::Releasing { .. } | State::Ended);
+        if !over || std::mem::replace(&mut self.left, true) {
+            return None;
+        }
+        let answered = self.draft.answered_at().is_some();
+        Some(Left {
+            number: self.number.e164.clone(),
+            trunk: self.trunk.name.clone(),
+            user: self.user.clone(),
+            connected: answered && self.direction == Direction::BusinessInitiated,
+        })
     }
 
     // ---- what comes in ----

@@ -58,6 +58,8 @@ pub enum Cause {
     MediaSilent(Side),
     /// No ports, or the media engine refused the plan.
     MediaFailed(String),
+    /// The user already has a call with the number.
+    UserBusy,
     /// A configured limit was reached.
     Limit(&'static str),
     /// We are going out of service.
@@ -137,6 +139,7 @@ impl Cause {
             Cause::Normal | Cause::Operator => 480,
             Cause::Cancelled => 487,
             Cause::NoAnswer => 480,
+            Cause::UserBusy => 486,
             Cause::UnknownNumber => 404,
             Cause::Forbidden | Cause::BadCredentials | Cause::PstnForbidden => 403,
             Cause::CredentialsRefused { .. } => 500,
@@ -154,6 +157,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Cancelled | Cause::Operator => 16,
             Cause::NoAnswer => 19,
+            Cause::UserBusy => 17,
             Cause::UnknownNumber => 1,
             Cause::Forbidden | Cause::BadCredentials => 21,
             Cause::PstnForbidden => 57,
@@ -175,6 +179,7 @@ impl Cause {
             Cause::Normal => "normal",
             Cause::Cancelled => "cancelled",
             Cause::NoAnswer => "no_answer",
+            Cause::UserBusy => "user_busy",
             Cause::UnknownNumber => "unknown_number",
             Cause::Forbidden => "forbidden",
             Cause::PstnForbidden => "pstn_forbidden",

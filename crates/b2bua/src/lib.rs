@@ -17,6 +17,7 @@ mod draft;
 mod flows;
 mod io;
 mod leg;
+mod limits;
 mod media;
 mod metadata;
 mod number;

@@ -84,8 +84,33 @@ pub struct Number {
     pub no_answer: Duration,
     /// How long the user may ring before we give up with CANCEL.
     pub ring_limit: Duration,
-    /// Most calls at once on this number.
-    pub max_calls: usize,
+    /// How much may go on at once and in a day.
+    pub limits: NumberLimits,
+}
+
+/// How much may go on with one number, counted here because the carrier hides what it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberLimits {
+    /// Calls at once, both directions.
+    pub calls: usize,
+    /// Calls at once with one user.
+    pub calls_per_user: usize,
+    /// Business-initiated calls begun in 24 hours.
+    pub initiated_per_day: u32,
+    /// Business-initiated calls one user answered in 24 hours.
+    pub connected_per_user_and_day: u32,
+}
+
+impl Default for NumberLimits {
+    /// The carrier's own limits (Meta reference 9).
+    fn default() -> Self {
+        Self {
+            calls: 1_000,
+            calls_per_user: 1,
+            initiated_per_day: 10_000,
+            connected_per_user_and_day: 100,
+        }
+    }
 }
 
 /// A PBX.

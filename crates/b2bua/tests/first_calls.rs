@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::profile::{LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer};
-use b2bua::settings::{Carrier, MetadataPass, Number, Settings, Trunk};
+use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk};
 use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
 use bytes::Bytes;
 use sdp::plan::Silence;
@@ -72,7 +72,7 @@ fn settings() -> Settings {
             suites: vec![Suite::AesCm128HmacSha1_80],
             no_answer: Duration::from_secs(25),
             ring_limit: Duration::from_secs(60),
-            max_calls: 10,
+            limits: NumberLimits::default(),
         })],
         trunks: vec![Arc::new(Trunk {
             name: "office".into(),

@@ -2,6 +2,7 @@
 //!
 //! `etc/wa-sbc.toml` shows the same keys with a word on each; a test compares the two.
 
+use b2bua::settings::NumberLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -202,6 +203,15 @@ pub struct Number {
     /// Calls at once.
     #[serde(default = "max_calls")]
     pub max_calls: usize,
+    /// Calls at once with one user.
+    #[serde(default = "calls_per_user")]
+    pub calls_per_user: usize,
+    /// Business-initiated calls begun in 24 hours.
+    #[serde(default = "initiated_per_day")]
+    pub initiated_per_day: u32,
+    /// Business-initiated calls one user answered in 24 hours.
+    #[serde(default = "connected_per_user_and_day")]
+    pub connected_per_user_and_day: u32,
 }
 
 /// `[[trunk]]`
@@ -331,6 +341,18 @@ fn connections_per_source() -> usize {
 
 fn max_calls() -> usize {
     1000
+}
+
+fn calls_per_user() -> usize {
+    NumberLimits::default().calls_per_user
+}
+
+fn initiated_per_day() -> u32 {
+    NumberLimits::default().initiated_per_day
+}
+
+fn connected_per_user_and_day() -> u32 {
+    NumberLimits::default().connected_per_user_and_day
 }
 
 fn nonce_ttl() -> u64 {

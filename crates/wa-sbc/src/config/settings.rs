@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use b2bua::settings::{Carrier, MetadataPass};
+use b2bua::settings::{Carrier, MetadataPass, NumberLimits};
 use b2bua::{E164, settings};
 use ipnet::IpNet;
 use sdp::{Codec, Suite};
@@ -518,7 +518,12 @@ impl Resolver<'_, '_> {
             suites: self.suites(&written.suites),
             no_answer: Duration::from_secs(*written.no_answer.get_ref()),
             ring_limit: Duration::from_secs(written.ring_limit),
-            max_calls: written.max_calls,
+            limits: NumberLimits {
+                calls: written.max_calls,
+                calls_per_user: written.calls_per_user,
+                initiated_per_day: written.initiated_per_day,
+                connected_per_user_and_day: written.connected_per_user_and_day,
+            },
         }
     }
 

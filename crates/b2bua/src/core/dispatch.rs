@@ -1,0 +1,175 @@
+//! From the endpoint to the calls: whom an event concerns, and what the core answers by itself.
+
+use std::time::Instant;
+
+use sip::{Event, Flow, Method, Name, Request, ServerKey, Text};
+
+use super::Core;
+use crate::Cause;
+use crate::admission::{Admitted, Asking, Decision};
+use crate::call::Call;
+use crate::context;
+use crate::dial::Inherited;
+use crate::io::{CallId, Level};
+use crate::leg::sip::words;
+
+impl Core {
+    pub(super) fn dispatch(&mut self, now: Instant) {
+        loop {
+            context::drain(&mut self.endpoint, &mut self.out, &mut self.pending);
+            let Some(event) = self.pending.pop_front() else {
+                return;
+            };
+            self.event(now, event);
+        }
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Request { key, flow, request } => self.request(now, key, flow, request),
+            Event::Ack { request, .. } => {
+                let owner = self.owner_of(&request);
+                self.with_owner(now, owner, |call, cx, side| call.on_ack(cx, side, &request));
+            }
+            Event::Cancelled { key, .. } => {
+                let owner = self.registry.server(key);
+                self.with_owner(now, owner, |call, cx, side| call.on_cancel(cx, side));
+            }
+            Event::Response { key, response, .. } => {
+                let owner = self.registry.client(key);
+                self.with_owner(now, owner, |call, cx, side| {
+                    call.on_response(cx, side, key, response);
+                });
+            }
+            Event::Failed { key, why } => {
+                let owner = self.registry.client(key);
+                self.with_owner(now, owner, |call, cx, side| {
+                    call.on_failure(cx, side, key, why)
+                });
+            }
+            // A refusal of ours was never acknowledged: the caller knows, or is gone.
+            Event::NoAck { .. } => self.counters.refusals_unacknowledged += 1,
+        }
+    }
+
+    fn request(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
+        if request.to_tag().is_some() {
+            let owner = self.owner_of(&request);
+            if owner.is_none() {
+                return self.respond(now, key, &request, 481);
+            }
+            return self.with_owner(now, owner, |call, cx, side| {
+                call.on_request(cx, side, key, request);
+            });
+        }
+        match request.method {
+            Method::Invite => self.invite(now, key, flow, request),
+            Method::Options => self.respond(now, key, &request, 200),
+            // Nobody registers here, and nothing else makes sense outside a dialog.
+            Method::Register => self.respond(now, key, &request, 403),
+            Method::Bye | Method::Notify | Method::Update | Method::Info | Method::Prack => {
+                self.respond(now, key, &request, 481);
+            }
+            _ => self.respond(now, key, &request, 405),
+        }
+    }
+
+    fn invite(&mut self, now: Instant, key: ServerKey, flow: Flow, invite: Request) {
+        self.counters.invites += 1;
+        if let Some(required) = invite.headers.first(&Name::Require) {
+            let required = required.clone();
+            return self.respond_with(now, key, &invite, 420, Some((Name::Unsupported, required)));
+        }
+        if Inherited::from(&invite).is_none() {
+            return self.respond(now, key, &invite, 483);
+        }
+        let salt = u64::from_be_bytes(self.ident.bytes());
+        let settings = self.settings.clone();
+        let wall = self.clock.since_epoch(now);
+        let asking = Asking {
+            settings: &settings,
+            now,
+            wall,
+            flow: &flow,
+            invite: &invite,
+            salt,
+        };
+        match self.admission.decide(&asking) {
+            Decision::Admit(admitted) if self.draining => {
+                let why = format!("no new calls for {}", admitted.number.e164);
+                self.refuse(now, key, &invite, &Cause::Draining, &why);
+            }
+            Decision::Admit(admitted) => match self.limits.against(now, &settings, &admitted) {
+                None => self.open(now, *admitted, flow, key, invite),
+                Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
+            },
+            Decision::Challenge(challenge) => {
+                self.counters.challenges += 1;
+                let header = (Name::ProxyAuthenticate, challenge);
+                self.respond_with(now, key, &invite, 407, Some(header));
+            }
+            Decision::Reject { cause, why } => self.refuse(now, key, &invite, &cause, &why),
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        admitted: Admitted,
+        flow: Flow,
+        key: ServerKey,
+        invite: Request,
+    ) {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        if let Some(remark) = &admitted.remark {
+            self.log(Level::Warn, remark.clone());
+        }
+        self.limits.enter(now, &admitted);
+        let offer = invite.body.clone();
+        let unopened = invite.clone();
+        let mut cx = self.context(now, id);
+        let Some(call) = Call::open(&mut cx, admitted, flow, key, invite) else {
+            self.registry.forget(id);
+            return self.respond(now, key, &unopened, 400);
+        };
+        self.counters.admitted += 1;
+        self.calls.insert(id, call);
+        self.with_call(now, id, |call, cx| call.begin(cx, &offer));
+    }
+
+    // ---- answers of the core itself ----
+
+    fn refuse(&mut self, now: Instant, key: ServerKey, invite: &Request, cause: &Cause, why: &str) {
+        self.counters.refuse(cause);
+        self.log(
+            Level::Warn,
+            format!("INVITE refused, {}: {why}", cause.label()),
+        );
+        let tag = self.ident.tag();
+        let refusal = words::refusal(invite, cause, &tag, &self.settings.product);
+        self.endpoint.respond(now, key, refusal);
+    }
+
+    fn respond(&mut self, now: Instant, key: ServerKey, request: &Request, status: u16) {
+        let allow = matches!(status, 200 | 405)
+            .then(|| (Name::Allow, Text::from("INVITE, ACK, BYE, CANCEL, OPTIONS")));
+        self.respond_with(now, key, request, status, allow);
+    }
+
+    fn respond_with(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Request,
+        status: u16,
+        header: Option<(Name, Text)>,
+    ) {
+        let tag = self.ident.tag();
+        let mut response = words::response(request, status, &tag, &self.settings.product);
+        if let Some((name, value)) = header {
+            response.headers.push(name, value);
+        }
+        self.endpoint.respond(now, key, response);
+    }
+}

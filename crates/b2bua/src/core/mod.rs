@@ -1,0 +1,164 @@
+//! The whole product minus sockets, clocks and threads: one value.
+//!
+//! [`Core::handle`] takes what happened, [`Core::poll`] gives what is to be done until it says
+//! [`Output::Wait`]. Here it is only found out whom an input concerns (`dispatch`) and
+//! what that call may touch (`lend`); what it means is decided in `admission` and `call`.
+
+mod dispatch;
+mod lend;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use sip::{Endpoint, Event, FlowId, Ident};
+
+use crate::Cause;
+use crate::admission::Admission;
+use crate::call::Call;
+use crate::context::{Clock, Registry};
+use crate::counters::Counters;
+use crate::flows::Flows;
+use crate::io::{CallId, Input, Level, LogLine, Output};
+use crate::limits::Limits;
+use crate::media::MediaEvent;
+use crate::record::ReleasedBy;
+use crate::settings::Settings;
+
+/// The whole product minus sockets, clocks and threads.
+#[derive(Debug)]
+pub struct Core {
+    settings: Arc<Settings>,
+    clock: Clock,
+    endpoint: Endpoint,
+    ident: Ident,
+    flows: Flows,
+    registry: Registry,
+    admission: Admission,
+    limits: Limits,
+    draining: bool,
+    calls: BTreeMap<CallId, Call>,
+    next_call: u64,
+    /// When each call wants to be woken, and the same sorted by time.
+    wakes: BTreeMap<CallId, Instant>,
+    schedule: BTreeSet<(Instant, CallId)>,
+    counters: Counters,
+    pending: VecDeque<Event>,
+    out: VecDeque<Output>,
+}
+
+impl Core {
+    /// A core with everything it may not find out itself: settings, 32 bytes of randomness and
+    /// both clocks. All identifiers, keys and nonces grow from `seed`.
+    pub fn new(settings: Settings, seed: [u8; 32], now: Instant, wall: SystemTime) -> Self {
+        let mut ident = Ident::new(settings.node, seed);
+        let admission = Admission::new(ident.bytes(), settings.nonce_ttl);
+        let of_endpoint = ident.fork();
+        Self {
+            endpoint: Endpoint::new(settings.timers, of_endpoint),
+            settings: Arc::new(settings),
+            clock: Clock::new(now, wall),
+            ident,
+            flows: Flows::new(),
+            registry: Registry::default(),
+            admission,
+            limits: Limits::default(),
+            draining: false,
+            calls: BTreeMap::new(),
+            next_call: 1,
+            wakes: BTreeMap::new(),
+            schedule: BTreeSet::new(),
+            counters: Counters::default(),
+            pending: VecDeque::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Sip { flow, message } => self.endpoint.receive(now, flow, message),
+            Input::FlowOpened(_) => {}
+            Input::FlowFailed { id, why } => {
+                let target = self.flows.target(id);
+                let target = target.map_or_else(String::new, |t| format!("{}:{}", t.host, t.port));
+                self.log(Level::Warn, format!("no connection to {target}: {why}"));
+                self.flow_lost(now, id);
+            }
+            Input::FlowClosed(id) => self.flow_lost(now, id),
+            Input::Media { call, event } => self.media(now, call, event),
+            Input::Reload(settings) => self.settings = Arc::new(*settings),
+            Input::Drain => self.draining = true,
+            Input::HangUpAll => self.hang_up_all(now),
+            Input::Tick => self.tick(now),
+        }
+        self.dispatch(now);
+    }
+
+    /// The next thing to be done. Drain until [`Output::Wait`].
+    pub fn poll(&mut self) -> Output {
+        self.out
+            .pop_front()
+            .unwrap_or_else(|| Output::Wait(self.next_timeout()))
+    }
+
+    /// Calls that have not ended.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether nothing is left of any call or transaction: what a quiet core must come to.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.registry.len() == 0 && self.endpoint.counts().total() == 0
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let call = self.schedule.first().map(|(at, _)| *at);
+        [call, self.endpoint.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.endpoint.timeout(now);
+        while let Some(&(at, id)) = self.schedule.first()
+            && at <= now
+        {
+            self.schedule.remove(&(at, id));
+            self.wakes.remove(&id);
+            self.with_call(now, id, |call, cx| call.timeout(cx));
+        }
+    }
+
+    fn flow_lost(&mut self, now: Instant, id: FlowId) {
+        self.flows.lost(id);
+        self.endpoint.flow_lost(now, id);
+    }
+
+    fn media(&mut self, now: Instant, id: CallId, event: MediaEvent) {
+        self.with_call(now, id, |call, cx| call.on_media(cx, event));
+    }
+
+    fn hang_up_all(&mut self, now: Instant) {
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            self.with_call(now, id, |call, cx| {
+                call.release(cx, Cause::Operator, ReleasedBy::Us)
+            });
+        }
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        self.out.push_back(Output::Log(LogLine {
+            level,
+            call: None,
+            text,
+        }));
+    }
+}

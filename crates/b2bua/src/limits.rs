@@ -1,0 +1,190 @@
+//! How much may go on at once, and in a day: counted before an INVITE becomes a call.
+//!
+//! The carrier has limits of its own (Meta reference 9) and hides what it refused, so the same
+//! limits are kept here, where the caller gets a clear answer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Cause;
+use crate::admission::Admitted;
+use crate::number::E164;
+use crate::record::Direction;
+use crate::settings::{Number, Settings};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A day is counted in this many steps; the oldest step leaves as a whole.
+const STEPS: u32 = 96;
+
+/// What goes on now and went on in the last 24 hours.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    calls: usize,
+    numbers: BTreeMap<E164, OfNumber>,
+    trunks: BTreeMap<Arc<str>, usize>,
+    pairs: BTreeMap<Pair, OfPair>,
+    swept: Option<Instant>,
+}
+
+/// What a call that is over no longer takes up.
+pub(crate) struct Left {
+    pub(crate) number: E164,
+    pub(crate) trunk: Arc<str>,
+    pub(crate) user: String,
+    /// It was business-initiated and answered.
+    pub(crate) connected: bool,
+}
+
+/// A business number and a user.
+type Pair = (E164, String);
+
+#[derive(Debug, Default)]
+struct OfNumber {
+    calls: usize,
+    initiated: Window,
+}
+
+#[derive(Debug, Default)]
+struct OfPair {
+    calls: usize,
+    connected: Window,
+}
+
+impl Limits {
+    /// What stands against one more call.
+    pub(crate) fn against(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        admitted: &Admitted,
+    ) -> Option<Cause> {
+        self.sweep(now);
+        let Number { e164, limits, .. } = &*admitted.number;
+        let initiates = admitted.direction == Direction::BusinessInitiated;
+        let number = self.numbers.entry(e164.clone()).or_default();
+        let on_trunk = self
+            .trunks
+            .get(&admitted.trunk.name)
+            .copied()
+            .unwrap_or_default();
+        let pair = self.pairs.get_mut(&(e164.clone(), admitted.user.clone()));
+        if self.calls >= settings.max_calls {
+            Some(Cause::Limit("calls at once"))
+        } else if number.calls >= limits.calls {
+            Some(Cause::Limit("calls of the number at once"))
+        } else if on_trunk >= admitted.trunk.max_calls {
+            Some(Cause::Limit("calls of the trunk at once"))
+        } else if initiates && number.initiated.count(now) >= limits.initiated_per_day {
+            Some(Cause::Limit("calls initiated by the number in 24 hours"))
+        } else if pair
+            .as_ref()
+            .is_some_and(|pair| pair.calls >= limits.calls_per_user)
+        {
+            Some(Cause::UserBusy)
+        } else if initiates
+            && pair
+                .is_some_and(|pair| pair.connected.count(now) >= limits.connected_per_user_and_day)
+        {
+            Some(Cause::Limit("connected calls to the user in 24 hours"))
+        } else {
+            None
+        }
+    }
+
+    /// An INVITE became a call.
+    pub(crate) fn enter(&mut self, now: Instant, admitted: &Admitted) {
+        let e164 = &admitted.number.e164;
+        self.calls += 1;
+        *self.trunks.entry(admitted.trunk.name.clone()).or_default() += 1;
+        self.pairs
+            .entry((e164.clone(), admitted.user.clone()))
+            .or_default()
+            .calls += 1;
+        let number = self.numbers.entry(e164.clone()).or_default();
+        number.calls += 1;
+        if admitted.direction == Direction::BusinessInitiated {
+            number.initiated.add(now);
+        }
+    }
+
+    /// A call is over, even if its legs still wait for answers to their BYE.
+    pub(crate) fn leave(&mut self, now: Instant, left: &Left) {
+        self.calls = self.calls.saturating_sub(1);
+        if let Some(calls) = self.trunks.get_mut(&left.trunk) {
+            *calls = calls.saturating_sub(1);
+        }
+        if let Some(number) = self.numbers.get_mut(&left.number) {
+            number.calls = number.calls.saturating_sub(1);
+        }
+        if let Some(pair) = self
+            .pairs
+            .get_mut(&(left.number.clone(), left.user.clone()))
+        {
+            pair.calls = pair.calls.saturating_sub(1);
+            if left.connected {
+                pair.connected.add(now);
+            }
+        }
+    }
+
+    /// Forgets whom nothing is known of any more; once a step is enough.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now < at + DAY / STEPS) {
+            return;
+        }
+        self.swept = Some(now);
+        self.pairs
+            .retain(|_, pair| pair.calls > 0 || pair.connected.count(now) > 0);
+        self.numbers
+            .retain(|_, number| number.calls > 0 || number.initiated.count(now) > 0);
+        self.trunks.retain(|_, calls| *calls > 0);
+    }
+}
+
+/// Events of the last 24 hours, counted in steps of a quarter of an hour.
+#[derive(Debug, Default)]
+struct Window {
+    steps: VecDeque<(Instant, u32)>,
+    total: u32,
+}
+
+impl Window {
+    fn add(&mut self, now: Instant) {
+        match self.steps.back_mut() {
+            Some((begun, count)) if now < *begun + DAY / STEPS => *count += 1,
+            _ => self.steps.push_back((now, 1)),
+        }
+        self.total += 1;
+    }
+
+    fn count(&mut self, now: Instant) -> u32 {
+        while let Some(&(begun, count)) = self.steps.front()
+            && now >= begun + DAY
+        {
+            self.steps.pop_front();
+            self.total -= count;
+        }
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the one moment virtual time is counted from
+    fn a_day_slides() {
+        let start = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let mut window = Window::default();
+        for i in 0..48 {
+            window.add(start + hour * i);
+        }
+        assert_eq!(window.count(start + hour * 47), 24);
+        assert_eq!(window.count(start + hour * 70), 1);
+        assert_eq!(window.count(start + hour * 71), 0);
+        assert!(window.steps.is_empty());
+    }
+}
