@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use sip::{Challenger, Credentials, Flow, Method, Name, Request, Text, Transport, Uri, Verdict};
 
 use crate::Cause;
+use crate::directory::Directory;
 use crate::number::E164;
 use crate::record::Direction;
 use crate::settings::{Number, Settings, Trunk};
@@ -35,6 +36,7 @@ pub(crate) struct Admission {
 /// An INVITE without a To tag, and where and when it came.
 pub(crate) struct Asking<'a> {
     pub(crate) settings: &'a Settings,
+    pub(crate) directory: &'a Directory,
     pub(crate) now: Instant,
     /// The time of day, since 1970.
     pub(crate) wall: Duration,
@@ -82,8 +84,8 @@ impl Admission {
         if let Some(number) = called_number(asking) {
             return self.carrier_calls(asking, number.clone());
         }
-        match settings.trunk_of(source.ip()) {
-            Some(trunk) => trunk_calls(settings, trunk, asking.invite),
+        match asking.directory.trunk_at(source.ip()) {
+            Some(trunk) => trunk_calls(asking, trunk),
             None if asking.flow.transport == Transport::Tls => reject(
                 Cause::UnknownNumber,
                 format!("no such number here, asked by {source}"),
@@ -106,7 +108,7 @@ impl Admission {
         {
             return decision;
         }
-        let Some(trunk) = settings.trunk(&number.trunk).cloned() else {
+        let Some(trunk) = asking.directory.trunk(&number.trunk).cloned() else {
             let why = format!("trunk {} of {} does not exist", number.trunk, number.e164);
             return reject(Cause::UnknownNumber, why);
         };
@@ -205,7 +207,7 @@ impl Admission {
 /// The number an INVITE of the carrier is for: over TLS, to one of our numbers at its host.
 fn called_number<'a>(asking: &Asking<'a>) -> Option<&'a Arc<Number>> {
     let Asking {
-        settings,
+        directory,
         flow,
         invite,
         ..
@@ -214,7 +216,7 @@ fn called_number<'a>(asking: &Asking<'a>) -> Option<&'a Arc<Number>> {
         return None;
     }
     let e164 = E164::parse(user_of(&invite.uri))?;
-    let number = settings.number(&e164)?;
+    let number = directory.number(&e164)?;
     invite
         .uri
         .host()
@@ -222,14 +224,17 @@ fn called_number<'a>(asking: &Asking<'a>) -> Option<&'a Arc<Number>> {
         .then_some(number)
 }
 
-fn trunk_calls(settings: &Settings, trunk: &Arc<Trunk>, invite: &Request) -> Decision {
+fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
+    let Asking {
+        settings, invite, ..
+    } = *asking;
     if trunk.pstn {
         return reject(
             Cause::PstnForbidden,
             format!("trunk {} comes from the PSTN", trunk.name),
         );
     }
-    let Some(number) = calling_number(settings, trunk, invite) else {
+    let Some(number) = calling_number(asking.directory, trunk, invite) else {
         let why = format!("the caller is no number of trunk {}", trunk.name);
         return reject(Cause::Forbidden, why);
     };
@@ -256,7 +261,7 @@ fn trunk_calls(settings: &Settings, trunk: &Arc<Trunk>, invite: &Request) -> Dec
 /// The business number a trunk calls as: named by P-Asserted-Identity or From; else the only one
 /// it has.
 fn calling_number<'a>(
-    settings: &'a Settings,
+    directory: &'a Directory,
     trunk: &Trunk,
     invite: &Request,
 ) -> Option<&'a Arc<Number>> {
@@ -267,12 +272,8 @@ fn calling_number<'a>(
         .into_iter()
         .flatten()
         .filter_map(|address| E164::parse(user_of(&address.uri)))
-        .find_map(|e164| settings.number(&e164).filter(mine));
-    named.or_else(|| {
-        let mut all = settings.numbers.iter().filter(mine);
-        let first = all.next()?;
-        all.next().is_none().then_some(first)
-    })
+        .find_map(|e164| directory.number(&e164).filter(mine));
+    named.or_else(|| directory.only_number(&trunk.name))
 }
 
 /// The user of a URI without its parameters; empty where it has none.

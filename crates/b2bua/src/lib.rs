@@ -13,6 +13,7 @@ mod context;
 mod core;
 mod counters;
 mod dial;
+mod directory;
 mod draft;
 mod flows;
 mod io;

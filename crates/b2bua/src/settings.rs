@@ -149,35 +149,6 @@ pub struct MetadataPass {
     pub reference: String,
 }
 
-impl Settings {
-    /// The number with these digits.
-    pub fn number(&self, e164: &E164) -> Option<&Arc<Number>> {
-        self.numbers.iter().find(|number| number.e164 == *e164)
-    }
-
-    /// The trunk of that name.
-    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
-        self.trunks.iter().find(|trunk| &*trunk.name == name)
-    }
-
-    /// The trunk that sends from `source`: the one with the narrowest fitting network.
-    pub fn trunk_of(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
-        let width = |trunk: &Trunk| {
-            trunk
-                .networks
-                .iter()
-                .filter(|net| net.contains(&source))
-                .map(IpNet::prefix_len)
-                .max()
-        };
-        self.trunks
-            .iter()
-            .filter_map(|trunk| width(trunk).map(|width| (width, trunk)))
-            .max_by_key(|(width, _)| *width)
-            .map(|(_, trunk)| trunk)
-    }
-}
-
 impl Carrier {
     /// Whether `source` is an address it is known to call from.
     pub fn owns(&self, source: IpAddr) -> bool {

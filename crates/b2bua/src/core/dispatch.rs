@@ -88,6 +88,7 @@ impl Core {
         let wall = self.clock.since_epoch(now);
         let asking = Asking {
             settings: &settings,
+            directory: &self.directory,
             now,
             wall,
             flow: &flow,

@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::call::Call;
 use crate::context::{Clock, Registry};
 use crate::counters::Counters;
+use crate::directory::Directory;
 use crate::flows::Flows;
 use crate::io::{CallId, Input, Level, LogLine, Output};
 use crate::limits::Limits;
@@ -29,6 +30,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct Core {
     settings: Arc<Settings>,
+    directory: Directory,
     clock: Clock,
     endpoint: Endpoint,
     ident: Ident,
@@ -56,6 +58,7 @@ impl Core {
         let of_endpoint = ident.fork();
         Self {
             endpoint: Endpoint::new(settings.timers, of_endpoint),
+            directory: Directory::new(&settings),
             settings: Arc::new(settings),
             clock: Clock::new(now, wall),
             ident,
@@ -87,7 +90,10 @@ impl Core {
             }
             Input::FlowClosed(id) => self.flow_lost(now, id),
             Input::Media { call, event } => self.media(now, call, event),
-            Input::Reload(settings) => self.settings = Arc::new(*settings),
+            Input::Reload(settings) => {
+                self.directory = Directory::new(&settings);
+                self.settings = Arc::new(*settings);
+            }
             Input::Drain => self.draining = true,
             Input::HangUpAll => self.hang_up_all(now),
             Input::Tick => self.tick(now),
