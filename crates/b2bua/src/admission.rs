@@ -80,7 +80,7 @@ impl Admission {
 
     /// Decides about an INVITE without a To tag.
     pub(crate) fn decide(&mut self, asking: &Asking<'_>) -> Decision {
-        let (settings, source) = (asking.settings, asking.flow.remote);
+        let source = asking.flow.remote;
         if let Some(number) = called_number(asking) {
             return self.carrier_calls(asking, number.clone());
         }
@@ -95,8 +95,8 @@ impl Admission {
     }
 
     fn carrier_calls(&mut self, asking: &Asking<'_>, number: Arc<Number>) -> Decision {
-        let (settings, source) = (asking.settings, asking.flow.remote);
-        let known_source = settings.carrier.owns(source.ip());
+        let source = asking.flow.remote;
+        let known_source = asking.settings.carrier.owns(source.ip());
         if !number.challenge && !known_source {
             return reject(
                 Cause::Forbidden,
