@@ -24,11 +24,11 @@ pub(super) struct Meta {
 /// Runs a strict Meta on real sockets until it is told to stop; reports go to stdout.
 ///
 /// # Errors
-/// Files that cannot be read, an address that cannot be bound, flags that make no sense.
+/// Files that cannot be read, an address that cannot be bound, flags that make no sense; at the end,
+/// rules the far side broke.
 pub async fn run_meta(args: MetaArgs) -> Result<(), String> {
     let stage = open(&args, Box::new(std::io::stdout())).await?;
-    stage.perform(&args.load).await;
-    Ok(())
+    stage.perform(&args.load).await
 }
 
 /// Everything bound, nothing running yet.

@@ -126,13 +126,17 @@ impl<A: Actor> Stage<A> {
     }
 
     /// Reads commands from the keyboard and runs.
-    async fn perform(self, load: &LoadArgs) {
+    async fn perform(self, load: &LoadArgs) -> Result<(), String> {
         self.listen_to_lines();
-        self.run(load).await;
+        match self.run(load).await {
+            0 => Ok(()),
+            broken => Err(format!("{broken} rules were broken")),
+        }
     }
 
     /// Runs until told to stop: by `quit`, by the number of calls, or by the clock.
-    async fn run(mut self, load: &LoadArgs) {
+    /// Gives the number of rules the far side broke.
+    async fn run(mut self, load: &LoadArgs) -> u64 {
         let enough = load
             .exit_after
             .or((load.calls > 0).then_some(u64::from(load.calls)));
@@ -181,6 +185,7 @@ impl<A: Actor> Stage<A> {
             *violations = self.violations;
         }
         self.tell(summary);
+        self.violations
     }
 
     fn listen_to_lines(&self) {

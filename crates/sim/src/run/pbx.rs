@@ -24,11 +24,10 @@ pub(super) struct Pbx {
 /// Runs a PBX on real sockets until it is told to stop; reports go to stdout.
 ///
 /// # Errors
-/// An address that cannot be bound, flags that make no sense.
+/// An address that cannot be bound, flags that make no sense; at the end, rules the far side broke.
 pub async fn run_pbx(args: PbxArgs) -> Result<(), String> {
     let stage = open(&args, Box::new(std::io::stdout())).await?;
-    stage.perform(&args.load).await;
-    Ok(())
+    stage.perform(&args.load).await
 }
 
 /// Everything bound, nothing running yet.

@@ -195,7 +195,7 @@ async fn register(port: u16, alpn: &[&[u8]]) -> Result<String, String> {
     };
     tokio::select! {
         answer = asking => answer,
-        () = stage.run(&args.load) => Err("Meta went away".into()),
+        _ = stage.run(&args.load) => Err("Meta went away".into()),
     }
 }
 

@@ -1,0 +1,704 @@
+//! The world: the core, its media, a Meta, a PBX and the links between them, under one clock.
+//!
+//! ```text
+//!          TLS ┌──────┐        ┌───────────────────────────┐        ┌─────┐ UDP
+//!         ◄───►│ Meta │◄──────►│ b2bua::Core               │◄──────►│ PBX │
+//!   SRTP       └──────┘  link  │ media::Session per call   │  link  └─────┘   RTP
+//!                              └───────────────────────────┘
+//!   step(): the earliest of all deliveries and wake-ups happens; nobody ever sleeps
+//! ```
+//!
+//! Nothing here decides anything about a call; it carries bytes and time.
+
+mod flows;
+mod media;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use b2bua::{CallId, Core, Input, LogLine, MediaEvent, Output, Record, Settings};
+use bytes::Bytes;
+use sip::{Flow, FlowId};
+
+use self::flows::{Carrier, Pipes};
+use self::media::Relay;
+use crate::dice::Dice;
+use crate::meta::MetaPeer;
+use crate::meta::knobs::{MetaSettings, UserCall};
+use crate::net::Link;
+use crate::pbx::PbxPeer;
+use crate::pbx::knobs::{AgentCall, PbxSettings};
+use crate::peer::{self, Peer};
+use crate::report::{Report, What};
+
+/// Who lives in the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// The simulated Meta.
+    Meta,
+    /// The core under test.
+    Sbc,
+    /// The simulated PBX.
+    Pbx,
+}
+
+/// How a world begins.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Of the core.
+    pub settings: Settings,
+    /// Of Meta.
+    pub meta: MetaSettings,
+    /// Of the PBX.
+    pub pbx: PbxSettings,
+    /// Between Meta and the core.
+    pub meta_link: Link,
+    /// Between the core and the PBX.
+    pub pbx_link: Link,
+    /// Whether packets flow. Without, descriptions are exchanged and media is only pretended.
+    pub audio: bool,
+    /// Seed of everything.
+    pub seed: u64,
+}
+
+/// One SIP message on its way, for the ladder and for tests on bytes.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// When it was sent, from the beginning of the world.
+    pub at: Duration,
+    /// By whom.
+    pub from: Party,
+    /// To whom.
+    pub to: Party,
+    /// The sender's name of the flow.
+    pub flow: FlowId,
+    /// Its text, non-UTF-8 bytes replaced.
+    pub text: String,
+    /// Whether it arrived.
+    pub arrived: bool,
+}
+
+/// What a box in the middle does to a message: passes it on, changed or not, or swallows it.
+pub type Tamper = Box<dyn FnMut(Party, Party, &str) -> Option<String>>;
+
+/// What a box in the middle does to a media packet toward a party: `false` swallows it.
+pub type Sieve = Box<dyn FnMut(Party, Party, &mut Vec<u8>) -> bool>;
+
+/// The world.
+pub struct World {
+    began: Instant,
+    now: Instant,
+    /// The core under test.
+    pub core: Core,
+    /// The simulated Meta.
+    pub meta: MetaPeer,
+    /// The simulated PBX.
+    pub pbx: PbxPeer,
+    /// Between Meta and the core.
+    pub meta_link: Link,
+    /// Between the core and the PBX.
+    pub pbx_link: Link,
+    /// Every SIP message sent.
+    pub passed: Vec<Passed>,
+    /// Everything the peers reported.
+    pub reports: Vec<Report>,
+    /// Every record of a call.
+    pub records: Vec<Record>,
+    /// Every log line.
+    pub log: Vec<LogLine>,
+    /// Media packets per sender and receiver.
+    pub packets: BTreeMap<(Party, Party), u64>,
+    tamper: Option<Tamper>,
+    sieve: Option<Sieve>,
+    audio: bool,
+    core_wakes: Option<Instant>,
+    pipes: Pipes,
+    relay: Relay,
+    queue: BTreeMap<(Instant, u64), Delivery>,
+    queued: u64,
+    dice: Dice,
+}
+
+/// Something on its way.
+#[derive(Debug)]
+enum Delivery {
+    Sip {
+        pipe: usize,
+        to: Party,
+        bytes: Bytes,
+        entry: usize,
+    },
+    Opened {
+        pipe: usize,
+    },
+    Refused {
+        party: Party,
+        id: FlowId,
+        why: String,
+    },
+    Closed {
+        pipe: usize,
+        to: Party,
+    },
+    ToSbc {
+        to: SocketAddr,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToPeer {
+        to: SocketAddr,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Event {
+        call: CallId,
+        event: MediaEvent,
+    },
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("at", &self.at())
+            .field("calls", &self.core.calls())
+            .finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world at its first moment.
+    pub fn new(beginning: Beginning) -> Self {
+        let began = Instant::now();
+        let mut dice = Dice::new(beginning.seed);
+        let Beginning {
+            settings,
+            mut meta,
+            mut pbx,
+            meta_link,
+            pbx_link,
+            audio,
+            ..
+        } = beginning;
+        meta.media.silent = !audio;
+        pbx.media.silent = !audio;
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        Self {
+            core: Core::new(settings, dice.bytes(), began, wall),
+            meta: MetaPeer::new(meta, began),
+            pbx: PbxPeer::new(pbx, began),
+            meta_link,
+            pbx_link,
+            passed: Vec::new(),
+            reports: Vec::new(),
+            records: Vec::new(),
+            log: Vec::new(),
+            packets: BTreeMap::new(),
+            tamper: None,
+            sieve: None,
+            audio,
+            core_wakes: None,
+            pipes: Pipes::default(),
+            relay: Relay::new(dice.bytes()),
+            queue: BTreeMap::new(),
+            queued: 0,
+            dice,
+            began,
+            now: began,
+        }
+    }
+
+    /// Time since the beginning.
+    pub fn at(&self) -> Duration {
+        self.now.duration_since(self.began)
+    }
+
+    /// Puts a box in the middle of all signalling.
+    pub fn tamper(&mut self, tamper: impl FnMut(Party, Party, &str) -> Option<String> + 'static) {
+        self.tamper = Some(Box::new(tamper));
+    }
+
+    /// Puts a box in the middle of all media.
+    pub fn sieve(&mut self, sieve: impl FnMut(Party, Party, &mut Vec<u8>) -> bool + 'static) {
+        self.sieve = Some(Box::new(sieve));
+    }
+
+    /// A WhatsApp user calls.
+    pub fn user_calls(&mut self, plan: UserCall) -> u32 {
+        let id = self.meta.call(self.now, plan).unwrap_or_default();
+        self.settle();
+        id
+    }
+
+    /// An agent calls.
+    pub fn agent_calls(&mut self, plan: AgentCall) -> u32 {
+        let id = self.pbx.call(self.now, plan);
+        self.settle();
+        id
+    }
+
+    /// Something happens to a party now: `world.now(|world, now| world.pbx.hang_up(now, None))`.
+    pub fn now(&mut self, happen: impl FnOnce(&mut Self, Instant)) {
+        let now = self.now;
+        happen(self, now);
+        self.settle();
+    }
+
+    /// The core is told something.
+    pub fn tell_core(&mut self, input: Input) {
+        self.core.handle(self.now, input);
+        self.settle();
+    }
+
+    /// Lets so much time pass.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.next().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        self.now = until;
+    }
+
+    /// Lets time pass until something holds; `false` when it did not within `limit`.
+    pub fn until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !holds(self) {
+            if self.next().is_none_or(|at| at > end) {
+                self.now = end;
+                return holds(self);
+            }
+            self.step();
+        }
+        true
+    }
+
+    /// Lets time pass until no call, no transaction and no message is left; `false` when something
+    /// still is after `limit`.
+    pub fn until_quiet(&mut self, limit: Duration) -> bool {
+        self.until(limit, World::is_quiet)
+    }
+
+    /// Whether nothing is left of any call.
+    pub fn is_quiet(&self) -> bool {
+        self.core.is_idle()
+            && self.relay.is_empty()
+            && self.meta.calls().next().is_none()
+            && self.pbx.calls().next().is_none()
+            && self.queue.is_empty()
+    }
+
+    /// Ports leased to calls.
+    pub fn ports_in_use(&self) -> usize {
+        self.relay.ports()
+    }
+
+    /// All connections of a party to the core break.
+    pub fn reset_connections(&mut self, party: Party) {
+        for pipe in self.pipes.of(party) {
+            self.close(pipe, Party::Sbc);
+            self.close(pipe, party);
+        }
+        self.settle();
+    }
+
+    /// What a peer reported about a call, in order.
+    pub fn told(&self, party: Party, call: u32) -> impl Iterator<Item = &What> {
+        let name = if party == Party::Meta { "meta" } else { "pbx" };
+        self.reports
+            .iter()
+            .filter(move |r| r.peer == name && r.call == call)
+            .map(|r| &r.what)
+    }
+
+    /// The next moment anything happens.
+    fn next(&self) -> Option<Instant> {
+        [
+            self.queue.keys().next().map(|(at, _)| *at),
+            self.core_wakes,
+            self.meta.next_timeout(),
+            self.pbx.next_timeout(),
+            self.relay.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The earliest moment's events happen.
+    pub fn step(&mut self) {
+        let Some(at) = self.next() else { return };
+        self.now = self.now.max(at);
+        let now = self.now;
+        while let Some(entry) = self
+            .queue
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            let delivery = entry.remove();
+            self.deliver(delivery);
+            self.settle();
+        }
+        if self.core_wakes.is_some_and(|at| at <= now) {
+            self.core.handle(now, Input::Tick);
+        }
+        if self.relay.next_timeout().is_some_and(|at| at <= now) {
+            self.relay.timeout(now);
+        }
+        if self.meta.next_timeout().is_some_and(|at| at <= now) {
+            self.meta.timeout(now);
+        }
+        if self.pbx.next_timeout().is_some_and(|at| at <= now) {
+            self.pbx.timeout(now);
+        }
+        self.settle();
+    }
+
+    /// Performs what everybody wants until nobody wants anything.
+    fn settle(&mut self) {
+        loop {
+            let mut done = self.drain_core();
+            done |= self.drain_relay();
+            for party in [Party::Meta, Party::Pbx] {
+                let mut outputs = VecDeque::new();
+                while let Some(output) = match party {
+                    Party::Meta => self.meta.poll(),
+                    _ => self.pbx.poll(),
+                } {
+                    outputs.push_back(output);
+                }
+                done |= !outputs.is_empty();
+                for output in outputs {
+                    self.perform(party, output);
+                }
+            }
+            if !done {
+                return;
+            }
+        }
+    }
+
+    fn drain_core(&mut self) -> bool {
+        let mut done = false;
+        loop {
+            match self.core.poll() {
+                Output::Wait(at) => {
+                    self.core_wakes = at;
+                    return done;
+                }
+                Output::Send { flow, bytes } => self.send(Party::Sbc, flow, bytes),
+                Output::Connect { id, target } => self.connect(Party::Sbc, id, &target),
+                Output::Media { call, command } => {
+                    for event in self.relay.command(self.now, call, command, self.audio) {
+                        self.enqueue(self.now, Delivery::Event { call, event });
+                    }
+                }
+                Output::Record(record) => self.records.push(*record),
+                Output::Log(line) => self.log.push(line),
+            }
+            done = true;
+        }
+    }
+
+    fn drain_relay(&mut self) -> bool {
+        let (mut done, now) = (false, self.now);
+        while let Some((call, event)) = self.relay.event() {
+            self.enqueue(now, Delivery::Event { call, event });
+            done = true;
+        }
+        while let Some((from, to, mut bytes)) = self.relay.packet() {
+            done = true;
+            let party = self.party_at(to.ip());
+            let Some(party) = party else { continue };
+            *self.packets.entry((Party::Sbc, party)).or_default() += 1;
+            if self
+                .sieve
+                .as_mut()
+                .is_some_and(|sieve| !sieve(Party::Sbc, party, &mut bytes))
+            {
+                continue;
+            }
+            for at in self.link(party).clone().datagram(now, &mut self.dice) {
+                self.enqueue(
+                    at,
+                    Delivery::ToPeer {
+                        to,
+                        from,
+                        bytes: bytes.clone(),
+                    },
+                );
+            }
+        }
+        done
+    }
+
+    /// Does what a peer wants.
+    fn perform(&mut self, party: Party, output: peer::Output) {
+        match output {
+            peer::Output::Send { flow, bytes } => self.send(party, flow, bytes),
+            peer::Output::Connect { id, target } => self.connect(party, id, &target),
+            peer::Output::Close { id } => {
+                if let Some(pipe) = self.pipes.find(party, id) {
+                    self.close(pipe, Party::Sbc);
+                }
+            }
+            peer::Output::Bind { .. } | peer::Output::Unbind { .. } => {}
+            peer::Output::Datagram {
+                from,
+                to,
+                mut bytes,
+            } => {
+                *self.packets.entry((party, Party::Sbc)).or_default() += 1;
+                if self
+                    .sieve
+                    .as_mut()
+                    .is_some_and(|sieve| !sieve(party, Party::Sbc, &mut bytes))
+                {
+                    return;
+                }
+                for at in self.link(party).clone().datagram(self.now, &mut self.dice) {
+                    self.enqueue(
+                        at,
+                        Delivery::ToSbc {
+                            to,
+                            from,
+                            bytes: bytes.clone(),
+                        },
+                    );
+                }
+            }
+            peer::Output::Report(report) => self.reports.push(report),
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let now = self.now;
+        match delivery {
+            Delivery::Sip {
+                pipe,
+                to,
+                bytes,
+                entry,
+            } => {
+                let Some(flow) = self.pipes.flow(pipe, to) else {
+                    return;
+                };
+                if let Some(passed) = self.passed.get_mut(entry) {
+                    passed.arrived = true;
+                }
+                match sip::parse(bytes) {
+                    Ok(message) => match to {
+                        Party::Sbc => self.core.handle(now, Input::Sip { flow, message }),
+                        Party::Meta => self.meta.receive(now, flow, message),
+                        Party::Pbx => self.pbx.receive(now, flow, message),
+                    },
+                    Err(malformed) => {
+                        let rule = format!("a message that cannot be read: {malformed}");
+                        let peer = if to == Party::Meta { "meta" } else { "pbx" };
+                        let at_ms = crate::report::millis(self.at());
+                        self.reports.push(Report {
+                            at_ms,
+                            peer,
+                            call: 0,
+                            what: What::Violation { rule },
+                        });
+                    }
+                }
+            }
+            Delivery::Opened { pipe } => {
+                let Some((party, flow)) = self.pipes.opener(pipe) else {
+                    return;
+                };
+                match party {
+                    Party::Sbc => self.core.handle(now, Input::FlowOpened(flow)),
+                    Party::Meta => self.meta.opened(now, flow),
+                    Party::Pbx => self.pbx.opened(now, flow),
+                }
+            }
+            Delivery::Refused { party, id, why } => match party {
+                Party::Sbc => self.core.handle(now, Input::FlowFailed { id, why }),
+                Party::Meta => self.meta.failed(now, id, &why),
+                Party::Pbx => self.pbx.failed(now, id, &why),
+            },
+            Delivery::Closed { pipe, to } => {
+                let Some(flow) = self.pipes.take_end(pipe, to) else {
+                    return;
+                };
+                match to {
+                    Party::Sbc => self.core.handle(now, Input::FlowClosed(flow.id)),
+                    Party::Meta => self.meta.closed(now, flow.id),
+                    Party::Pbx => self.pbx.closed(now, flow.id),
+                }
+            }
+            Delivery::ToSbc { to, from, bytes } => self.relay.receive(now, to, from, &bytes),
+            Delivery::ToPeer { to, from, bytes } => match self.party_at(to.ip()) {
+                Some(Party::Meta) => self.meta.datagram(now, to, from, &bytes),
+                Some(Party::Pbx) => self.pbx.datagram(now, to, from, &bytes),
+                _ => {}
+            },
+            Delivery::Event { call, event } => self.core.handle(now, Input::Media { call, event }),
+        }
+    }
+
+    /// A message enters a link.
+    fn send(&mut self, from: Party, flow: FlowId, bytes: Bytes) {
+        let Some(pipe) = self.pipes.find(from, flow) else {
+            return;
+        };
+        let to = self.pipes.far(pipe, from);
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut bytes = bytes;
+        let entry = self.passed.len();
+        self.passed.push(Passed {
+            at: self.at(),
+            from,
+            to,
+            flow,
+            text: text.clone(),
+            arrived: false,
+        });
+        if let Some(tamper) = &mut self.tamper {
+            match tamper(from, to, &text) {
+                None => return,
+                Some(changed) if changed != text => {
+                    text = changed;
+                    bytes = Bytes::from(text);
+                }
+                Some(_) => {}
+            }
+        }
+        let peer = if from == Party::Sbc { to } else { from };
+        let link = self.link(peer).clone();
+        match self.pipes.carrier(pipe) {
+            Carrier::Datagrams => {
+                for at in link.datagram(self.now, &mut self.dice) {
+                    self.enqueue(
+                        at,
+                        Delivery::Sip {
+                            pipe,
+                            to,
+                            bytes: bytes.clone(),
+                            entry,
+                        },
+                    );
+                }
+            }
+            Carrier::Stream => {
+                if link.half_open || !self.pipes.is_up(pipe, to) {
+                    return;
+                }
+                let at = link.stream(self.now, self.pipes.ahead(pipe, to));
+                self.pipes.set_ahead(pipe, to, at);
+                self.enqueue(
+                    at,
+                    Delivery::Sip {
+                        pipe,
+                        to,
+                        bytes,
+                        entry,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A party wants a flow.
+    fn connect(&mut self, from: Party, id: FlowId, target: &sip::Target) {
+        let to = match from {
+            Party::Sbc => self.party_named(&target.host),
+            _ => Some(Party::Sbc),
+        };
+        let Some(to) = to else {
+            let why = format!("{} has no address", target.host);
+            return self.enqueue(
+                self.now,
+                Delivery::Refused {
+                    party: from,
+                    id,
+                    why,
+                },
+            );
+        };
+        let peer = if from == Party::Sbc { to } else { from };
+        let link = self.link(peer).clone();
+        let open = self.now + link.latency * 4;
+        if !target.transport.is_reliable() {
+            self.pipes.datagrams(peer, from, id, self.now);
+            let pipe = self.pipes.find(from, id).unwrap_or_default();
+            return self.enqueue(self.now, Delivery::Opened { pipe });
+        }
+        if link.down {
+            let why = format!("no connection to {}:{} in 5 s", target.host, target.port);
+            return self.enqueue(
+                self.now + Duration::from_secs(5),
+                Delivery::Refused {
+                    party: from,
+                    id,
+                    why,
+                },
+            );
+        }
+        let pipe = self.pipes.stream(peer, from, id, target.transport, open);
+        self.enqueue(open, Delivery::Opened { pipe });
+    }
+
+    /// An end learns that its connection is gone.
+    fn close(&mut self, pipe: usize, to: Party) {
+        if self.pipes.carrier(pipe) != Carrier::Stream {
+            return;
+        }
+        let peer = self.pipes.peer(pipe);
+        let at = self.link(peer).stream(self.now, self.pipes.ahead(pipe, to));
+        self.enqueue(at, Delivery::Closed { pipe, to });
+        // What the closing end would still write goes nowhere.
+        self.enqueue(
+            at,
+            Delivery::Closed {
+                pipe,
+                to: if to == Party::Sbc { peer } else { Party::Sbc },
+            },
+        );
+    }
+
+    fn enqueue(&mut self, at: Instant, delivery: Delivery) {
+        self.queued += 1;
+        self.queue.insert((at, self.queued), delivery);
+    }
+
+    fn link(&self, peer: Party) -> &Link {
+        match peer {
+            Party::Meta => &self.meta_link,
+            _ => &self.pbx_link,
+        }
+    }
+
+    fn party_at(&self, ip: IpAddr) -> Option<Party> {
+        [(flows::META_MEDIA, Party::Meta), (flows::PBX, Party::Pbx)]
+            .into_iter()
+            .find(|(address, _)| IpAddr::V4(*address) == ip)
+            .map(|(_, party)| party)
+    }
+
+    fn party_named(&self, host: &str) -> Option<Party> {
+        match host {
+            "wa.meta.vc" => Some(Party::Meta),
+            host if host == flows::PBX.to_string() => Some(Party::Pbx),
+            _ => None,
+        }
+    }
+}
+
+/// A flow as one end of it sees it.
+pub(crate) fn flow_at(
+    id: FlowId,
+    transport: sip::Transport,
+    local: SocketAddr,
+    remote: SocketAddr,
+) -> Flow {
+    Flow {
+        id,
+        transport,
+        local,
+        remote,
+    }
+}

@@ -1,0 +1,218 @@
+//! The flows of the world: every connection and the one pair of UDP addresses, each with a name at
+//! either end.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Instant;
+
+use sip::{Flow, FlowId, Transport};
+
+use super::{Party, flow_at};
+
+/// Where Meta calls from: the source of its connections.
+pub(super) const META: Ipv4Addr = Ipv4Addr::new(69, 171, 251, 115);
+/// Where Meta's media lives.
+pub(crate) const META_MEDIA: Ipv4Addr = Ipv4Addr::new(157, 240, 19, 130);
+/// Where the core meets Meta.
+pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+/// Where the core meets the PBX.
+pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+/// Where the PBX lives.
+pub(crate) const PBX: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
+
+/// How a flow carries bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// UDP: lost and overtaken.
+    Datagrams,
+    /// TCP or TLS: in order, or broken.
+    Stream,
+}
+
+/// One flow between the core and a peer.
+#[derive(Debug)]
+struct Pipe {
+    peer: Party,
+    /// Who opened it.
+    opener: Party,
+    transport: Transport,
+    /// The core's name and the peer's name; `None` once that end knows it is gone.
+    sbc: Option<FlowId>,
+    far: Option<FlowId>,
+    sbc_address: SocketAddr,
+    far_address: SocketAddr,
+    /// When the last piece toward the core, and toward the peer, arrives.
+    ahead: [Instant; 2],
+}
+
+/// All flows.
+#[derive(Debug, Default)]
+pub(super) struct Pipes {
+    pipes: Vec<Pipe>,
+    names: BTreeMap<(Party, FlowId), usize>,
+    /// Even names for the end that did not open.
+    minted: u64,
+    ports: u16,
+}
+
+impl Pipes {
+    /// A new stream from `opener`, who calls it `id`.
+    pub(super) fn stream(
+        &mut self,
+        peer: Party,
+        opener: Party,
+        id: FlowId,
+        transport: Transport,
+        open: Instant,
+    ) -> usize {
+        self.ports = self.ports.wrapping_add(1);
+        let ephemeral = 40_000 + self.ports % 20_000;
+        let (sbc_ip, far_ip) = match peer {
+            Party::Meta => (PUBLIC, META),
+            _ => (PRIVATE, PBX),
+        };
+        let well_known = transport.default_port();
+        let (sbc_port, far_port) = if opener == Party::Sbc {
+            (ephemeral, well_known)
+        } else {
+            (well_known, ephemeral)
+        };
+        let sbc = SocketAddr::V4(SocketAddrV4::new(sbc_ip, sbc_port));
+        let far = SocketAddr::V4(SocketAddrV4::new(far_ip, far_port));
+        self.add(peer, opener, id, transport, (sbc, far), open)
+    }
+
+    /// The pair of UDP addresses between the core and a peer: one pipe, whoever asks first.
+    pub(super) fn datagrams(&mut self, peer: Party, opener: Party, id: FlowId, now: Instant) {
+        let known = self
+            .pipes
+            .iter()
+            .position(|pipe| pipe.peer == peer && pipe.transport == Transport::Udp);
+        match known {
+            Some(pipe) => {
+                // A second name for the same addresses.
+                self.names.insert((opener, id), pipe);
+            }
+            None => {
+                let sbc = SocketAddr::V4(SocketAddrV4::new(PRIVATE, 5060));
+                let far = SocketAddr::V4(SocketAddrV4::new(PBX, 5060));
+                self.add(peer, opener, id, Transport::Udp, (sbc, far), now);
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        peer: Party,
+        opener: Party,
+        id: FlowId,
+        transport: Transport,
+        (sbc_address, far_address): (SocketAddr, SocketAddr),
+        open: Instant,
+    ) -> usize {
+        self.minted += 2;
+        let minted = FlowId(self.minted);
+        let (sbc, far) = if opener == Party::Sbc {
+            (id, minted)
+        } else {
+            (minted, id)
+        };
+        let pipe = self.pipes.len();
+        self.names.insert((Party::Sbc, sbc), pipe);
+        self.names.insert((peer, far), pipe);
+        self.pipes.push(Pipe {
+            peer,
+            opener,
+            transport,
+            sbc: Some(sbc),
+            far: Some(far),
+            sbc_address,
+            far_address,
+            ahead: [open; 2],
+        });
+        pipe
+    }
+
+    /// The flow a party calls `id`.
+    pub(super) fn find(&self, party: Party, id: FlowId) -> Option<usize> {
+        self.names.get(&(party, id)).copied()
+    }
+
+    /// All flows to a peer.
+    pub(super) fn of(&self, peer: Party) -> Vec<usize> {
+        (0..self.pipes.len())
+            .filter(|i| self.pipes[*i].peer == peer && self.pipes[*i].sbc.is_some())
+            .collect()
+    }
+
+    pub(super) fn peer(&self, pipe: usize) -> Party {
+        self.pipes[pipe].peer
+    }
+
+    /// The other end.
+    pub(super) fn far(&self, pipe: usize, from: Party) -> Party {
+        if from == Party::Sbc {
+            self.pipes[pipe].peer
+        } else {
+            Party::Sbc
+        }
+    }
+
+    pub(super) fn carrier(&self, pipe: usize) -> Carrier {
+        match self.pipes[pipe].transport {
+            Transport::Udp => Carrier::Datagrams,
+            _ => Carrier::Stream,
+        }
+    }
+
+    /// The flow as an end sees it, as long as it has it.
+    pub(super) fn flow(&self, pipe: usize, at: Party) -> Option<Flow> {
+        let pipe = &self.pipes[pipe];
+        match at {
+            Party::Sbc => Some(flow_at(
+                pipe.sbc?,
+                pipe.transport,
+                pipe.sbc_address,
+                pipe.far_address,
+            )),
+            _ => Some(flow_at(
+                pipe.far?,
+                pipe.transport,
+                pipe.far_address,
+                pipe.sbc_address,
+            )),
+        }
+    }
+
+    /// Who opened it, and how it sees it.
+    pub(super) fn opener(&self, pipe: usize) -> Option<(Party, Flow)> {
+        let opener = self.pipes.get(pipe)?.opener;
+        Some((opener, self.flow(pipe, opener)?))
+    }
+
+    /// Whether an end still has the flow.
+    pub(super) fn is_up(&self, pipe: usize, at: Party) -> bool {
+        self.flow(pipe, at).is_some()
+    }
+
+    /// An end loses the flow; gives it a last time.
+    pub(super) fn take_end(&mut self, pipe: usize, at: Party) -> Option<Flow> {
+        let flow = self.flow(pipe, at)?;
+        let end = &mut self.pipes[pipe];
+        if at == Party::Sbc {
+            end.sbc = None;
+        } else {
+            end.far = None;
+        }
+        self.names.remove(&(at, flow.id));
+        Some(flow)
+    }
+
+    pub(super) fn ahead(&self, pipe: usize, to: Party) -> Instant {
+        self.pipes[pipe].ahead[usize::from(to != Party::Sbc)]
+    }
+
+    pub(super) fn set_ahead(&mut self, pipe: usize, to: Party, at: Instant) {
+        self.pipes[pipe].ahead[usize::from(to != Party::Sbc)] = at;
+    }
+}

@@ -1,0 +1,259 @@
+//! The media of the world: one `media::Session` per call, its ports, and the packets between.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
+use media::{Channel, EngineSettings, Event, Packet, Session};
+use sdp::Side;
+use sdp::report::MediaReport;
+
+use super::flows::{PRIVATE, PUBLIC};
+
+/// All media of the world.
+#[derive(Default)]
+pub(super) struct Relay {
+    calls: BTreeMap<CallId, Media>,
+    /// Our media addresses: whose they are.
+    ports: BTreeMap<SocketAddr, (CallId, Side, Channel)>,
+    next_port: u16,
+    seed: [u8; 32],
+    packets: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    events: VecDeque<(CallId, MediaEvent)>,
+}
+
+/// One call's media.
+struct Media {
+    session: Option<Session>,
+    /// RTP addresses by side.
+    local: [SocketAddr; 2],
+}
+
+impl Relay {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self {
+            next_port: 20_000,
+            seed,
+            ..Self::default()
+        }
+    }
+
+    /// Whether no call has media.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.ports.is_empty()
+    }
+
+    /// Ports in use.
+    pub(super) fn ports(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Carries out a command; without `audio` no session is made, and nothing ever flows.
+    pub(super) fn command(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        command: MediaCommand,
+        audio: bool,
+    ) -> Vec<MediaEvent> {
+        match command {
+            MediaCommand::Open { a, b } => {
+                let (a, b) = (self.lease(call, Side::A, a), self.lease(call, Side::B, b));
+                let of = |media: &LocalMedia| SocketAddr::new(media.address, media.rtp_port);
+                self.calls.insert(
+                    call,
+                    Media {
+                        session: None,
+                        local: [of(&a), of(&b)],
+                    },
+                );
+                vec![MediaEvent::Opened { a, b }]
+            }
+            MediaCommand::Start { plans } if audio => {
+                let settings = EngineSettings {
+                    opus_complexity: 2,
+                    ..EngineSettings::default()
+                };
+                self.seed[0] = self.seed[0].wrapping_add(1);
+                match Session::start(now, *plans, &settings, self.seed) {
+                    Ok(session) => {
+                        if let Some(media) = self.calls.get_mut(&call) {
+                            media.session = Some(session);
+                        }
+                        self.drain(now, call);
+                        Vec::new()
+                    }
+                    Err(why) => vec![MediaEvent::Failed(why.to_string())],
+                }
+            }
+            MediaCommand::OpenGate(side) => {
+                if let Some(session) = self.session(call) {
+                    session.open_gate(now, side);
+                }
+                self.drain(now, call);
+                Vec::new()
+            }
+            MediaCommand::Update { side, agreed } => {
+                let failed = self
+                    .session(call)
+                    .and_then(|session| session.update(now, side, *agreed).err());
+                self.drain(now, call);
+                failed
+                    .into_iter()
+                    .map(|why| MediaEvent::Failed(why.to_string()))
+                    .collect()
+            }
+            MediaCommand::Close => {
+                if let Some(session) = self.session(call) {
+                    session.stop(now);
+                }
+                self.drain(now, call);
+                let report = match self.calls.remove(&call).and_then(|media| media.session) {
+                    Some(session) => session.report(now),
+                    None => MediaReport::default(),
+                };
+                self.ports.retain(|_, (owner, ..)| *owner != call);
+                vec![MediaEvent::Closed(Box::new(report))]
+            }
+            MediaCommand::Start { .. } => Vec::new(),
+        }
+    }
+
+    /// A datagram came to one of our ports.
+    pub(super) fn receive(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        let Some(&(call, side, channel)) = self.ports.get(&to) else {
+            return;
+        };
+        let Some(media) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let Some(session) = &mut media.session else {
+            return;
+        };
+        let mut packet = Packet::new();
+        packet.fill(bytes);
+        if let Some(forward) = session.receive(now, side, channel, from, &mut packet) {
+            let local = leaving(media.local, forward.to, forward.channel);
+            self.packets
+                .push_back((local, forward.dst, packet.as_slice().to_vec()));
+        }
+        self.drain(now, call);
+    }
+
+    /// Everything due.
+    pub(super) fn timeout(&mut self, now: Instant) {
+        let due: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, media)| {
+                media
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.next_timeout() <= now)
+            })
+            .map(|(call, _)| *call)
+            .collect();
+        for call in due {
+            if let Some(session) = self.session(call) {
+                session.timeout(now);
+            }
+            self.drain(now, call);
+        }
+    }
+
+    /// When [`Relay::timeout`] is due.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.calls
+            .values()
+            .filter_map(|media| Some(media.session.as_ref()?.next_timeout()))
+            .min()
+    }
+
+    /// The next packet to send: from, to, bytes.
+    pub(super) fn packet(&mut self) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.packets.pop_front()
+    }
+
+    /// The next event.
+    pub(super) fn event(&mut self) -> Option<(CallId, MediaEvent)> {
+        self.events.pop_front()
+    }
+
+    fn session(&mut self, call: CallId) -> Option<&mut Session> {
+        self.calls.get_mut(&call)?.session.as_mut()
+    }
+
+    /// Fetches what a session wants sent and told.
+    fn drain(&mut self, now: Instant, call: CallId) {
+        let Some(media) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let Some(session) = &mut media.session else {
+            return;
+        };
+        let mut packet = Packet::new();
+        while let Some(forward) = session.transmit(now, &mut packet) {
+            let local = leaving(media.local, forward.to, forward.channel);
+            self.packets
+                .push_back((local, forward.dst, packet.as_slice().to_vec()));
+        }
+        while let Some(event) = session.event() {
+            let event = match event {
+                Event::FirstReceived(side) => MediaEvent::FirstReceived(side),
+                Event::FirstSent(side) => MediaEvent::FirstSent(side),
+                Event::Silent { side, for_ms } => MediaEvent::Silent {
+                    side,
+                    after: Duration::from_millis(for_ms),
+                },
+                Event::Resumed(side) => MediaEvent::Resumed(side),
+                Event::Digit {
+                    from,
+                    digit,
+                    duration_ms,
+                } => MediaEvent::Digit {
+                    from,
+                    digit,
+                    duration_ms,
+                },
+            };
+            self.events.push_back((call, event));
+        }
+    }
+
+    fn lease(&mut self, call: CallId, side: Side, network: Network) -> LocalMedia {
+        let address: Ipv4Addr = match network {
+            Network::Public => PUBLIC,
+            Network::Private => PRIVATE,
+        };
+        let (rtp_port, rtcp_port) = (self.next_port, self.next_port + 1);
+        self.next_port = if self.next_port > 59_000 {
+            20_000
+        } else {
+            self.next_port + 2
+        };
+        let address = IpAddr::V4(address);
+        self.ports.insert(
+            SocketAddr::new(address, rtp_port),
+            (call, side, Channel::Rtp),
+        );
+        self.ports.insert(
+            SocketAddr::new(address, rtcp_port),
+            (call, side, Channel::Rtcp),
+        );
+        LocalMedia {
+            address,
+            rtp_port,
+            rtcp_port,
+        }
+    }
+}
+
+/// The port a packet leaves from.
+fn leaving(local: [SocketAddr; 2], to: Side, channel: Channel) -> SocketAddr {
+    let mut address = local[to.index()];
+    if channel == Channel::Rtcp {
+        address.set_port(address.port() + 1);
+    }
+    address
+}

@@ -1,0 +1,6 @@
+//! Whole calls in virtual time: the core, its media, a strict Meta and a PBX under one clock.
+//!
+//! Every scene is named by what the people on the telephone experience. A scene that fails prints
+//! the ladder of its messages.
+
+mod user_calls;
