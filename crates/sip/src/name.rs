@@ -109,11 +109,6 @@ names! {
 const LONGEST: usize = 24;
 
 impl Name {
-    /// Reads a name that stands in a message.
-    pub(crate) fn read(text: Text) -> Name {
-        Name::find(text.as_bytes()).unwrap_or(Name::Other(text))
-    }
-
     /// The known name with these letters, in any case or compact.
     pub(crate) fn find(name: &[u8]) -> Option<Name> {
         let mut lower = [0u8; LONGEST];

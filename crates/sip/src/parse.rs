@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::header::{CSeq, NameAddr, Via};
 use crate::lines::{self, Lines, Next};
 use crate::malformed::{Malformed, MalformedKind};
+use crate::scan::Values;
 use crate::{Headers, Message, Method, Name, Request, Response, Text, Uri, scan};
 
 /// How much of a stranger's message is read (Meta reference 5.7).
@@ -78,7 +79,7 @@ fn read(bytes: &Bytes, limits: &Limits) -> Result<Message, MalformedKind> {
             return Err(MalformedKind::LineTooLong);
         }
         let (name, value) = line.split().ok_or(MalformedKind::Header)?;
-        let name = Name::read(whole.part(name));
+        let name = Name::find(name).unwrap_or_else(|| Name::Other(whole.part(name)));
         let (value, raw) = if line.folded {
             let joined = lines::unfolded(value).ok_or(MalformedKind::Header)?;
             let verbatim = lines::folds_are_crlf(line.raw);
@@ -177,13 +178,19 @@ fn check(headers: &Headers) -> Result<CSeq, MalformedKind> {
         once.see(name, value)?;
     }
     let via = headers
-        .list(&Name::Via)
-        .next()
+        .first(&Name::Via)
         .ok_or(MalformedKind::Missing(Name::Via))?;
-    Via::read(&via).ok_or(MalformedKind::Unreadable(Name::Via))?;
+    if !Values::of(via.as_bytes())
+        .next()
+        .is_some_and(Via::is_readable)
+    {
+        return Err(MalformedKind::Unreadable(Name::Via));
+    }
     for (name, value) in [(Name::From, once.from), (Name::To, once.to)] {
         let value = value.ok_or_else(|| MalformedKind::Missing(name.clone()))?;
-        NameAddr::read(value).ok_or(MalformedKind::Unreadable(name))?;
+        if !NameAddr::is_readable(value.as_bytes()) {
+            return Err(MalformedKind::Unreadable(name));
+        }
     }
     let call_id = once.call_id.ok_or(MalformedKind::Missing(Name::CallId))?;
     if call_id.is_empty() {

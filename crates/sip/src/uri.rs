@@ -55,45 +55,7 @@ impl Uri {
     /// Reads a URI. Schemes other than `sip`, `sips` and `tel` are accepted as opaque text.
     pub fn parse(text: impl Into<Text>) -> Result<Uri, InvalidUri> {
         let text = text.into();
-        if text.len() > u16::MAX as usize {
-            return Err(InvalidUri("too long"));
-        }
-        let all = text.utf8().ok_or(InvalidUri("not UTF-8"))?;
-        if all
-            .bytes()
-            .any(|b| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"'))
-        {
-            return Err(InvalidUri("blank, control, quote or angle bracket inside"));
-        }
-        let colon = all.find(':').ok_or(InvalidUri("no scheme"))?;
-        let (scheme, rest) = all.split_at(colon);
-        let first = scheme.bytes().next().ok_or(InvalidUri("no scheme"))?;
-        if !first.is_ascii_alphabetic()
-            || !scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        {
-            return Err(InvalidUri("no scheme"));
-        }
-        let scheme = if scheme.eq_ignore_ascii_case("sip") {
-            Scheme::Sip
-        } else if scheme.eq_ignore_ascii_case("sips") {
-            Scheme::Sips
-        } else if scheme.eq_ignore_ascii_case("tel") {
-            Scheme::Tel
-        } else {
-            Scheme::Other
-        };
-        let rest = rest.get(1..).unwrap_or_default();
-        if rest.is_empty() {
-            return Err(InvalidUri("nothing after the scheme"));
-        }
-        let view = match scheme {
-            Scheme::Sip | Scheme::Sips => View::sip(rest)?,
-            Scheme::Tel => View::tel(rest),
-            Scheme::Other => View::default(),
-        };
-        let at = colon + 1;
+        let (scheme, view, at) = View::of(text.as_bytes())?;
         let shift = |r: Range<usize>| (r.start + at) as u32..(r.end + at) as u32;
         Ok(Uri {
             scheme,
@@ -296,6 +258,11 @@ impl Uri {
             .unwrap_or_default()
     }
 
+    /// Whether [`Uri::parse`] would read this.
+    pub(crate) fn is_readable(text: &[u8]) -> bool {
+        View::of(text).is_ok()
+    }
+
     /// Reads a URI out of a larger text without copying.
     pub(crate) fn read(text: &Text, part: &[u8]) -> Option<Uri> {
         Uri::parse(text.part(part)).ok()
@@ -314,6 +281,41 @@ struct View {
 }
 
 impl View {
+    /// The scheme, the pieces, and where the character after the colon stands.
+    fn of(text: &[u8]) -> Result<(Scheme, View, usize), InvalidUri> {
+        if text.len() > u16::MAX as usize {
+            return Err(InvalidUri("too long"));
+        }
+        let all = std::str::from_utf8(text).map_err(|_| InvalidUri("not UTF-8"))?;
+        if all
+            .bytes()
+            .any(|b| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"'))
+        {
+            return Err(InvalidUri("blank, control, quote or angle bracket inside"));
+        }
+        let (scheme, rest) = all.split_once(':').ok_or(InvalidUri("no scheme"))?;
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            || !scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        {
+            return Err(InvalidUri("no scheme"));
+        }
+        if rest.is_empty() {
+            return Err(InvalidUri("nothing after the scheme"));
+        }
+        let at = scheme.len() + 1;
+        Ok(if scheme.eq_ignore_ascii_case("sip") {
+            (Scheme::Sip, View::sip(rest)?, at)
+        } else if scheme.eq_ignore_ascii_case("sips") {
+            (Scheme::Sips, View::sip(rest)?, at)
+        } else if scheme.eq_ignore_ascii_case("tel") {
+            (Scheme::Tel, View::tel(rest), at)
+        } else {
+            (Scheme::Other, View::default(), at)
+        })
+    }
+
     fn sip(rest: &str) -> Result<View, InvalidUri> {
         let mut view = View::default();
         let mut at = 0;

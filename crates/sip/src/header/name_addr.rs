@@ -34,6 +34,13 @@ impl NameAddr {
         })
     }
 
+    /// Whether [`NameAddr::read`] would read this.
+    pub(crate) fn is_readable(value: &[u8]) -> bool {
+        split(scan::trim(value)).is_some_and(|(_, uri, params)| {
+            Uri::is_readable(uri) && std::str::from_utf8(params).is_ok()
+        })
+    }
+
     /// The value of a header parameter, name compared without case; empty for a flag.
     pub fn param(&self, name: &str) -> Option<&str> {
         Params::of(self.params.as_bytes())

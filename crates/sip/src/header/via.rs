@@ -34,33 +34,19 @@ impl Via {
     /// Reads one Via value (of a comma-joined line, take one value with
     /// [`Headers::list`](crate::Headers::list) first).
     pub fn read(value: &Text) -> Option<Via> {
-        let bytes = scan::trim(value.as_bytes());
-        let (head, params) = match scan::position_outside(bytes, b';') {
-            Some(at) => bytes.split_at(at),
-            None => (bytes, &[][..]),
-        };
-        let mut pieces = head.splitn(3, |b| *b == b'/');
-        let protocol = scan::trim(pieces.next()?);
-        let version = scan::trim(pieces.next()?);
-        let rest = scan::trim(pieces.next()?);
-        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
-            return None;
-        }
-        let blank = rest.iter().position(u8::is_ascii_whitespace)?;
-        let (transport, sent_by) = rest.split_at(blank);
-        let sent_by = scan::trim(sent_by);
-        if !scan::is_token(transport) {
-            return None;
-        }
-        let (host, port) = split_host_port(sent_by)?;
-        std::str::from_utf8(params).ok()?;
+        let pieces = Pieces::of(value.as_bytes())?;
         Some(Via {
-            transport: value.part(transport),
-            host: value.part(host),
-            port,
-            sent_by: value.part(sent_by),
-            params: value.part(scan::trim(params)),
+            transport: value.part(pieces.transport),
+            host: value.part(pieces.host),
+            port: pieces.port,
+            sent_by: value.part(pieces.sent_by),
+            params: value.part(pieces.params),
         })
+    }
+
+    /// Whether [`Via::read`] would read this.
+    pub(crate) fn is_readable(value: &[u8]) -> bool {
+        Pieces::of(value).is_some()
     }
 
     /// The transport, if it is one we speak.
@@ -108,6 +94,47 @@ impl Via {
     /// The `rport` value, if one is filled in.
     pub fn rport(&self) -> Option<u16> {
         scan::number(self.param("rport")?.as_bytes())
+    }
+}
+
+/// A Via value taken apart in place.
+struct Pieces<'a> {
+    transport: &'a [u8],
+    host: &'a [u8],
+    port: Option<u16>,
+    sent_by: &'a [u8],
+    params: &'a [u8],
+}
+
+impl<'a> Pieces<'a> {
+    fn of(value: &'a [u8]) -> Option<Pieces<'a>> {
+        let bytes = scan::trim(value);
+        let (head, params) = match memchr::memchr(b';', bytes) {
+            Some(at) => bytes.split_at(at),
+            None => (bytes, &[][..]),
+        };
+        let mut pieces = head.splitn(3, |b| *b == b'/');
+        let protocol = scan::trim(pieces.next()?);
+        let version = scan::trim(pieces.next()?);
+        let rest = scan::trim(pieces.next()?);
+        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+            return None;
+        }
+        let blank = rest.iter().position(u8::is_ascii_whitespace)?;
+        let (transport, sent_by) = rest.split_at(blank);
+        let sent_by = scan::trim(sent_by);
+        if !scan::is_token(transport) {
+            return None;
+        }
+        let (host, port) = split_host_port(sent_by)?;
+        std::str::from_utf8(params).ok()?;
+        Some(Pieces {
+            transport,
+            host,
+            port,
+            sent_by,
+            params,
+        })
     }
 }
 
