@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::clock;
+use crate::ladder;
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::Sent;
@@ -120,13 +121,14 @@ impl CoreTask {
             match self.core.poll() {
                 Output::Wait(at) => return at,
                 Output::Send { flow, bytes } => {
+                    ladder::left(self.flows.transport(flow), &bytes);
                     if self.flows.send(flow, bytes) == Sent::FlowLost {
                         tracing::debug!(?flow, "sent on a flow that is gone");
                         self.core.handle(clock::now(), Input::FlowClosed(flow));
                     }
                 }
                 Output::Connect { id, target } => {
-                    self.flows.opening(id);
+                    self.flows.opening(id, target.transport);
                     tokio::spawn(
                         self.dialer
                             .clone()
@@ -149,10 +151,10 @@ impl CoreTask {
         let input = match event {
             Event::Accepted { flow, writer } => {
                 // Nobody asked for it: the core hears of it with its first message.
-                let _ = self.flows.open(flow.id, writer);
+                let _ = self.flows.open(flow, writer);
                 return;
             }
-            Event::Opened { flow, writer } => match self.flows.open(flow.id, writer) {
+            Event::Opened { flow, writer } => match self.flows.open(flow, writer) {
                 Sent::Yes => Input::FlowOpened(flow),
                 Sent::FlowLost => Input::FlowClosed(flow.id),
             },
@@ -163,15 +165,19 @@ impl CoreTask {
                 self.flows.closed(id);
                 Input::FlowFailed { id, why }
             }
-            Event::Message { flow, message } => Input::Sip { flow, message },
+            Event::Message { flow, message } => {
+                ladder::came(flow.transport, &message);
+                Input::Sip { flow, message }
+            }
             Event::Datagram {
                 socket,
                 remote,
                 message,
-            } => Input::Sip {
-                flow: self.flows.of_datagram(socket, remote),
-                message,
-            },
+            } => {
+                let flow = self.flows.of_datagram(socket, remote);
+                ladder::came(flow.transport, &message);
+                Input::Sip { flow, message }
+            }
             Event::Closed(id) => {
                 self.flows.closed(id);
                 Input::FlowClosed(id)

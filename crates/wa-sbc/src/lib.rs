@@ -14,6 +14,7 @@ mod clock;
 pub mod config;
 mod core_task;
 mod error;
+mod ladder;
 pub mod log;
 pub mod media;
 pub mod net;

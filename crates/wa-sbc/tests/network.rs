@@ -425,8 +425,8 @@ async fn a_peer_that_does_not_read_is_closed_and_never_delays_the_sender_or_othe
     let mut other = TcpStream::connect(address).await.expect("a connection");
     let (other_flow, other_writer) = accepted(&mut events).await;
     let mut flows = Flows::new(Vec::new(), FlowIds::default()).expect("no sockets");
-    flows.open(slow_flow.id, writer);
-    flows.open(other_flow.id, other_writer);
+    flows.open(slow_flow, writer);
+    flows.open(other_flow, other_writer);
 
     let message = Bytes::from(vec![b'x'; 64 * 1024]);
     let mut worst = Duration::ZERO;
@@ -536,7 +536,7 @@ async fn what_is_sent_before_a_connection_is_open_goes_out_when_it_is() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let mut flows = Flows::new(Vec::new(), FlowIds::default()).expect("no sockets");
-    flows.opening(FlowId(1));
+    flows.opening(FlowId(1), Transport::Tcp);
     assert_eq!(
         flows.send(FlowId(1), Bytes::from_static(b"first")),
         Sent::Yes
@@ -551,7 +551,7 @@ async fn what_is_sent_before_a_connection_is_open_goes_out_when_it_is() {
     let Event::Opened { flow, writer } = event else {
         panic!("{event:?}")
     };
-    assert_eq!(flows.open(flow.id, writer), Sent::Yes);
+    assert_eq!(flows.open(flow, writer), Sent::Yes);
     let (mut stream, _) = listener.accept().await.expect("a connection");
     let mut first = [0; 5];
     timeout(Duration::from_secs(2), stream.read_exact(&mut first))

@@ -30,7 +30,13 @@ pub struct Flows {
 }
 
 #[derive(Debug)]
-enum Connection {
+struct Connection {
+    transport: Transport,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     Opening(Vec<Bytes>),
     Open(Writer),
 }
@@ -74,29 +80,34 @@ impl Flows {
     }
 
     /// A connection was asked for: what is sent on it waits until it is open.
-    pub fn opening(&mut self, id: FlowId) {
-        self.connections.insert(id, Connection::Opening(Vec::new()));
+    pub fn opening(&mut self, id: FlowId, transport: Transport) {
+        let state = State::Opening(Vec::new());
+        self.connections.insert(id, Connection { transport, state });
     }
 
     /// A connection is open; what waited goes out.
-    pub fn open(&mut self, id: FlowId, writer: Writer) -> Sent {
-        let waiting = match self.connections.remove(&id) {
-            Some(Connection::Opening(waiting)) => waiting,
-            _ => Vec::new(),
+    pub fn open(&mut self, flow: Flow, writer: Writer) -> Sent {
+        let sent = self
+            .take_waiting(flow.id)
+            .into_iter()
+            .all(|bytes| writer.send(bytes));
+        if !sent {
+            return Sent::FlowLost;
+        }
+        let open = Connection {
+            transport: flow.transport,
+            state: State::Open(writer),
         };
-        let sent = waiting.into_iter().all(|bytes| writer.send(bytes));
-        self.connections.insert(id, Connection::Open(writer));
-        if sent { Sent::Yes } else { self.lose(id) }
+        self.connections.insert(flow.id, open);
+        Sent::Yes
     }
 
     /// The far end of a UDP flow that was asked for; what waited goes out.
     pub fn resolved(&mut self, id: FlowId, socket: usize, remote: SocketAddr) -> Flow {
         self.remotes.insert(id, (socket, remote));
         self.pairs.insert((socket, remote), id);
-        if let Some(Connection::Opening(waiting)) = self.connections.remove(&id) {
-            for bytes in waiting {
-                self.datagram(socket, remote, &bytes);
-            }
+        for bytes in self.take_waiting(id) {
+            self.datagram(socket, remote, &bytes);
         }
         self.udp_flow(id, socket, remote)
     }
@@ -114,9 +125,13 @@ impl Flows {
 
     /// Sends bytes on a flow. Never waits.
     pub fn send(&mut self, id: FlowId, bytes: Bytes) -> Sent {
-        match self.connections.get_mut(&id) {
-            Some(Connection::Open(writer)) if writer.send(bytes.clone()) => Sent::Yes,
-            Some(Connection::Opening(waiting)) if waiting.len() < WAITING => {
+        match self
+            .connections
+            .get_mut(&id)
+            .map(|connection| &mut connection.state)
+        {
+            Some(State::Open(writer)) if writer.send(bytes.clone()) => Sent::Yes,
+            Some(State::Opening(waiting)) if waiting.len() < WAITING => {
                 waiting.push(bytes);
                 Sent::Yes
             }
@@ -129,6 +144,15 @@ impl Flows {
                 None => Sent::FlowLost,
             },
         }
+    }
+
+    /// The transport of a flow, while it can be sent on.
+    pub fn transport(&mut self, id: FlowId) -> Option<Transport> {
+        let connection = self
+            .connections
+            .get(&id)
+            .map(|connection| connection.transport);
+        connection.or_else(|| self.remotes.get(&id).map(|_| Transport::Udp))
     }
 
     /// A connection is gone, or could not be had. `false` when it was unknown already.
@@ -152,6 +176,17 @@ impl Flows {
         // Dropping the writer closes the connection.
         self.connections.remove(&id);
         Sent::FlowLost
+    }
+
+    fn take_waiting(&mut self, id: FlowId) -> Vec<Bytes> {
+        match self
+            .connections
+            .remove(&id)
+            .map(|connection| connection.state)
+        {
+            Some(State::Opening(waiting)) => waiting,
+            _ => Vec::new(),
+        }
     }
 
     fn udp_flow(&self, id: FlowId, socket: usize, remote: SocketAddr) -> Flow {
