@@ -190,7 +190,11 @@ impl<'a> Line<'a> {
             released_by: record.released_by.label(),
             cause: record.cause.label(),
             text: record.cause.to_string(),
-            sip: record.cause.sip(),
+            sip: if record.answered.is_some() {
+                200
+            } else {
+                record.cause.sip()
+            },
             q850: record.cause.q850(),
             carrier: Leg::of(record, carrier),
             pbx: Leg::of(record, !carrier),
