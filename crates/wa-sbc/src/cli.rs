@@ -11,7 +11,7 @@ use crate::config::{File, LogFormat, LogSettings, Settings};
 use crate::error::Error;
 use crate::net::tls;
 use crate::signals::{Signals, Wish};
-use crate::{log, run};
+use crate::{demo, log, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -50,6 +50,19 @@ enum Command {
     Check,
     /// Print the configuration with every default filled in. Secrets appear by their source only.
     PrintConfig,
+    /// Place one call in each direction between a simulated Meta and a simulated PBX.
+    Demo(demo::Options),
+    /// Be one of the two sides the demo and the tests call.
+    #[command(subcommand)]
+    Sim(Sim),
+}
+
+#[derive(Debug, Subcommand)]
+enum Sim {
+    /// A strict Meta on real sockets; reports are JSON lines, commands are lines of standard input.
+    Meta(Box<sim::cli::MetaArgs>),
+    /// A PBX on real sockets; reports are JSON lines, commands are lines of standard input.
+    Pbx(Box<sim::cli::PbxArgs>),
 }
 
 /// Reads the command line and does what it says.
@@ -59,6 +72,13 @@ pub fn main() -> ExitCode {
         Command::Run => report(runtime().and_then(|runtime| runtime.block_on(serve(&options)))),
         Command::Check => check(&options.config),
         Command::PrintConfig => report(print_config(&options.config)),
+        Command::Demo(demo) => match runtime() {
+            Ok(runtime) => runtime.block_on(demo::main(demo)),
+            Err(error) => report(Err(error)),
+        },
+        Command::Sim(peer) => {
+            report(runtime().and_then(|runtime| runtime.block_on(simulate(peer))))
+        }
     }
 }
 
@@ -227,6 +247,14 @@ fn check(path: &Path) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+async fn simulate(peer: Sim) -> Result<(), Error> {
+    let ended = match peer {
+        Sim::Meta(arguments) => sim::run_meta(*arguments).await,
+        Sim::Pbx(arguments) => sim::run_pbx(*arguments).await,
+    };
+    ended.map_err(Error::Simulator)
 }
 
 impl Options {

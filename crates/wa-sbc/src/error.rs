@@ -47,6 +47,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A simulated peer cannot start.
+    #[error("{0}")]
+    Simulator(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,

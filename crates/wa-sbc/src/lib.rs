@@ -13,6 +13,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 mod core_task;
+mod demo;
 mod error;
 mod ladder;
 pub mod log;
