@@ -14,7 +14,7 @@
 use std::fmt;
 
 use crate::message::with_tag;
-use crate::{Method, Name, NameAddr, Request, Response, Target, Text, Transport, Uri};
+use crate::{Headers, Method, Name, NameAddr, Request, Response, Target, Text, Transport, Uri};
 
 /// What names a dialog (RFC 3261 §12).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,23 @@ impl DialogId {
             remote_tag: response.to_tag().unwrap_or_default(),
         })
     }
+}
+
+impl DialogId {
+    fn detached(self) -> DialogId {
+        DialogId {
+            call_id: self.call_id.detached(),
+            local_tag: self.local_tag.detached(),
+            remote_tag: self.remote_tag.detached(),
+        }
+    }
+}
+
+fn record_routes(headers: &Headers) -> Vec<Text> {
+    headers
+        .list(&Name::RecordRoute)
+        .map(|route| route.detached())
+        .collect()
 }
 
 /// Where a request leaves to (RFC 3261 §8.1.2): the first Route, or else the remote target.
@@ -97,7 +114,8 @@ pub struct Refusal {
     pub reason: &'static str,
 }
 
-/// A dialog as seen from our side; plain data.
+/// A dialog as seen from our side; plain data, with copies of its own: it outlives the messages
+/// it was made from and does not keep their buffers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dialog {
     id: DialogId,
@@ -127,13 +145,14 @@ impl Dialog {
                 call_id: invite.call_id()?.clone(),
                 local_tag,
                 remote_tag: invite.from_tag().unwrap_or_default(),
-            },
-            local,
-            remote: invite.headers.first(&Name::From)?.clone(),
+            }
+            .detached(),
+            local: local.detached(),
+            remote: invite.headers.first(&Name::From)?.detached(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq()?.number),
-            route_set: invite.headers.list(&Name::RecordRoute).collect(),
-            remote_target: invite.contact()?.uri,
+            route_set: record_routes(&invite.headers),
+            remote_target: invite.contact()?.uri.detached(),
         })
     }
 
@@ -147,13 +166,13 @@ impl Dialog {
             return None;
         }
         let mut dialog = Dialog {
-            id: DialogId::of_response(response)?,
-            local: invite.headers.first(&Name::From)?.clone(),
-            remote: response.headers.first(&Name::To)?.clone(),
+            id: DialogId::of_response(response)?.detached(),
+            local: invite.headers.first(&Name::From)?.detached(),
+            remote: response.headers.first(&Name::To)?.detached(),
             local_cseq: invite.cseq()?.number,
             remote_cseq: None,
             route_set: Vec::new(),
-            remote_target: invite.uri.clone(),
+            remote_target: invite.uri.detached(),
         };
         dialog.update_from_2xx(response);
         Some(dialog)
@@ -162,10 +181,10 @@ impl Dialog {
     /// Takes route set and target from the 2xx that confirms an early dialog (RFC 3261
     /// §13.2.2.4).
     pub fn update_from_2xx(&mut self, response: &Response) {
-        self.route_set = response.headers.list(&Name::RecordRoute).collect();
+        self.route_set = record_routes(&response.headers);
         self.route_set.reverse();
         if let Some(contact) = response.contact() {
-            self.remote_target = contact.uri;
+            self.remote_target = contact.uri.detached();
         }
     }
 
@@ -234,7 +253,7 @@ impl Dialog {
     /// target refresh by re-INVITE or UPDATE). A Contact that cannot be read changes nothing.
     pub fn retarget(&mut self, contact: impl Into<Text>) {
         if let Some(contact) = NameAddr::read(&contact.into()) {
-            self.remote_target = contact.uri;
+            self.remote_target = contact.uri.detached();
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Framer {
     buffer: BytesMut,
     /// How far the buffer was searched for the end of the head.
     searched: usize,
+    /// How long the first message in the buffer is, once its head is read.
+    expected: Option<usize>,
     /// How many bytes of a message too large are still to come.
     skip: usize,
     broken: bool,
@@ -52,6 +54,7 @@ impl Framer {
             limits,
             buffer: BytesMut::new(),
             searched: 0,
+            expected: None,
             skip: 0,
             broken: false,
         }
@@ -74,32 +77,22 @@ impl Framer {
         if self.broken {
             return None;
         }
-        if self.skip_line_ends() {
-            return Some(Frame::Ping);
-        }
-        if matches!(self.buffer.first(), None | Some(b'\r' | b'\n')) {
-            return None;
-        }
-        let Some(head) = self.head_len() else {
-            return self.unfinished_head();
+        let total = match self.expected {
+            Some(total) => total,
+            None => match self.read_head() {
+                Ok(total) => total,
+                Err(frame) => return frame,
+            },
         };
-        if head > self.limits.message {
-            return Some(self.break_off(MalformedKind::TooLarge));
-        }
-        let length = match content_length(self.buffer.get(..head).unwrap_or_default()) {
-            Ok(length) => length,
-            Err(kind) => return Some(self.break_off(kind)),
-        };
-        let total = head.saturating_add(length);
-        if total > self.limits.message {
-            return Some(self.too_large(head, length));
-        }
+        self.expected = Some(total);
         if self.buffer.len() < total {
-            self.buffer.reserve(total - self.buffer.len());
             return None;
         }
+        // A copy of its own: a message kept for long does not keep the stream's buffer alive.
+        let bytes = Bytes::copy_from_slice(self.buffer.get(..total).unwrap_or_default());
+        self.buffer.advance(total);
         self.searched = 0;
-        let bytes = self.buffer.split_to(total).freeze();
+        self.expected = None;
         Some(match parse_within(bytes, &self.limits) {
             Ok(message) => Frame::Message(message),
             Err(malformed) => Frame::Malformed(malformed),
@@ -109,6 +102,30 @@ impl Framer {
     /// How many bytes wait for the rest of their message: for a timer against slow senders.
     pub fn pending(&self) -> usize {
         self.buffer.len() + self.skip
+    }
+
+    /// The length of the first message, or what is to be said instead.
+    fn read_head(&mut self) -> Result<usize, Option<Frame>> {
+        if self.skip_line_ends() {
+            return Err(Some(Frame::Ping));
+        }
+        if matches!(self.buffer.first(), None | Some(b'\r' | b'\n')) {
+            return Err(None);
+        }
+        let Some(head) = self.head_len() else {
+            return Err(self.unfinished_head());
+        };
+        if head > self.limits.message {
+            return Err(Some(self.break_off(MalformedKind::TooLarge)));
+        }
+        let length = match content_length(self.buffer.get(..head).unwrap_or_default()) {
+            Ok(length) => length,
+            Err(kind) => return Err(Some(self.break_off(kind))),
+        };
+        match head.saturating_add(length) {
+            total if total > self.limits.message => Err(Some(self.too_large(head, length))),
+            total => Ok(total),
+        }
     }
 
     /// Takes line ends between messages away; says whether a ping was among them.

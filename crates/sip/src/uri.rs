@@ -128,6 +128,14 @@ impl Uri {
         }
     }
 
+    /// A private copy that does not keep the received buffer alive.
+    pub fn detached(&self) -> Uri {
+        Uri {
+            text: self.text.detached(),
+            ..self.clone()
+        }
+    }
+
     /// The URI as it stands in the message.
     pub fn as_text(&self) -> &Text {
         &self.text
