@@ -42,7 +42,7 @@ mod transaction;
 pub mod uri;
 
 pub use dialog::{Dialog, DialogId, Hop, Refusal};
-pub use digest::{Algorithm, Answerer, Challenger, Unanswerable, Verdict};
+pub use digest::{Algorithm, Answerer, Challenger, NonceCounts, Unanswerable, Verdict};
 pub use endpoint::{ClientKey, Counts, Endpoint, Event, Failure, Noise, Output, ServerKey};
 pub use flow::{Flow, FlowId, Target, Transport};
 pub use framing::{Frame, Framer};

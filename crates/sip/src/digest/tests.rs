@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Headers, Response};
+use crate::{Challenge, Headers, Name, Response, Secret};
 
 fn response(parts: &Parts) -> String {
     parts.response()
