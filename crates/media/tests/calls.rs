@@ -16,19 +16,28 @@ fn whatsapp_and_desk(a: Codec, b: Codec) -> Call {
 }
 
 fn steps(heard: &[Heard]) -> Vec<u32> {
-    heard.windows(2).map(|w| w[1].header.timestamp.wrapping_sub(w[0].header.timestamp)).collect()
+    heard
+        .windows(2)
+        .map(|w| w[1].header.timestamp.wrapping_sub(w[0].header.timestamp))
+        .collect()
 }
 
 #[test]
 fn nothing_leaves_toward_a_shut_gate_and_the_first_packet_leaves_the_moment_it_opens() {
-    let mut plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, Codec::Pcma)];
+    let mut plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Pcma),
+    ];
     plans[0].gate = Gate::Shut;
     let mut call = Call::new(plans);
     call.run(ms(3_010));
     assert!(call.peers[0].received.is_empty() && call.peers[0].rtcp.is_empty());
     let clipped = call.session.report(call.now).legs[0].clipped;
     assert_eq!(clipped, call.peers[1].said);
-    assert!(call.peers[1].verdict().holds(LEVEL, 3.0, 0), "the other direction does not care");
+    assert!(
+        call.peers[1].verdict().holds(LEVEL, 3.0, 0),
+        "the other direction does not care"
+    );
 
     let opened = call.now;
     call.session.open_gate(call.now, Side::A);
@@ -55,7 +64,11 @@ fn a_quiet_desk_phone_does_not_end_the_call() {
         call.peers[1].talking = false;
         call.run(ms(40_000));
         let heard = &call.peers[0].received;
-        assert!((1_990..=2_001).contains(&heard.len()), "{} frames in 40 s", heard.len());
+        assert!(
+            (1_990..=2_001).contains(&heard.len()),
+            "{} frames in 40 s",
+            heard.len()
+        );
         let longest = heard.windows(2).map(|w| w[1].at - w[0].at).max().unwrap();
         assert!(longest <= ms(21), "{longest:?} without a packet");
         assert!(steps(heard).iter().all(|step| *step == 960));
@@ -81,11 +94,17 @@ fn filler_and_talk_alternate_on_one_line() {
         assert!(steps(heard).iter().all(|step| *step == 960), "{b:?}");
         let line = steps(heard).iter().sum::<u32>() / 48;
         let clock = (heard.last().unwrap().at - heard[0].at).as_millis() as u32;
-        assert!(line.abs_diff(clock) <= 40, "line {line} ms, clock {clock} ms");
+        assert!(
+            line.abs_diff(clock) <= 40,
+            "line {line} ms, clock {clock} ms"
+        );
         let longest = heard.windows(2).map(|w| w[1].at - w[0].at).max().unwrap();
         assert!(longest <= ms(81), "{longest:?} without a packet");
         let talkspurts = heard.iter().filter(|h| h.header.marker).count();
-        assert!((20..=22).contains(&talkspurts), "{talkspurts} markers for 20 talkspurts");
+        assert!(
+            (20..=22).contains(&talkspurts),
+            "{talkspurts} markers for 20 talkspurts"
+        );
     }
 }
 
@@ -115,13 +134,25 @@ fn hold_sends_filler_to_the_user_and_nothing_to_the_desk_then_talk_goes_on() {
     call.run(ms(1_000));
     let mut agreed = plan(Side::B, Codec::Pcma).agreed;
     agreed.direction = Direction::Inactive;
-    call.session.update(call.now, Side::B, agreed.clone()).unwrap();
+    call.session
+        .update(call.now, Side::B, agreed.clone())
+        .unwrap();
     call.drain();
     call.peers[1].talking = false;
     let before = call.peers[1].received.len();
     call.run(ms(30_000));
-    assert_eq!(call.peers[1].received.len(), before, "nothing to a leg on hold");
-    assert!(!call.events.iter().any(|(_, e)| matches!(e, Event::Silent { side: Side::B, .. })), "hold is no silence");
+    assert_eq!(
+        call.peers[1].received.len(),
+        before,
+        "nothing to a leg on hold"
+    );
+    assert!(
+        !call
+            .events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Silent { side: Side::B, .. })),
+        "hold is no silence"
+    );
     assert!(call.peers[1].rtcp.len() > 4, "RTCP goes on");
 
     agreed.direction = Direction::SendRecv;
@@ -134,7 +165,10 @@ fn hold_sends_filler_to_the_user_and_nothing_to_the_desk_then_talk_goes_on() {
         peer.assert_one_line();
     }
     let verdict = call.peers[0].verdict();
-    assert!((29_900..30_100).contains(&verdict.longest_gap_ms), "the tone paused and came back: {verdict:?}");
+    assert!(
+        (29_900..30_100).contains(&verdict.longest_gap_ms),
+        "the tone paused and came back: {verdict:?}"
+    );
 }
 
 #[test]
@@ -169,7 +203,10 @@ fn hold_by_an_unspecified_address_stops_our_packets() {
 
 #[test]
 fn speech_pauses_coded_as_dtx_stay_quiet_and_in_time() {
-    let mut plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, Codec::Pcma)];
+    let mut plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Pcma),
+    ];
     plans[1].silence = Silence::Frames;
     let mut call = Call::new(plans);
     call.run(ms(1_000));
@@ -187,9 +224,15 @@ fn speech_pauses_coded_as_dtx_stay_quiet_and_in_time() {
     peer.talking = true;
     call.run(ms(1_000));
     let verdict = call.peers[1].verdict();
-    assert!((1_900..2_100).contains(&verdict.longest_gap_ms), "{verdict:?}");
+    assert!(
+        (1_900..2_100).contains(&verdict.longest_gap_ms),
+        "{verdict:?}"
+    );
     let pcm = call.peers[1].pcm();
-    assert!(media::tone::rms_dbfs(&pcm[160 * 60..160 * 140]) < -50.0, "the pause is quiet");
+    assert!(
+        media::tone::rms_dbfs(&pcm[160 * 60..160 * 140]) < -50.0,
+        "the pause is quiet"
+    );
     call.peers[1].assert_one_line();
     let report = call.session.report(call.now);
     assert_eq!((report.legs[0].lost, report.legs[0].malformed), (0, 0));
@@ -202,7 +245,13 @@ fn press(call: &mut Call, side: Side, pt: u8, event: u8, ms_long: u32, ends: u32
     let packets = ms_long / 20;
     for n in 1..=packets + ends - 1 {
         let end = n >= packets && ends > 0;
-        let payload = Payload { event, end, volume: 10, duration: (n.min(packets) * 160) as u16 }.to_bytes();
+        let payload = Payload {
+            event,
+            end,
+            volume: 10,
+            duration: (n.min(packets) * 160) as u16,
+        }
+        .to_bytes();
         let packet = call.peer(side).packet(pt, n == 1, timestamp, &payload);
         call.send(side, packet);
         call.run(ms(20));
@@ -215,7 +264,11 @@ fn press(call: &mut Call, side: Side, pt: u8, event: u8, ms_long: u32, ends: u32
 
 #[test]
 fn keys_reach_the_other_side_in_both_directions() {
-    for (a, b) in [(Codec::Opus, Codec::Pcma), (Codec::Pcma, Codec::Pcma), (Codec::Opus, Codec::Opus)] {
+    for (a, b) in [
+        (Codec::Opus, Codec::Pcma),
+        (Codec::Pcma, Codec::Pcma),
+        (Codec::Opus, Codec::Opus),
+    ] {
         for from in Side::BOTH {
             let mut call = whatsapp_and_desk(a, b);
             call.run(ms(500));
@@ -227,14 +280,29 @@ fn keys_reach_the_other_side_in_both_directions() {
             let to = &call.peers[(!from).index()];
             to.assert_one_line();
             let events: Vec<_> = to.received.iter().filter(|h| h.header.pt == 101).collect();
-            let starts: Vec<u32> = events.iter().filter(|h| h.header.marker).map(|h| h.header.timestamp).collect();
+            let starts: Vec<u32> = events
+                .iter()
+                .filter(|h| h.header.marker)
+                .map(|h| h.header.timestamp)
+                .collect();
             assert_eq!(starts.len(), 3, "one marker per key");
-            for (start, (event, length)) in starts.iter().zip([(1u8, 100u32), (2, 120), (11, 140)]) {
-                let mine: Vec<_> = events.iter().filter(|h| h.header.timestamp == *start).collect();
-                let payloads: Vec<_> = mine.iter().map(|h| Payload::parse(&h.payload).unwrap()).collect();
+            for (start, (event, length)) in starts.iter().zip([(1u8, 100u32), (2, 120), (11, 140)])
+            {
+                let mine: Vec<_> = events
+                    .iter()
+                    .filter(|h| h.header.timestamp == *start)
+                    .collect();
+                let payloads: Vec<_> = mine
+                    .iter()
+                    .map(|h| Payload::parse(&h.payload).unwrap())
+                    .collect();
                 assert!(payloads.iter().all(|p| p.event == event));
                 assert_eq!(payloads.iter().filter(|p| p.end).count(), 3);
-                assert_eq!(payloads.last().unwrap().duration, (length * 8) as u16, "in units of 8 kHz");
+                assert_eq!(
+                    payloads.last().unwrap().duration,
+                    (length * 8) as u16,
+                    "in units of 8 kHz"
+                );
                 assert!(payloads.windows(2).all(|w| w[0].duration <= w[1].duration));
                 // Where audio stood when the key went down, on the clock of audio.
                 let before = to.received.iter().rev().find(|h| {
@@ -242,18 +310,34 @@ fn keys_reach_the_other_side_in_both_directions() {
                 });
                 let gap = start.wrapping_sub(before.unwrap().header.timestamp);
                 let frame = to.codec.clock() / 50;
-                assert!((frame..=4 * frame).contains(&gap), "{gap} ticks after the audio before it");
+                assert!(
+                    (frame..=4 * frame).contains(&gap),
+                    "{gap} ticks after the audio before it"
+                );
                 // No audio while the key is down.
                 let (first, last) = (mine[0].at, mine.last().unwrap().at);
-                let audio = to.received.iter().filter(|h| h.header.pt != 101 && h.at > first && h.at < last);
+                let audio = to
+                    .received
+                    .iter()
+                    .filter(|h| h.header.pt != 101 && h.at > first && h.at < last);
                 assert_eq!(audio.count(), 0);
             }
             let told = call.events.iter().filter_map(|(_, e)| match e {
-                Event::Digit { from, digit, duration_ms } => Some((*from, *digit, *duration_ms)),
+                Event::Digit {
+                    from,
+                    digit,
+                    duration_ms,
+                } => Some((*from, *digit, *duration_ms)),
                 _ => None,
             });
-            assert_eq!(told.collect::<Vec<_>>(), [(from, '1', 100), (from, '2', 120), (from, '#', 140)]);
-            assert_eq!(call.session.report(call.now).legs[from.index()].digits_received, 3);
+            assert_eq!(
+                told.collect::<Vec<_>>(),
+                [(from, '1', 100), (from, '2', 120), (from, '#', 140)]
+            );
+            assert_eq!(
+                call.session.report(call.now).legs[from.index()].digits_received,
+                3
+            );
         }
     }
 }
@@ -266,20 +350,33 @@ fn a_key_whose_end_packets_are_lost_is_still_released() {
     call.peer(Side::A).talking = false;
     call.run(ms(300));
     let ends = call.peers[1].received.iter().filter(|h| h.header.pt == 101);
-    let ends = ends.filter(|h| Payload::parse(&h.payload).unwrap().end).count();
+    let ends = ends
+        .filter(|h| Payload::parse(&h.payload).unwrap().end)
+        .count();
     assert_eq!(ends, 3);
-    assert!(call.events.iter().any(|(_, e)| matches!(e, Event::Digit { digit: '5', .. })));
+    assert!(
+        call.events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Digit { digit: '5', .. }))
+    );
 }
 
 #[test]
 fn keys_sent_under_126_though_never_offered_are_heard() {
-    let mut plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, Codec::Pcma)];
+    let mut plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Pcma),
+    ];
     plans[0].agreed.dtmf = None;
     let mut call = Call::new(plans);
     call.run(ms(500));
     press(&mut call, Side::A, 126, 9, 100, 3);
     call.run(ms(200));
-    assert!(call.told(&Event::Digit { from: Side::A, digit: '9', duration_ms: 100 }));
+    assert!(call.told(&Event::Digit {
+        from: Side::A,
+        digit: '9',
+        duration_ms: 100
+    }));
     assert!(call.peers[1].received.iter().any(|h| h.header.pt == 101));
 }
 
@@ -290,7 +387,11 @@ fn two_keys_pressed_without_a_pause_are_two_keys() {
     press(&mut call, Side::A, 101, 5, 60, 1);
     press(&mut call, Side::A, 101, 5, 60, 1);
     call.run(ms(300));
-    let starts = call.peers[1].received.iter().filter(|h| h.header.pt == 101 && h.header.marker).count();
+    let starts = call.peers[1]
+        .received
+        .iter()
+        .filter(|h| h.header.pt == 101 && h.header.marker)
+        .count();
     assert_eq!(starts, 2);
     assert_eq!(call.session.report(call.now).legs[0].digits_received, 2);
     call.peers[1].assert_one_line();
@@ -305,7 +406,11 @@ fn audio_is_not_suppressed_for_keys_the_other_side_cannot_hear() {
     press(&mut call, Side::A, 101, 5, 100, 3);
     call.run(ms(500));
     assert!(call.peers[1].received.iter().all(|h| h.header.pt == 8));
-    assert!(call.told(&Event::Digit { from: Side::A, digit: '5', duration_ms: 100 }));
+    assert!(call.told(&Event::Digit {
+        from: Side::A,
+        digit: '5',
+        duration_ms: 100
+    }));
 }
 
 #[test]
@@ -314,10 +419,20 @@ fn a_silent_leg_is_named_once_and_its_return_too() {
     call.run(ms(5_000));
     call.peers[1].talking = false;
     call.run(ms(60_000));
-    let silent: Vec<_> = call.events.iter().filter(|(_, e)| matches!(e, Event::Silent { .. })).collect();
+    let silent: Vec<_> = call
+        .events
+        .iter()
+        .filter(|(_, e)| matches!(e, Event::Silent { .. }))
+        .collect();
     assert_eq!(silent.len(), 1);
     let (at, event) = *silent[0];
-    assert_eq!(event, Event::Silent { side: Side::B, for_ms: 20_000 });
+    assert_eq!(
+        event,
+        Event::Silent {
+            side: Side::B,
+            for_ms: 20_000
+        }
+    );
     assert!((at - call.start).abs_diff(ms(24_980)) <= ms(20));
     call.peers[1].talking = true;
     call.run(ms(100));
@@ -334,9 +449,19 @@ fn rtcp_alone_keeps_a_leg_alive() {
         let len = rtcp::write(&mut bytes, 99, None, None, b"desk", false);
         let mut packet = Packet::new();
         packet.fill(&bytes[..len]);
-        call.send_from(Side::B, Channel::Rtcp, "10.0.0.5:4001".parse().unwrap(), packet);
+        call.send_from(
+            Side::B,
+            Channel::Rtcp,
+            "10.0.0.5:4001".parse().unwrap(),
+            packet,
+        );
     }
-    assert!(!call.events.iter().any(|(_, e)| matches!(e, Event::Silent { side: Side::B, .. })));
+    assert!(
+        !call
+            .events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Silent { side: Side::B, .. }))
+    );
     assert_eq!(call.session.report(call.now).legs[1].rtcp_received, 10);
 }
 
@@ -345,7 +470,12 @@ fn reports_leave_within_every_five_seconds_and_say_goodbye_at_the_end() {
     let mut call = whatsapp_and_desk(Codec::Opus, Codec::Pcma);
     call.run(ms(60_000));
     for peer in &call.peers {
-        assert!((12..=16).contains(&peer.rtcp.len()), "{:?}: {} reports", peer.side, peer.rtcp.len());
+        assert!(
+            (12..=16).contains(&peer.rtcp.len()),
+            "{:?}: {} reports",
+            peer.side,
+            peer.rtcp.len()
+        );
     }
     call.session.stop(call.now);
     call.drain();
@@ -353,16 +483,35 @@ fn reports_leave_within_every_five_seconds_and_say_goodbye_at_the_end() {
         let mut items = Vec::new();
         assert!(rtcp::read(peer.rtcp.last().unwrap(), |item| items.push(item)));
         let ssrc = 0x1111_1111 * (peer.side.index() as u32 + 1);
-        let Item::Sender { ssrc: sender, report } = items[0] else { panic!("{items:?}") };
-        assert_eq!((sender, report.packets as usize), (ssrc, peer.received.len()));
+        let Item::Sender {
+            ssrc: sender,
+            report,
+        } = items[0]
+        else {
+            panic!("{items:?}")
+        };
+        assert_eq!(
+            (sender, report.packets as usize),
+            (ssrc, peer.received.len())
+        );
         let last = peer.received.last().unwrap();
         let ahead = report.timestamp.wrapping_sub(last.header.timestamp) as i32;
-        assert!(ahead.unsigned_abs() <= peer.codec.clock() / 25, "the report's time is that of the audio");
-        assert!(matches!(items[1], Item::Block { block, .. } if block.ssrc == peer.ssrc && block.fraction_lost == 0));
+        assert!(
+            ahead.unsigned_abs() <= peer.codec.clock() / 25,
+            "the report's time is that of the audio"
+        );
+        assert!(
+            matches!(items[1], Item::Block { block, .. } if block.ssrc == peer.ssrc && block.fraction_lost == 0)
+        );
         assert_eq!(items[2], Item::Bye { ssrc });
     }
     let (mut packet, source) = (call.peer(Side::B).say(), address(Side::B));
-    assert_eq!(call.session.receive(call.now, Side::B, Channel::Rtp, source, &mut packet), None, "it is over");
+    assert_eq!(
+        call.session
+            .receive(call.now, Side::B, Channel::Rtp, source, &mut packet),
+        None,
+        "it is over"
+    );
 }
 
 #[test]
@@ -379,12 +528,22 @@ fn round_trip_and_loss_are_read_from_the_far_sides_reports() {
     let at = call.session.report(call.now).legs[1].clone();
     assert_eq!((at.round_trip, at.remote_loss), (None, None));
     // The far side answers 100 ms after it got our report; the network takes what is left.
-    let block = rtcp::Block { ssrc: 0x2222_2222, fraction_lost: 64, last_report: (ntp >> 16) as u32, ..Default::default() };
+    let block = rtcp::Block {
+        ssrc: 0x2222_2222,
+        fraction_lost: 64,
+        last_report: (ntp >> 16) as u32,
+        ..Default::default()
+    };
     let mut bytes = [0; 400];
     let len = rtcp::write(&mut bytes, 99, None, Some(&block), b"desk", false);
     let mut packet = Packet::new();
     packet.fill(&bytes[..len]);
-    call.send_from(Side::B, Channel::Rtcp, "10.0.0.5:4001".parse().unwrap(), packet);
+    call.send_from(
+        Side::B,
+        Channel::Rtcp,
+        "10.0.0.5:4001".parse().unwrap(),
+        packet,
+    );
     let leg = call.session.report(call.now).legs[1].clone();
     assert_eq!(leg.remote_loss, Some(0.25));
     assert!(leg.round_trip.unwrap() < ms(5_000));
@@ -410,7 +569,10 @@ fn a_stranger_is_not_heard_and_does_not_move_the_stream() {
         assert!(peer.verdict().holds(LEVEL, 3.0, 0), "{:?}", peer.verdict());
     }
     let report = call.session.report(call.now);
-    assert_eq!((report.legs[1].foreign, report.legs[0].undecryptable), (200, 200));
+    assert_eq!(
+        (report.legs[1].foreign, report.legs[0].undecryptable),
+        (200, 200)
+    );
 }
 
 #[test]
@@ -421,20 +583,37 @@ fn a_user_who_changes_networks_is_followed_because_his_packets_authenticate() {
     call.peer(Side::A).source = moved;
     call.run(ms(20));
     let mut packet = call.peer(Side::B).say();
-    let forward = call.session.receive(call.now, Side::B, Channel::Rtp, address(Side::B), &mut packet);
+    let forward = call.session.receive(
+        call.now,
+        Side::B,
+        Channel::Rtp,
+        address(Side::B),
+        &mut packet,
+    );
     assert_eq!(forward.map(|f| (f.to, f.dst)), Some((Side::A, moved)));
 }
 
 #[test]
 fn a_desk_phone_behind_nat_is_answered_where_it_speaks_from() {
-    let mut plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, Codec::Pcma)];
-    plans[1].latch = Latch::Plausible { signalling: Some("192.0.2.1".parse().unwrap()) };
+    let mut plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Pcma),
+    ];
+    plans[1].latch = Latch::Plausible {
+        signalling: Some("192.0.2.1".parse().unwrap()),
+    };
     let mut call = Call::new(plans);
     let natted = "192.0.2.1:61000".parse().unwrap();
     call.peer(Side::B).source = natted;
     call.run(ms(40));
     let mut packet = call.peer(Side::A).say();
-    let forward = call.session.receive(call.now, Side::A, Channel::Rtp, address(Side::A), &mut packet);
+    let forward = call.session.receive(
+        call.now,
+        Side::A,
+        Channel::Rtp,
+        address(Side::A),
+        &mut packet,
+    );
     assert_eq!(forward.map(|f| (f.to, f.dst)), Some((Side::B, natted)));
 }
 
@@ -446,7 +625,8 @@ fn a_network_that_stalls_and_bursts_adds_no_delay() {
         call.peers[1].talking = false;
         call.run(ms(300));
         let late: Vec<_> = (0..15).map(|_| call.peer(Side::B).say()).collect();
-        late.into_iter().for_each(|packet| call.send(Side::B, packet));
+        late.into_iter()
+            .for_each(|packet| call.send(Side::B, packet));
         call.peers[1].talking = true;
         call.run(ms(1_000));
     }
@@ -454,5 +634,8 @@ fn a_network_that_stalls_and_bursts_adds_no_delay() {
     let heard = &call.peers[0].received;
     let line: u32 = steps(heard).iter().sum::<u32>() / 48;
     let clock = (heard.last().unwrap().at - heard[0].at).as_millis() as u32;
-    assert!(line.abs_diff(clock) <= 60, "line {line} ms, clock {clock} ms");
+    assert!(
+        line.abs_diff(clock) <= 60,
+        "line {line} ms, clock {clock} ms"
+    );
 }

@@ -1,0 +1,308 @@
+//! Our SRTP before a foreign judge: libsrtp, behind a pipe (`libsrtp/oracle.c`).
+//!
+//! Needs a C compiler and libsrtp2 (Debian: `libsrtp2-dev`), therefore only on demand:
+//! `cargo test -p media --test libsrtp -- --ignored`.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use media::Packet;
+use media::rtp::Header;
+use media::srtp::{Protect, Unprotect};
+use sdp::{Crypto, Mki, SrtpKey, Suite};
+
+/// libsrtp with one key, both ways.
+struct Oracle {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+}
+
+impl Oracle {
+    fn new(crypto: &Crypto) -> Self {
+        let suite = match crypto.suite {
+            Suite::AesCm128HmacSha1_80 => "80",
+            Suite::AesCm128HmacSha1_32 => "32",
+        };
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let key = hex(crypto.key.key()) + &hex(crypto.key.salt());
+        let mki = crypto.mki.map_or("-".to_owned(), |mki| {
+            hex(&mki.value.to_be_bytes()[8 - usize::from(mki.length)..])
+        });
+        let mut child = Command::new(program())
+            .args([suite, &key, &mki])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the oracle was just built");
+        let input = child.stdin.take();
+        let output = child.stdout.take().expect("stdout is piped");
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// `None`: libsrtp refused.
+    fn ask(&mut self, command: u8, packet: &[u8]) -> Option<Vec<u8>> {
+        let [high, low] = (packet.len() as u16).to_be_bytes();
+        let request = [&[command, high, low], packet].concat();
+        self.input
+            .as_mut()
+            .expect("open until dropped")
+            .write_all(&request)
+            .expect("the oracle lives");
+        let mut head = [0; 3];
+        self.output
+            .read_exact(&mut head)
+            .expect("the oracle answers");
+        let mut answer = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        self.output
+            .read_exact(&mut answer)
+            .expect("the oracle answers in full");
+        (head[0] == 0).then_some(answer)
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        self.input = None; // end of input ends it
+        let _ = self.child.wait();
+    }
+}
+
+/// Compiles the oracle, once.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libsrtp/oracle.c");
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libsrtp-oracle");
+        let built = Command::new("cc")
+            .args(["-O2", "-o"])
+            .arg(&program)
+            .args([source, "-lsrtp2"])
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "needs cc and libsrtp2 (Debian: libsrtp2-dev)"
+        );
+        program
+    })
+}
+
+/// A generator of chance that is the same in every run.
+struct Dice(u32);
+
+impl Dice {
+    fn roll(&mut self, sides: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 8) % sides
+    }
+}
+
+fn keys() -> Vec<Crypto> {
+    let mut keys = Vec::new();
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32] {
+        for mki in [
+            None,
+            Some(Mki {
+                value: 1,
+                length: 1,
+            }),
+            Some(Mki {
+                value: 0xdead_beef,
+                length: 4,
+            }),
+        ] {
+            let key = SrtpKey::new(std::array::from_fn(|i| (i * 37 + keys.len() * 11) as u8));
+            keys.push(Crypto {
+                tag: 1,
+                suite,
+                key,
+                lifetime: None,
+                mki,
+            });
+        }
+    }
+    keys
+}
+
+/// An RTP packet of any shape: extensions, sources, any payload length.
+fn rtp_packet(dice: &mut Dice, ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut bytes = vec![0; 12];
+    let header = Header {
+        marker: dice.roll(9) == 0,
+        pt: 111,
+        sequence,
+        timestamp: dice.roll(1 << 24),
+        ssrc,
+        payload: 0..0,
+    };
+    header.write(bytes.first_chunk_mut().expect("twelve octets"));
+    let sources = dice.roll(3);
+    bytes[0] |= sources as u8;
+    bytes.extend(vec![7; 4 * sources as usize]);
+    if dice.roll(3) == 0 {
+        bytes[0] |= 0x10;
+        bytes.extend([0xbe, 0xde, 0, 1, 0x10, 0xaa, 0, 0]);
+    }
+    bytes.extend((0..dice.roll(240)).map(|n| n as u8));
+    bytes
+}
+
+/// The order in which the packets of a call arrive: 5 % lost, some late by up to 30, across two wraps.
+fn arrivals(dice: &mut Dice, packets: u32) -> Vec<u32> {
+    let mut arrivals: Vec<(u32, u32)> = (0..packets)
+        .filter_map(|n| match dice.roll(100) {
+            0..5 => None,
+            5..10 => Some((n + dice.roll(30), n)),
+            _ => Some((n, n)),
+        })
+        .collect();
+    arrivals.sort();
+    arrivals.into_iter().map(|(_, n)| n).collect()
+}
+
+const PACKETS: u32 = 20_000;
+const STEP: u32 = 7; // so that 20 000 packets cover two wraps
+
+#[test]
+#[ignore = "needs cc and libsrtp2"]
+fn libsrtp_opens_what_we_seal() {
+    for crypto in keys() {
+        let (mut oracle, mut ours, mut dice) =
+            (Oracle::new(&crypto), Protect::new(&crypto), Dice(1));
+        let plain: Vec<_> = (0..PACKETS)
+            .map(|n| rtp_packet(&mut dice, 0xcafe, (30_000 + n * STEP) as u16))
+            .collect();
+        let sealed: Vec<_> = plain
+            .iter()
+            .map(|plain| {
+                let mut packet = Packet::new();
+                packet.fill(plain);
+                ours.rtp(&mut packet).unwrap();
+                packet.as_slice().to_vec()
+            })
+            .collect();
+        for n in arrivals(&mut dice, PACKETS) {
+            let opened = oracle.ask(b'U', &sealed[n as usize]);
+            // Beyond libsrtp's window of 128 sequence numbers a late packet may be refused.
+            assert!(
+                opened.is_none() || opened.as_ref() == Some(&plain[n as usize]),
+                "packet {n}"
+            );
+        }
+        // In order nothing may be refused, and what they open is sealed exactly as they would.
+        let (mut judge, mut twin) = (Oracle::new(&crypto), Oracle::new(&crypto));
+        for (n, (plain, sealed)) in plain.iter().zip(&sealed).enumerate() {
+            assert_eq!(judge.ask(b'U', sealed).as_ref(), Some(plain), "packet {n}");
+            assert_eq!(twin.ask(b'P', plain).as_ref(), Some(sealed), "packet {n}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs cc and libsrtp2"]
+fn we_open_what_libsrtp_seals_and_refuse_what_it_refuses() {
+    for crypto in keys() {
+        let (mut sealer, mut judge) = (Oracle::new(&crypto), Oracle::new(&crypto));
+        let (mut ours, mut dice) = (Unprotect::new(&crypto), Dice(2));
+        let packets: Vec<_> = (0..PACKETS)
+            .map(|n| {
+                let plain = rtp_packet(&mut dice, 0xcafe, (30_000 + n * STEP) as u16);
+                let sealed = sealer.ask(b'P', &plain).unwrap();
+                (plain, sealed)
+            })
+            .collect();
+        let (mut opened, mut refused) = (0, 0);
+        for n in arrivals(&mut dice, PACKETS) {
+            let (plain, sealed) = &packets[n as usize];
+            let mut wire = vec![sealed.clone()];
+            match dice.roll(20) {
+                0 => wire.push(sealed.clone()), // twice
+                1 => {
+                    let mut bent = sealed.clone();
+                    let at = dice.roll(bent.len() as u32) as usize;
+                    bent[at] ^= 1 << dice.roll(8);
+                    wire.insert(0, bent); // a forgery first
+                }
+                _ => {}
+            }
+            for wire in wire {
+                let mut packet = Packet::new();
+                packet.fill(&wire);
+                let ok = ours.rtp(&mut packet).is_ok();
+                assert_eq!(ok, judge.ask(b'U', &wire).is_some(), "packet {n}");
+                if ok {
+                    assert_eq!(packet.as_slice(), plain);
+                    opened += 1;
+                } else {
+                    refused += 1;
+                }
+            }
+        }
+        assert!(
+            opened > 17_000 && refused > 1_000,
+            "{opened} opened, {refused} refused"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs cc and libsrtp2"]
+fn rtcp_crosses_both_ways() {
+    for crypto in keys() {
+        let mut oracle = Oracle::new(&crypto);
+        // libsrtp 2.5 looks for the MKI of SRTCP at the tag length of SRTP, so with short tags it does
+        // not even find its own.
+        let blind = crypto.suite == Suite::AesCm128HmacSha1_32 && crypto.mki.is_some();
+        let (mut protect, mut unprotect, mut dice) =
+            (Protect::new(&crypto), Unprotect::new(&crypto), Dice(3));
+        let (mut twin, mut ahead, mut plain_before) =
+            (Protect::new(&crypto), None::<Vec<u8>>, Vec::new());
+        for n in 0..2_000u32 {
+            let mut plain = [0; 400];
+            let block = media::rtcp::Block {
+                ssrc: n,
+                ..Default::default()
+            };
+            let len = media::rtcp::write(
+                &mut plain,
+                0xcafe,
+                None,
+                Some(&block),
+                b"audio@sbc",
+                n % 7 == 0,
+            );
+            let plain = &plain[..len];
+            let mut packet = Packet::new();
+            packet.fill(plain);
+            protect.rtcp(&mut packet).unwrap();
+            if dice.roll(10) > 0 && !blind {
+                assert_eq!(oracle.ask(b'u', packet.as_slice()).as_deref(), Some(plain));
+                assert_eq!(oracle.ask(b'u', packet.as_slice()), None, "twice");
+            }
+            // Our index begins with 0 (RFC 3711 §3.4), theirs with 1; otherwise the octets are the same.
+            let sealed = oracle.ask(b'p', plain).unwrap();
+            if let Some(last) = ahead.replace(sealed.clone()) {
+                packet.fill(plain_before.as_slice());
+                twin.rtcp(&mut packet).unwrap();
+                assert_eq!(packet.as_slice(), last, "packet {n}");
+            } else {
+                packet.fill(plain);
+                twin.rtcp(&mut packet).unwrap();
+            }
+            plain_before = plain.to_vec();
+            if dice.roll(10) > 0 {
+                packet.fill(&sealed);
+                unprotect.rtcp(&mut packet).unwrap();
+                assert_eq!(packet.as_slice(), plain);
+                packet.fill(&sealed);
+                assert!(unprotect.rtcp(&mut packet).is_err(), "twice");
+            }
+        }
+    }
+}
