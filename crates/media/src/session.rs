@@ -127,8 +127,6 @@ impl std::error::Error for StartError {}
 /// Time between our RTCP reports, shaken by up to a tenth (RFC 3550 §6.2 without the membership
 /// arithmetic of large groups); a far side that counts 5 s hears one in time (Meta reference 10.7).
 const REPORT: Duration = Duration::from_millis(4_500);
-/// Filler frames sent at once to catch up with the wall clock.
-const FILL_BURST: usize = 2;
 
 /// Both directions of one call's media.
 pub struct Session {
@@ -631,10 +629,7 @@ impl Session {
     /// Queues the filler that is due.
     fn fill(&mut self, now: Instant) {
         for to in Side::BOTH {
-            for _ in 0..FILL_BURST {
-                if self.fill_at(to).is_none_or(|at| at > now) {
-                    break;
-                }
+            if self.fill_at(to).is_some_and(|at| at <= now) {
                 self.paths[(!to).index()].fill(now, &mut self.legs[to.index()], &mut self.queue);
             }
         }
@@ -647,7 +642,11 @@ impl Session {
             return None;
         }
         let patience = path.patience(self.rx[(!to).index()].jitter_time());
-        Some(leg.tx.fill_at(leg.gate.unwrap_or(self.started), patience))
+        let length = leg.frame as i64 * leg.ticks_per_sample();
+        Some(
+            leg.tx
+                .fill_at(leg.gate.unwrap_or(self.started), length, patience),
+        )
     }
 
     fn ntp(&self, now: Instant) -> u64 {

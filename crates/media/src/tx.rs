@@ -39,6 +39,7 @@ pub struct Transmitter {
     filled: bool,
     behind_since: Option<Instant>,
     last_source: Option<Instant>,
+    last_fill: Option<Instant>,
     /// The next frame begins a talkspurt.
     fresh: bool,
 }
@@ -57,6 +58,7 @@ impl Transmitter {
             filled: false,
             behind_since: None,
             last_source: None,
+            last_fill: None,
             fresh: true,
         }
     }
@@ -137,21 +139,26 @@ impl Transmitter {
             self.anchor = Some((now, place << 16));
         }
         self.filled = true;
+        self.last_fill = Some(now);
         self.next = place + length;
         place
     }
 
-    /// When the next frame of filler is due if the source stays quiet; `patience` after its last frame
-    /// at the earliest.
-    pub fn fill_at(&self, now: Instant, patience: Duration) -> Instant {
+    /// When the next frame of filler of `length` is due if the source stays quiet: `patience` after the
+    /// source's last frame at the earliest, and no faster than twice the pace of the clock.
+    pub fn fill_at(&self, now: Instant, length: i64, patience: Duration) -> Instant {
         let Some((at, anchored)) = self.anchor else {
             return now;
         };
         let line = at + self.clock.duration(self.next - (anchored >> 16));
-        match self.last_source {
-            Some(last) => line.max(last + patience),
-            None => line,
-        }
+        let quiet = self.last_source.map(|last| last + patience);
+        let again = self
+            .last_fill
+            .map(|last| last + self.clock.duration(length) / 2);
+        [quiet, again]
+            .into_iter()
+            .flatten()
+            .fold(line, Instant::max)
     }
 
     /// Where an event begins: now, but not before what was already sent (RFC 4733 §2.1).
@@ -301,7 +308,7 @@ mod tests {
             // The source pauses for a second and a bit; filler sets in and stays on time.
             let resume = now + ms(1_000) + Duration::from_micros(1_370 * round);
             loop {
-                let due = tx.fill_at(now, ms(60)).max(now);
+                let due = tx.fill_at(now, FRAME, ms(60)).max(now);
                 if due >= resume {
                     break;
                 }
@@ -328,7 +335,7 @@ mod tests {
         }
         let mut now = start + ms(180);
         for _ in 0..6 {
-            now = tx.fill_at(now, ms(60)).max(now);
+            now = tx.fill_at(now, FRAME, ms(60)).max(now);
             tx.fill(now, FRAME);
         }
         let placed: Vec<_> = (10..30)

@@ -1,0 +1,141 @@
+//! What one packet costs on its way through a session, and the parts of it.
+//!
+//! `cargo bench -p media`; `-- --test` runs each once.
+
+#![allow(missing_docs)] // criterion's macros
+#![allow(clippy::disallowed_methods)] // a bench needs some instant to start from
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
+use media::srtp::{Protect, Unprotect};
+use media::tone::Tone;
+use media::{Channel, EngineSettings, Packet, Session};
+use sdp::plan::LegPlan;
+use sdp::{Codec, Keying, Side, Suite};
+use support::*;
+
+/// One second of packets of one leg through a session, in and out.
+fn one_way(c: &mut Criterion, name: &str, plans: [LegPlan; 2], from: Side) {
+    let mut peers = Call::new(plans.clone());
+    let mut packets = || -> Vec<Packet> { (0..50).map(|_| peers.peer(from).say()).collect() };
+    let mut group = c.benchmark_group("packet");
+    group.throughput(Throughput::Elements(50));
+    let mut now = Instant::now();
+    let mut session = Session::start(now, plans, &EngineSettings::default(), [7; 32]).unwrap();
+    let mut spare = Packet::new();
+    group.bench_function(name, |bench| {
+        bench.iter_batched_ref(
+            &mut packets,
+            |packets| {
+                for packet in packets {
+                    now += ms(20);
+                    let mut forward =
+                        session.receive(now, from, Channel::Rtp, address(from), packet);
+                    while forward.is_some() {
+                        forward = session.transmit(now, &mut spare);
+                    }
+                    if session.next_timeout() <= now {
+                        session.timeout(now);
+                    }
+                }
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+    assert_eq!(session.report(now).legs[from.index()].lost, 0);
+}
+
+fn packets(c: &mut Criterion) {
+    let plain = |side, codec| plan(side, codec);
+    let savp = |side, codec| secured(plan(side, codec));
+    one_way(
+        c,
+        "aware, PCMA to PCMA",
+        [plain(Side::A, Codec::Pcma), plain(Side::B, Codec::Pcma)],
+        Side::B,
+    );
+    one_way(
+        c,
+        "aware, PCMA to PCMA in SRTP",
+        [savp(Side::A, Codec::Pcma), plain(Side::B, Codec::Pcma)],
+        Side::B,
+    );
+    one_way(
+        c,
+        "aware, Opus in SRTP to Opus",
+        [savp(Side::A, Codec::Opus), plain(Side::B, Codec::Opus)],
+        Side::A,
+    );
+    one_way(
+        c,
+        "terminate, PCMU to PCMA",
+        [plain(Side::A, Codec::Pcma), plain(Side::B, Codec::Pcmu)],
+        Side::B,
+    );
+    one_way(
+        c,
+        "terminate, PCMA to Opus in SRTP",
+        [savp(Side::A, Codec::Opus), plain(Side::B, Codec::Pcma)],
+        Side::B,
+    );
+    one_way(
+        c,
+        "terminate, Opus in SRTP to PCMA",
+        [savp(Side::A, Codec::Opus), plain(Side::B, Codec::Pcma)],
+        Side::A,
+    );
+}
+
+fn srtp(c: &mut Criterion) {
+    let Keying::Sdes { local, .. } = sdes(Suite::AesCm128HmacSha1_80, None) else {
+        unreachable!("sdes() makes keys")
+    };
+    let mut group = c.benchmark_group("srtp");
+    for payload in [60usize, 160] {
+        let (mut protect, mut unprotect) = (Protect::new(&local), Unprotect::new(&local));
+        let mut sequence = 0u16;
+        let mut packet = Packet::new();
+        group.bench_function(format!("protect and unprotect {payload} octets"), |bench| {
+            bench.iter(|| {
+                let mut bytes = [0u8; 172];
+                bytes[0] = 0x80;
+                bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
+                sequence = sequence.wrapping_add(1);
+                packet.fill(&bytes[..12 + payload]);
+                protect.rtp(&mut packet).unwrap();
+                unprotect.rtp(&mut packet).unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
+fn codecs(c: &mut Criterion) {
+    let mut group = c.benchmark_group("codec");
+    for codec in [Codec::Opus, Codec::Pcma] {
+        let mut encoder = Encoder::new(codec, &OpusSettings::default()).unwrap();
+        let mut decoder = Decoder::new(codec).unwrap();
+        let mut tone = Tone::new(440.0, -10.0);
+        let (mut pcm, mut payload, mut out) = ([0; 160], [0; 400], [0; MAX_SAMPLES]);
+        let mut len = 0;
+        group.bench_function(format!("{} encode", codec.name()), |bench| {
+            bench.iter(|| {
+                tone.fill(&mut pcm);
+                len = encoder.encode(&pcm, &mut payload).unwrap();
+            });
+        });
+        group.bench_function(format!("{} decode", codec.name()), |bench| {
+            bench.iter(|| decoder.decode(&payload[..len], &mut out).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, packets, srtp, codecs);
+criterion_main!(benches);

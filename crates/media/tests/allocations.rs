@@ -1,0 +1,165 @@
+//! After the start of a session the packet path allocates nothing.
+
+#![allow(clippy::disallowed_methods)] // a virtual clock needs some instant to start from
+
+mod support;
+
+use std::time::Instant;
+
+use media::dtmf::Payload;
+use media::rtp::Header;
+use media::{Channel, EngineSettings, Packet, Session};
+use sdp::{Codec, Side};
+use support::*;
+
+/// Ten seconds of datagrams as they arrive: (milliseconds, side, channel, bytes).
+fn traffic(
+    a: Codec,
+    b: Codec,
+    plans: &[sdp::plan::LegPlan; 2],
+) -> Vec<(u64, Side, Channel, Vec<u8>)> {
+    let mut call = Call::new(plans.clone());
+    let mut datagrams = Vec::new();
+    for n in 0..500u64 {
+        for side in Side::BOTH {
+            let peer = call.peer(side);
+            let at = 20 * n + u64::from(side == Side::B) * 7;
+            let key_down = (100..110).contains(&(n % 200));
+            let packet = if key_down {
+                let held = (n % 200 - 99) as u16;
+                let timestamp = peer.timestamp;
+                let payload = Payload {
+                    event: 5,
+                    end: held > 7,
+                    volume: 10,
+                    duration: held.min(7) * 160,
+                };
+                peer.packet(101, held == 1, timestamp, &payload.to_bytes())
+            } else {
+                peer.say()
+            };
+            // Loss, reordering, duplicates, forgeries.
+            match n % 50 {
+                10 | 11 | 25 => {}
+                30 => datagrams.push((at + 25, side, Channel::Rtp, packet.as_slice().to_vec())),
+                40 => {
+                    datagrams.push((at, side, Channel::Rtp, packet.as_slice().to_vec()));
+                    datagrams.push((at + 1, side, Channel::Rtp, packet.as_slice().to_vec()));
+                    datagrams.push((at + 2, side, Channel::Rtp, vec![0x80; 90]));
+                }
+                _ if n > 400 && side == Side::B => {} // the desk goes quiet: filler
+                _ => datagrams.push((at, side, Channel::Rtp, packet.as_slice().to_vec())),
+            }
+            if n % 100 == 50 {
+                let mut rtcp = [0; 400];
+                let block = media::rtcp::Block {
+                    ssrc: 0x1111_1111,
+                    ..Default::default()
+                };
+                let len = media::rtcp::write(
+                    &mut rtcp,
+                    peer.ssrc,
+                    None,
+                    Some(&block),
+                    b"far side",
+                    false,
+                );
+                let mut packet = Packet::new();
+                packet.fill(&rtcp[..len]);
+                if let Some(protect) = &mut peer.protect {
+                    protect.rtcp(&mut packet).unwrap();
+                }
+                let channel = if peer.protect.is_some() {
+                    Channel::Rtp
+                } else {
+                    Channel::Rtcp
+                };
+                datagrams.push((at + 3, side, channel, packet.as_slice().to_vec()));
+            }
+        }
+    }
+    assert_eq!((call.peers[0].codec, call.peers[1].codec), (a, b));
+    datagrams.sort_by_key(|datagram| datagram.0);
+    datagrams
+}
+
+#[test]
+fn ten_seconds_of_media_allocate_nothing() {
+    for (a, b) in [
+        (Codec::Opus, Codec::Pcma),
+        (Codec::Pcma, Codec::Pcma),
+        (Codec::Pcmu, Codec::Pcma),
+        (Codec::Opus, Codec::Opus),
+    ] {
+        let plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
+        let datagrams = traffic(a, b, &plans);
+        let start = Instant::now();
+        let mut session =
+            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+        let mut packet = Packet::new();
+        let (mut forwarded, mut told, mut events_relayed) = (0, 0, 0);
+        let work = allocation_counter::measure(|| {
+            for (at, side, channel, bytes) in &datagrams {
+                let now = start + ms(*at);
+                while session.next_timeout() <= now {
+                    let due = session.next_timeout();
+                    session.timeout(due);
+                    while session.transmit(due, &mut packet).is_some() {
+                        forwarded += 1;
+                    }
+                }
+                packet.fill(bytes);
+                let mut forward =
+                    session.receive(now, *side, *channel, address(*side), &mut packet);
+                while let Some(to) = forward {
+                    forwarded += 1;
+                    if to.to == Side::B
+                        && Header::parse(packet.as_slice()).is_some_and(|header| header.pt == 101)
+                    {
+                        events_relayed += 1;
+                    }
+                    forward = session.transmit(now, &mut packet);
+                }
+                while session.event().is_some() {
+                    told += 1;
+                }
+            }
+            session.open_gate(start + ms(10_000), Side::A);
+            session.stop(start + ms(10_000));
+            while session.transmit(start + ms(10_000), &mut packet).is_some() {
+                forwarded += 1;
+            }
+            std::hint::black_box(session.report(start + ms(10_000)));
+        });
+        assert_eq!(work.count_total, 0, "{a:?} to {b:?}: {work:?}");
+        // And it was real work.
+        let report = session.report(start + ms(10_000));
+        assert!(
+            forwarded > 850 && told >= 8 && events_relayed > 15,
+            "{forwarded} {told} {events_relayed}"
+        );
+        assert!(
+            report.legs[0].lost > 0
+                && report.legs[0].reordered > 0
+                && report.legs[1].duplicates > 0
+        );
+        assert!(
+            report.legs[0].undecryptable > 0
+                && report.legs[0].rtcp_received > 0
+                && report.legs[0].rtcp_sent > 1
+        );
+        assert!(
+            report.legs[1].concealed > ms(0) || a == b,
+            "{:?}",
+            report.legs[1]
+        );
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    let work = allocation_counter::measure(|| {
+        std::hint::black_box(Packet::new());
+    });
+    assert_eq!(work.count_total, 1);
+}
