@@ -10,6 +10,8 @@
 //! ```
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+use std::ops::ControlFlow;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::lines::{Lines, Next};
@@ -80,8 +82,8 @@ impl Framer {
         let total = match self.expected {
             Some(total) => total,
             None => match self.read_head() {
-                Ok(total) => total,
-                Err(frame) => return frame,
+                ControlFlow::Continue(total) => total,
+                ControlFlow::Break(frame) => return frame,
             },
         };
         self.expected = Some(total);
@@ -105,26 +107,28 @@ impl Framer {
     }
 
     /// The length of the first message, or what is to be said instead.
-    fn read_head(&mut self) -> Result<usize, Option<Frame>> {
+    fn read_head(&mut self) -> ControlFlow<Option<Frame>, usize> {
         if self.skip_line_ends() {
-            return Err(Some(Frame::Ping));
+            return ControlFlow::Break(Some(Frame::Ping));
         }
         if matches!(self.buffer.first(), None | Some(b'\r' | b'\n')) {
-            return Err(None);
+            return ControlFlow::Break(None);
         }
         let Some(head) = self.head_len() else {
-            return Err(self.unfinished_head());
+            return ControlFlow::Break(self.unfinished_head());
         };
         if head > self.limits.message {
-            return Err(Some(self.break_off(MalformedKind::TooLarge)));
+            return ControlFlow::Break(Some(self.break_off(MalformedKind::TooLarge)));
         }
         let length = match content_length(self.buffer.get(..head).unwrap_or_default()) {
             Ok(length) => length,
-            Err(kind) => return Err(Some(self.break_off(kind))),
+            Err(kind) => return ControlFlow::Break(Some(self.break_off(kind))),
         };
         match head.saturating_add(length) {
-            total if total > self.limits.message => Err(Some(self.too_large(head, length))),
-            total => Ok(total),
+            total if total > self.limits.message => {
+                ControlFlow::Break(Some(self.too_large(head, length)))
+            }
+            total => ControlFlow::Continue(total),
         }
     }
 

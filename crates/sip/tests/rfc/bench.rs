@@ -173,3 +173,14 @@ pub(crate) fn answer(request: &Request, status: u16) -> Response {
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
+
+/// How often a property is tried; `PROPTEST_CASES` asks for more.
+pub(crate) fn cases(usual: u32) -> proptest::test_runner::Config {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    proptest::test_runner::Config {
+        cases: asked.unwrap_or(usual),
+        ..proptest::test_runner::Config::default()
+    }
+}

@@ -3,6 +3,7 @@
 mod bench;
 mod fixtures;
 mod mutations;
+mod network;
 mod oracle;
 mod rfc3261;
 mod rfc4475;

@@ -118,7 +118,7 @@ fn read_all(message: &Message) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(crate::bench::cases(2000))]
 
     #[test]
     fn whatever_is_read_prints_back_and_reads_the_same(
