@@ -1,6 +1,8 @@
 //! When two URIs mean the same (RFC 3261 §19.1.4).
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Scheme, Uri};
 use crate::scan::Params;
 
@@ -16,46 +18,55 @@ impl Uri {
             return self.text == other.text;
         }
         self.has_user == other.has_user
-            && unescape(self.part(&self.user)) == unescape(other.part(&other.user))
-            && unescape(self.part(&self.password)) == unescape(other.part(&other.password))
+            && unescape(self.part(&self.user).as_bytes())
+                == unescape(other.part(&other.user).as_bytes())
+            && unescape(self.part(&self.password).as_bytes())
+                == unescape(other.part(&other.password).as_bytes())
             && self
                 .part(&self.host)
                 .eq_ignore_ascii_case(other.part(&other.host))
             && self.port == other.port
-            && self.params_agree(other)
-            && other.params_agree(self)
-            && self.headers_agree(other)
-            && other.headers_agree(self)
+            && params_agree(&self.params(), &other.params())
+            && self.headers_sorted() == other.headers_sorted()
     }
 
-    fn params_agree(&self, other: &Uri) -> bool {
-        const TWO_SIDED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-        Params::of(self.part(&self.params).as_bytes()).all(|(name, _)| {
-            let name = String::from_utf8_lossy(name);
-            match (self.param(&name), other.param(&name)) {
-                (Some(ours), Some(theirs)) => {
-                    unescape(ours).eq_ignore_ascii_case(&unescape(theirs))
-                }
-                _ => !TWO_SIDED.iter().any(|n| n.eq_ignore_ascii_case(&name)),
-            }
-        })
-    }
-
-    fn headers_agree(&self, other: &Uri) -> bool {
-        fn pairs(headers: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
-            headers.split('&').filter(|h| !h.is_empty()).map(|header| {
-                let (name, value) = header.split_once('=').unwrap_or((header, ""));
-                (name.to_ascii_lowercase(), unescape(value))
-            })
+    /// The parameters by their names in small letters; of one written twice, the first.
+    fn params(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for (name, value) in Params::of(self.part(&self.params).as_bytes()) {
+            let value = || unescape(value).to_ascii_lowercase();
+            found.entry(name.to_ascii_lowercase()).or_insert_with(value);
         }
-        pairs(self.part(&self.headers))
-            .all(|mine| pairs(other.part(&other.headers)).any(|theirs| theirs == mine))
+        found
+    }
+
+    /// The headers in an order that does not depend on how they are written.
+    fn headers_sorted(&self) -> BTreeSet<(String, Vec<u8>)> {
+        let headers = self.part(&self.headers).split('&');
+        headers
+            .filter(|header| !header.is_empty())
+            .map(|header| {
+                let (name, value) = header.split_once('=').unwrap_or((header, ""));
+                (name.to_ascii_lowercase(), unescape(value.as_bytes()))
+            })
+            .collect()
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+/// Parameters both have must be the same; some must not be missing on one side.
+fn params_agree(ours: &BTreeMap<Vec<u8>, Vec<u8>>, theirs: &BTreeMap<Vec<u8>, Vec<u8>>) -> bool {
+    const TWO_SIDED: [&[u8]; 5] = [b"user", b"ttl", b"method", b"maddr", b"transport"];
+    let both = ours
+        .iter()
+        .all(|(name, value)| theirs.get(name).is_none_or(|v| v == value));
+    both && TWO_SIDED
+        .iter()
+        .all(|name| ours.contains_key(*name) == theirs.contains_key(*name))
+}
+
+fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         let escape = match after {
             [a, b, ..] if byte == b'%' => hex(*a).zip(hex(*b)),
