@@ -46,6 +46,8 @@ pub struct Endpoint {
     clients_on: BTreeSet<(FlowId, u64)>,
     servers: HashMap<u64, Server>,
     server_by_match: HashMap<MatchKey, u64>,
+    /// Bytes of responses kept for repetition.
+    kept: usize,
     deadlines: Deadlines,
     outputs: VecDeque<Output>,
     counts: Counts,
@@ -54,6 +56,10 @@ pub struct Endpoint {
 
 /// Server transactions that may live at once unless [`Endpoint::limit_servers`] says otherwise.
 const SERVER_LIMIT: usize = 20_000;
+
+/// Bytes of responses that may be kept for repetition: a stranger decides how long the headers
+/// are that we echo.
+const KEPT_LIMIT: usize = 64 << 20;
 
 impl Endpoint {
     /// An endpoint without transactions.
@@ -68,6 +74,7 @@ impl Endpoint {
             clients_on: BTreeSet::new(),
             servers: HashMap::new(),
             server_by_match: HashMap::new(),
+            kept: 0,
             deadlines: Deadlines::default(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
@@ -75,9 +82,10 @@ impl Endpoint {
         }
     }
 
-    /// Sets how many server transactions may live at once. Beyond it a new request outside a
-    /// dialog gets 503 with Retry-After; requests inside dialogs pass until twice as many live,
-    /// then they are dropped over UDP and refused elsewhere.
+    /// Sets how many server transactions may live at once (20,000 unless set). Beyond it, or with
+    /// more than 64 MiB of responses kept for repetition, a new request outside a dialog gets 503
+    /// with Retry-After; requests inside dialogs pass until it is twice as much, then they are
+    /// dropped over UDP and refused elsewhere.
     pub fn limit_servers(&mut self, limit: usize) {
         self.server_limit = limit;
     }

@@ -191,10 +191,10 @@ impl Endpoint {
     /// Whether a new request may become a transaction; if not, it is refused or dropped here.
     fn has_room_for(&mut self, flow: &Flow, request: &Request) -> bool {
         let in_dialog = request.to_tag().is_some();
-        let limit = self
-            .server_limit
-            .saturating_mul(if in_dialog { 2 } else { 1 });
-        if self.servers.len() < limit {
+        let times = if in_dialog { 2 } else { 1 };
+        if self.servers.len() < self.server_limit.saturating_mul(times)
+            && self.kept < super::KEPT_LIMIT * times
+        {
             return true;
         }
         if in_dialog && !flow.transport.is_reliable() {
@@ -301,7 +301,9 @@ impl Endpoint {
         for action in actions {
             match (action, &with) {
                 (ServerAction::Send, With::Response(response)) => {
-                    server.last = Some(response.to_bytes());
+                    let bytes = response.to_bytes();
+                    self.kept += bytes.len();
+                    self.kept -= server.last.replace(bytes).map_or(0, |last| last.len());
                     sent = server.last.clone();
                 }
                 (ServerAction::Repeat, _) => {
@@ -345,6 +347,7 @@ impl Endpoint {
             .set(Whose::Server(key), &mut server.deadline, next);
         if over && let Some(server) = self.servers.remove(&key) {
             self.server_by_match.remove(&server.matched_by);
+            self.kept -= server.last.as_ref().map_or(0, Bytes::len);
             *self.server_count(&server.machine) -= 1;
         }
     }

@@ -8,6 +8,8 @@ pub(crate) mod invite_client;
 pub(crate) mod invite_server;
 pub(crate) mod server;
 
+use sha2::{Digest, Sha256};
+
 use crate::{CSeq, Method, Request, Text, Via};
 
 /// What a client machine asks for.
@@ -66,8 +68,15 @@ pub(crate) fn server_key(request: &Request, via: &Via, top: &Text, as_method: &M
         part(&request.cseq().map_or(0, |cseq| cseq.number).to_be_bytes());
         part(top.as_bytes());
     }
+    if key.len() > LONGEST_KEY {
+        // A stranger's long branch is not to be kept for every transaction of its.
+        return Box::from(Sha256::digest(&key).as_slice());
+    }
     key.into_boxed_slice()
 }
+
+/// Longer keys are kept as their hash.
+const LONGEST_KEY: usize = 256;
 
 /// The client transaction a response belongs to (RFC 3261 §17.1.3): our branch and the method in
 /// CSeq.
@@ -146,6 +155,15 @@ mod tests {
             a,
             key("sip:x", "SIP/2.0/TLS other:5061;branch=z9hG4bKa", "1")
         );
+    }
+
+    #[test]
+    fn a_branch_without_end_makes_no_key_without_end() {
+        let via = |end: char| format!("SIP/2.0/UDP h;branch=z9hG4bK{}{end}", "x".repeat(9000));
+        let a = key("sip:x", &via('a'), "1");
+        assert_eq!(a.len(), 32);
+        assert_eq!(a, key("sip:x", &via('a'), "1"));
+        assert_ne!(a, key("sip:x", &via('b'), "1"));
     }
 
     #[test]

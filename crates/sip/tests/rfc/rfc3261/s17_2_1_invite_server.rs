@@ -194,3 +194,22 @@ fn calls_beyond_the_limit_are_refused_and_dialogs_go_on() {
     let noise = b.endpoint.noise();
     assert_eq!((noise.refused, noise.dropped), (2, 1));
 }
+
+#[test]
+fn strangers_with_endless_headers_do_not_fill_the_memory() {
+    let mut b = Bench::new(UDP);
+    let long = format!("<sip:{}@192.0.2.7>;tag=peer", "x".repeat(15_000));
+    let mut refused = 0;
+    for n in 0..6_000 {
+        let mut invite = incoming("INVITE", &format!("z9hG4bK{n}"));
+        invite.headers.set(Name::From, long.as_str());
+        b.endpoint.receive(b.now, b.flow, invite.into());
+        refused += b
+            .drain()
+            .iter()
+            .filter(|what| *what == "send 503 INVITE")
+            .count();
+    }
+    assert!((1_000..3_000).contains(&refused), "{refused}");
+    assert!(b.endpoint.counts().invite_servers < 5_000);
+}
