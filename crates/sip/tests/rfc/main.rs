@@ -1,5 +1,6 @@
 //! The behaviour of the crate through its public door; the tree is the RFCs' table of contents.
 
+mod allocations;
 mod bench;
 mod fixtures;
 mod mutations;
