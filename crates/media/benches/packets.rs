@@ -15,7 +15,7 @@ use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
 use media::srtp::{Protect, Unprotect};
 use media::tone::Tone;
 use media::{Channel, EngineSettings, Packet, Session};
-use sdp::plan::LegPlan;
+use sdp::plan::{LegPlan, Silence};
 use sdp::{Codec, Keying, Side, Suite};
 use support::*;
 
@@ -53,7 +53,10 @@ fn one_way(c: &mut Criterion, name: &str, plans: [LegPlan; 2], from: Side) {
 
 fn packets(c: &mut Criterion) {
     let plain = |side, codec| plan(side, codec);
-    let savp = |side, codec| secured(plan(side, codec));
+    let savp = |side, codec| LegPlan {
+        silence: Silence::Rtcp,
+        ..secured(plan(side, codec))
+    };
     one_way(
         c,
         "aware, PCMA to PCMA",
@@ -124,10 +127,18 @@ fn codecs(c: &mut Criterion) {
         let mut tone = Tone::new(440.0, -10.0);
         let (mut pcm, mut payload, mut out) = ([0; 160], [0; 400], [0; MAX_SAMPLES]);
         let mut len = 0;
+        let speech: Vec<[i16; 160]> = (0..50)
+            .map(|_| {
+                tone.fill(&mut pcm);
+                pcm
+            })
+            .collect();
+        let mut frames = speech.iter().cycle();
         group.bench_function(format!("{} encode", codec.name()), |bench| {
             bench.iter(|| {
-                tone.fill(&mut pcm);
-                len = encoder.encode(&pcm, &mut payload).unwrap();
+                len = encoder
+                    .encode(frames.next().unwrap(), &mut payload)
+                    .unwrap()
             });
         });
         group.bench_function(format!("{} decode", codec.name()), |bench| {

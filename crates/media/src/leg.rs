@@ -18,6 +18,8 @@ use crate::tx::Transmitter;
 pub(crate) enum Kind {
     Audio,
     Event,
+    /// Nothing we agreed on (comfort noise, say): it takes a sequence number and no more.
+    Other,
 }
 
 /// The state of one leg.
@@ -144,9 +146,9 @@ impl Leg {
     }
 
     /// What a payload type we receive means.
-    pub(crate) fn kind(&self, pt: u8) -> Option<Kind> {
+    pub(crate) fn kind(&self, pt: u8) -> Kind {
         if pt == self.agreed.audio.receive_pt {
-            Some(Kind::Audio)
+            Kind::Audio
         } else if self
             .agreed
             .dtmf
@@ -154,9 +156,9 @@ impl Leg {
             .is_some_and(|d| d.receive_pt == pt)
             || self.unsolicited_dtmf == Some(pt)
         {
-            Some(Kind::Event)
+            Kind::Event
         } else {
-            None
+            Kind::Other
         }
     }
 

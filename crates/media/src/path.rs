@@ -115,6 +115,10 @@ impl Path {
                 self.audio(now, turn, from, to, queue);
                 None
             }
+            Kind::Other => {
+                from.counters.malformed += 1;
+                None
+            }
         }
     }
 
@@ -230,12 +234,11 @@ impl Path {
     /// The payload goes on as it is.
     fn pass(&mut self, now: Instant, turn: &Turn, samples: usize, to: &mut Leg, queue: &mut Queue) {
         let length = samples as i64 * to.ticks_per_sample();
-        if turn.lost > 0 {
-            to.tx.skip(turn.lost);
-        }
+        let hole = to.tx.hole(turn.lost);
         let Some(place) = to.tx.place(now, turn.position, length) else {
             return;
         };
+        to.tx.skip(hole);
         let marker = to.tx.begins();
         let Some(slot) = queue.vacant() else { return };
         let Some(room) = slot.bytes.get_mut(HEADER..HEADER + turn.payload.len()) else {
@@ -323,7 +326,8 @@ impl Path {
         to: &mut Leg,
         queue: &mut Queue,
     ) -> Option<Digit> {
-        let Some(payload) = dtmf::Payload::parse(turn.payload) else {
+        let payload = dtmf::Payload::parse(turn.payload);
+        let Some(payload) = payload.filter(|payload| payload.digit().is_some()) else {
             from.counters.malformed += 1;
             return None;
         };

@@ -196,6 +196,13 @@ impl Receiver {
         }
     }
 
+    /// Whether this is the source we hear.
+    pub fn hears(&self, ssrc: u32) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.ssrc == ssrc)
+    }
+
     /// The extended sequence number of a packet just sequenced.
     pub fn index(&self, header: &Header) -> u64 {
         self.source

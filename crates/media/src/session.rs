@@ -128,6 +128,9 @@ impl std::error::Error for StartError {}
 /// arithmetic of large groups); a far side that counts 5 s hears one in time (Meta reference 10.7).
 const REPORT: Duration = Duration::from_millis(4_500);
 
+/// When nothing is due: an hour.
+const IDLE: Duration = Duration::from_secs(3_600);
+
 /// Both directions of one call's media.
 pub struct Session {
     started: Instant,
@@ -142,6 +145,8 @@ pub struct Session {
     queue: Queue,
     events: VecDeque<Event>,
     chance: Chance,
+    /// When to look again though nothing is due.
+    idle: Instant,
     stopped: bool,
 }
 
@@ -195,6 +200,7 @@ impl Session {
             queue: Queue::new(),
             events: VecDeque::with_capacity(EVENTS),
             chance,
+            idle: now + IDLE,
             stopped: false,
         };
         for side in Side::BOTH {
@@ -282,6 +288,7 @@ impl Session {
 
     /// Does everything that is due; fetch the packets with [`Session::transmit`].
     pub fn timeout(&mut self, now: Instant) {
+        self.idle = now + IDLE;
         if self.stopped {
             return;
         }
@@ -323,15 +330,12 @@ impl Session {
         self.fill(now);
     }
 
-    /// When [`Session::timeout`] wants to be called; a day ahead once the session has stopped.
+    /// When [`Session::timeout`] wants to be called.
     pub fn next_timeout(&self) -> Instant {
-        let mut next = self.started + Duration::from_secs(86_400);
+        let mut next = self.idle;
         if self.stopped {
             return next;
         }
-        next = self.legs.iter().fold(next, |next, leg| {
-            next.max(leg.watch.heard + Duration::from_secs(86_400))
-        });
         for side in Side::BOTH {
             let leg = &self.legs[side.index()];
             let due = [
@@ -357,12 +361,12 @@ impl Session {
     }
 
     /// The leg agreed on something new: hold, another address, another codec. What the other leg sees
-    /// of us goes on: SSRC, sequence, timestamps. On an error the leg stays as it was.
+    /// of us goes on: SSRC, sequence, timestamps. An agreement without an audio codec is refused and
+    /// changes nothing.
     pub fn update(&mut self, now: Instant, side: Side, agreed: Agreed) -> Result<(), StartError> {
         let codec = agreed.audio.codec;
         let other = self.legs[(!side).index()].codec();
         let failed = |why| StartError { side, why };
-        // The likelier failure first, so that nothing is half done.
         self.legs[side.index()]
             .agree(now, agreed, &self.opus)
             .map_err(failed)?;
@@ -428,13 +432,18 @@ impl Session {
             return;
         }
         let bytes = packet.as_slice();
-        let header = Header::parse(bytes).filter(|header| !header.payload.is_empty());
-        let Some((header, kind)) =
-            header.and_then(|header| leg.kind(header.pt).map(|kind| (header, kind)))
-        else {
+        let Some(header) = Header::parse(bytes) else {
             leg.counters.malformed += 1;
             return;
         };
+        let kind = match leg.kind(header.pt) {
+            _ if header.payload.is_empty() => Kind::Other,
+            kind => kind,
+        };
+        if kind == Kind::Other && !self.rx[from.index()].hears(header.ssrc) {
+            leg.counters.malformed += 1;
+            return;
+        }
         let rx = &mut self.rx[from.index()];
         let order = rx.sequence(now, &header, leg.unprotect.is_some(), kind == Kind::Audio);
         leg.rtp_latch.confirm(now, src, order != Order::Drop);

@@ -181,11 +181,15 @@ impl Transmitter {
     }
 
     /// Packets of the source that never came leave a hole in our sequence, so that the far side knows
-    /// what to conceal; longer losses are no news to it.
-    pub fn skip(&mut self, lost: u64) {
-        if lost <= 50 && !self.filled && self.offset.is_some() {
-            self.sequence += lost;
-        }
+    /// what to conceal; how large a hole `lost` packets may leave now. Longer losses are no news to it.
+    pub fn hole(&self, lost: u64) -> u64 {
+        let told = lost <= 50 && !self.filled && self.offset.is_some();
+        if told { lost } else { 0 }
+    }
+
+    /// Leaves a hole in our sequence.
+    pub fn skip(&mut self, hole: u64) {
+        self.sequence += hole;
     }
 
     /// Writes a header with the next sequence number; `marker` adds to what the talkspurt demands.

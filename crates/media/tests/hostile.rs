@@ -152,9 +152,8 @@ fn random_payloads_that_authenticate_do_not_break_the_session() {
         let peer = call.peer(Side::A);
         peer.timestamp = peer.timestamp.wrapping_add(dice.roll(2_000) as u32);
         if dice.roll(50) == 0 {
-            peer.sequence = dice.roll(65_536) as u16;
+            peer.sequence = peer.sequence.wrapping_add(dice.roll(1_000) as u16);
             peer.ssrc = dice.roll(3) as u32;
-            peer.protect = Some(media::srtp::Protect::new(&remote()));
         }
         let packet = peer.packet(pt, false, peer.timestamp, &payload);
         call.send(Side::A, packet);
@@ -166,13 +165,6 @@ fn random_payloads_that_authenticate_do_not_break_the_session() {
     let report = call.session.report(call.now);
     assert!(report.legs[0].packets_received > 500, "{report:?}");
     assert!(report.legs[1].packets_sent > 500);
-}
-
-fn remote() -> sdp::Crypto {
-    match sdes(sdp::Suite::AesCm128HmacSha1_80, None) {
-        sdp::Keying::Sdes { remote, .. } => remote,
-        sdp::Keying::None => unreachable!("sdes() makes keys"),
-    }
 }
 
 proptest! {
