@@ -34,6 +34,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod rx;
 mod session;
+mod settings;
 pub mod srtp;
 mod stats;
 pub mod tone;
@@ -41,4 +42,5 @@ pub mod tx;
 
 pub use packet::{CAPACITY, Packet};
 pub use path::Mode;
-pub use session::{Channel, EngineSettings, Event, Forward, Session, StartError};
+pub use session::{Channel, Event, Forward, Session};
+pub use settings::{EngineSettings, StartError};

@@ -1,0 +1,88 @@
+//! What the clock brings: reports, filler.
+
+use std::time::{Duration, Instant};
+
+use sdp::Side;
+use sdp::plan::Silence;
+
+use super::{Channel, REPORT, Session};
+use crate::rtcp;
+
+impl Session {
+    /// Queues a report (and BYE) for the leg.
+    pub(super) fn report_rtcp(&mut self, now: Instant, side: Side, bye: bool) {
+        let ntp = self.ntp(now);
+        let leg = &mut self.legs[side.index()];
+        let mut block = self.rx[side.index()].block();
+        if let (Some(block), Some((last, at))) = (&mut block, leg.reports.last_sender) {
+            block.last_report = last;
+            block.delay = rtcp::short(now.saturating_duration_since(at));
+        }
+        let sent = leg.counters.packets_sent;
+        let sender = (sent > leg.reports.sent_before[0]).then(|| rtcp::SenderReport {
+            ntp,
+            timestamp: leg.tx.timestamp(now),
+            packets: sent as u32,
+            octets: leg.counters.octets_sent as u32,
+        });
+        leg.reports.sent_before = [leg.reports.sent_before[1], sent];
+        let Some(slot) = self.queue.vacant() else {
+            return;
+        };
+        slot.len = rtcp::write(
+            &mut slot.bytes,
+            leg.tx.ssrc(),
+            sender.as_ref(),
+            block.as_ref(),
+            &leg.cname,
+            bye,
+        );
+        (slot.to, slot.channel, slot.live) = (side, Channel::Rtcp, false);
+        self.queue.commit();
+    }
+
+    /// The leg's gate has opened: the first report leaves at once where nothing else would.
+    pub(super) fn opened(&mut self, now: Instant, side: Side) {
+        let wait = match self.legs[side.index()].silence {
+            Silence::Rtcp => Duration::ZERO,
+            Silence::Frames => Duration::from_millis(500 + self.chance.next() % 1_000),
+        };
+        self.legs[side.index()].reports.next = Some(now + wait);
+        if wait.is_zero() {
+            self.report_rtcp(now, side, false);
+            self.legs[side.index()].reports.next = Some(now + REPORT);
+        }
+    }
+
+    /// Queues the filler that is due.
+    pub(super) fn fill(&mut self, now: Instant) {
+        for to in Side::BOTH {
+            if self.fill_at(to).is_some_and(|at| at <= now) {
+                self.paths[(!to).index()].fill(now, &mut self.legs[to.index()], &mut self.queue);
+            }
+        }
+    }
+
+    /// When the next filler toward a leg is due.
+    pub(super) fn fill_at(&self, to: Side) -> Option<Instant> {
+        let (path, leg) = (&self.paths[(!to).index()], &self.legs[to.index()]);
+        if !path.fills(leg) {
+            return None;
+        }
+        let patience = path.patience(self.rx[(!to).index()].jitter_time());
+        let length = leg.frame as i64 * leg.ticks_per_sample();
+        Some(
+            leg.tx
+                .fill_at(leg.gate.unwrap_or(self.started), length, patience),
+        )
+    }
+
+    pub(super) fn ntp(&self, now: Instant) -> u64 {
+        let (at, since_epoch) = self.wall;
+        let moment = match now.checked_duration_since(at) {
+            Some(later) => since_epoch + later,
+            None => since_epoch.saturating_sub(at.saturating_duration_since(now)),
+        };
+        rtcp::ntp(moment)
+    }
+}

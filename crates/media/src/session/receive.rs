@@ -1,0 +1,247 @@
+//! What comes in: believed, opened, put in order, played.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use sdp::Side;
+
+use super::{Channel, Event, Session, pair, tell};
+use crate::leg::{Kind, Leg};
+use crate::packet::Packet;
+use crate::path::Turn;
+use crate::queue::LONGEST;
+use crate::rtp::{self, Header};
+use crate::rx::Order;
+use crate::srtp::UnprotectError;
+use crate::stats::Counters;
+
+impl Session {
+    pub(super) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        from: Side,
+        src: SocketAddr,
+        packet: &mut Packet,
+    ) {
+        let leg = &mut self.legs[from.index()];
+        if !leg.rtp_latch.admits(now, src) {
+            leg.counters.foreign += 1;
+            return;
+        }
+        if let Some(unprotect) = &mut leg.unprotect
+            && let Err(why) = unprotect.rtp(packet)
+        {
+            count(why, &mut leg.counters);
+            return;
+        }
+        let bytes = packet.as_slice();
+        let Some(header) = Header::parse(bytes) else {
+            leg.counters.malformed += 1;
+            return;
+        };
+        let kind = match leg.kind(header.pt) {
+            _ if header.payload.is_empty() => Kind::Other,
+            kind => kind,
+        };
+        if kind == Kind::Other && !self.rx[from.index()].hears(header.ssrc) {
+            leg.counters.malformed += 1;
+            return;
+        }
+        let rx = &mut self.rx[from.index()];
+        let order = rx.sequence(now, &header, leg.unprotect.is_some(), kind == Kind::Audio);
+        leg.rtp_latch.confirm(now, src, order != Order::Drop);
+        if order == Order::Drop {
+            return;
+        }
+        leg.counters.packets_received += 1;
+        leg.counters.octets_received += header.payload.len() as u64;
+        if leg.counters.first_received.is_none() {
+            leg.counters.first_received = Some(now);
+            tell(&mut self.events, Event::FirstReceived(from));
+        }
+        heard(now, leg, &mut self.events);
+
+        let index = rx.index(&header);
+        let position = rx.position(&header);
+        let payload = &bytes[header.payload];
+        match order {
+            Order::Drop => {}
+            Order::Restart => {
+                self.held[from.index()].deadline = None;
+                self.paths[from.index()].restart(&mut self.legs[(!from).index()]);
+                self.play(
+                    now,
+                    from,
+                    &Turn {
+                        kind,
+                        position,
+                        payload,
+                        lost: 0,
+                    },
+                );
+            }
+            Order::Next => {
+                self.play(
+                    now,
+                    from,
+                    &Turn {
+                        kind,
+                        position,
+                        payload,
+                        lost: 0,
+                    },
+                );
+                if self.held[from.index()].deadline.is_some()
+                    && self.rx[from.index()].expects(self.held[from.index()].index)
+                {
+                    self.release(now, from);
+                }
+            }
+            Order::Ahead => self.wait(
+                now,
+                from,
+                index,
+                &Turn {
+                    kind,
+                    position,
+                    payload,
+                    lost: 0,
+                },
+            ),
+        }
+    }
+
+    /// A packet behind a hole: holds it, unless one is held already; then the hole is given up.
+    fn wait(&mut self, now: Instant, from: Side, index: u64, turn: &Turn) {
+        let at = from.index();
+        if self.held[at].deadline.is_some() {
+            if index < self.held[at].index {
+                let lost = self.rx[at].advance(index);
+                self.play(now, from, &Turn { lost, ..*turn });
+                if self.rx[at].expects(self.held[at].index) {
+                    self.release(now, from);
+                }
+                return;
+            }
+            self.release(now, from);
+            if self.rx[at].expects(index) {
+                self.rx[at].advance(index);
+                return self.play(now, from, turn);
+            }
+        }
+        let deadline = now + self.paths[at].hold();
+        if !self.held[at].keep(index, turn, deadline) {
+            let lost = self.rx[at].advance(index);
+            self.play(now, from, &Turn { lost, ..*turn });
+        }
+    }
+
+    /// Gives on the packet held, and gives up what is missing before it.
+    pub(super) fn release(&mut self, now: Instant, from: Side) {
+        let at = from.index();
+        let held = &mut self.held[at];
+        held.deadline = None;
+        let lost = self.rx[at].advance(held.index);
+        let turn = Turn {
+            kind: held.kind,
+            position: held.position,
+            payload: &held.payload[..held.len],
+            lost,
+        };
+        let (leg, to) = pair(&mut self.legs, from);
+        let digit = self.paths[at].play(now, &turn, leg, to, &mut self.queue);
+        self.tell_digit(from, digit);
+    }
+
+    fn play(&mut self, now: Instant, from: Side, turn: &Turn) {
+        let (leg, to) = pair(&mut self.legs, from);
+        let digit = self.paths[from.index()].play(now, turn, leg, to, &mut self.queue);
+        self.tell_digit(from, digit);
+    }
+
+    pub(super) fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        from: Side,
+        channel: Channel,
+        src: SocketAddr,
+        packet: &mut Packet,
+    ) {
+        let ntp = self.ntp(now);
+        let leg = &mut self.legs[from.index()];
+        let latch = match channel {
+            Channel::Rtp => &mut leg.rtp_latch,
+            Channel::Rtcp => &mut leg.rtcp_latch,
+        };
+        if !latch.admits(now, src) {
+            leg.counters.foreign += 1;
+            return;
+        }
+        if let Some(unprotect) = &mut leg.unprotect
+            && let Err(why) = unprotect.rtcp(packet)
+        {
+            count(why, &mut leg.counters);
+            return;
+        }
+        if !rtp::is_rtcp(packet.as_slice()) {
+            leg.counters.malformed += 1;
+            return;
+        }
+        // RTCP on the RTP port keeps the latch where it is; where RTP comes from, RTP says.
+        latch.confirm(now, src, channel == Channel::Rtcp);
+        leg.read_rtcp(now, ntp, packet.as_slice());
+        heard(now, leg, &mut self.events);
+    }
+}
+
+fn count(why: UnprotectError, counters: &mut Counters) {
+    match why {
+        UnprotectError::Malformed => counters.malformed += 1,
+        _ => counters.undecryptable += 1,
+    }
+}
+
+/// The leg is alive.
+fn heard(now: Instant, leg: &mut Leg, events: &mut VecDeque<Event>) {
+    leg.watch.heard = now;
+    if std::mem::take(&mut leg.watch.silent) {
+        tell(events, Event::Resumed(leg.side));
+    }
+}
+
+/// Room for the one packet behind a hole.
+pub(super) struct Held {
+    /// Until when it waits; `None`: nothing is held.
+    pub(super) deadline: Option<Instant>,
+    index: u64,
+    kind: Kind,
+    position: i64,
+    len: usize,
+    payload: [u8; LONGEST],
+}
+
+impl Held {
+    pub(super) fn new() -> Self {
+        Self {
+            deadline: None,
+            index: 0,
+            kind: Kind::Audio,
+            position: 0,
+            len: 0,
+            payload: [0; LONGEST],
+        }
+    }
+
+    /// `false`: the payload is too long to be held.
+    fn keep(&mut self, index: u64, turn: &Turn, deadline: Instant) -> bool {
+        let Some(room) = self.payload.get_mut(..turn.payload.len()) else {
+            return false;
+        };
+        room.copy_from_slice(turn.payload);
+        (self.len, self.index, self.kind, self.position) =
+            (turn.payload.len(), index, turn.kind, turn.position);
+        self.deadline = Some(deadline);
+        true
+    }
+}
