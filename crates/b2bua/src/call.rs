@@ -31,6 +31,7 @@
 //!
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,13 +40,13 @@ use bytes::Bytes;
 use sdp::Side;
 use sdp::plan::Gate;
 use sdp::report::MediaReport;
-use sip::{ClientKey, Failure, Flow, Request, Response, ServerKey};
+use sip::{ClientKey, Failure, Flow, Request, Response, ServerKey, Target};
 
 use crate::Cause;
 use crate::admission::Admitted;
 use crate::cause;
 use crate::context::Context;
-use crate::dial::{self, Inherited};
+use crate::dial::{self, Inherited, Words};
 use crate::draft::Draft;
 use crate::io::{CallId, Level};
 use crate::leg::LegEvent;
@@ -59,6 +60,8 @@ use crate::stream::{self, Stream};
 
 /// How long binding ports may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a destination may say nothing before the next one is tried, if there is one.
+const FIRST_WORD: Duration = Duration::from_secs(4);
 /// How long a released call waits for its legs beyond 64·T1, and media for its last word.
 const RELEASE_GRACE: Duration = Duration::from_secs(8);
 
@@ -72,6 +75,10 @@ pub(crate) struct Call {
     inherited: Inherited,
     a: SipLeg,
     b: Option<SipLeg>,
+    /// Earlier legs B that gave way to the present one and are not off the wire yet.
+    former: Vec<SipLeg>,
+    /// Where else leg B may be had.
+    route: VecDeque<Target>,
     streams: [Stream; 2],
     /// The source address of leg A's signalling.
     signalling: IpAddr,
@@ -88,8 +95,12 @@ pub(crate) struct Call {
 enum State {
     /// Ports are being bound.
     Preparing { until: Instant },
-    /// Leg B was called.
-    Dialing,
+    /// Leg B was called, and has not said yet that it rings.
+    Dialing {
+        target: Target,
+        /// When the next destination is tried unless a word of this one has come.
+        patience: Option<Instant>,
+    },
     /// Leg B rings, and leg A knows.
     Ringing,
     /// Leg A was sent our 200.
@@ -169,6 +180,8 @@ impl Call {
             inherited,
             a,
             b: None,
+            former: Vec::new(),
+            route: VecDeque::new(),
             streams,
             signalling: flow.remote.ip(),
             state: State::Preparing {
@@ -233,6 +246,14 @@ impl Call {
         key: ServerKey,
         request: Request,
     ) {
+        if let Some(leg) = self
+            .former
+            .iter_mut()
+            .find(|leg| leg.has_dialog_of(&request))
+        {
+            let _ = leg.request(cx, key, request);
+            return self.end_if_over(cx);
+        }
         let event = self
             .leg_mut(side)
             .and_then(|leg| leg.request(cx, key, request));
@@ -256,6 +277,10 @@ impl Call {
         key: ClientKey,
         response: Response,
     ) {
+        if let Some(leg) = self.former.iter_mut().find(|leg| leg.waits_for(key)) {
+            let _ = leg.response(cx, key, response);
+            return self.end_if_over(cx);
+        }
         let event = self
             .leg_mut(side)
             .and_then(|leg| leg.response(cx, key, response));
@@ -315,7 +340,10 @@ impl Call {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let own = match self.state {
             State::Preparing { until } | State::Releasing { until, .. } => Some(until),
-            State::Dialing | State::Ringing => Some(self.answer_by),
+            State::Dialing { patience, .. } => {
+                Some(patience.map_or(self.answer_by, |at| at.min(self.answer_by)))
+            }
+            State::Ringing => Some(self.answer_by),
             State::Answering | State::Talking | State::Ended => None,
         };
         let legs = [Some(&self.a), self.b.as_ref()];
@@ -325,6 +353,9 @@ impl Call {
 
     /// Does what is due.
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
+        for leg in &mut self.former {
+            let _ = leg.timeout(cx);
+        }
         for side in Side::BOTH {
             let event = self.leg_mut(side).and_then(|leg| leg.timeout(cx));
             self.on_leg(cx, side, event);
@@ -335,8 +366,13 @@ impl Call {
                 let cause = Cause::MediaFailed("no ports in time".into());
                 self.release(cx, cause, ReleasedBy::Us);
             }
-            State::Dialing | State::Ringing if now >= self.answer_by => {
+            State::Dialing { .. } | State::Ringing if now >= self.answer_by => {
                 self.release(cx, Cause::NoAnswer, ReleasedBy::Us);
+            }
+            State::Dialing {
+                patience: Some(at), ..
+            } if now >= at => {
+                self.dial_failed(cx, Cause::Timeout { leg: Side::B }, ReleasedBy::Us);
             }
             State::Releasing { until, .. } if now >= until => self.end(cx),
             _ => {}
@@ -352,38 +388,75 @@ impl Call {
         for side in Side::BOTH {
             self.streams[side.index()].open(cx.ident, &local[side.index()]);
         }
+        self.route = match self.direction {
+            Direction::UserInitiated => cx.health.order(cx.now, self.trunk.destinations()),
+            Direction::BusinessInitiated => vec![cx.settings.carrier.target.clone()],
+        }
+        .into();
+        self.dial(cx);
+    }
+
+    /// Calls the next destination of the route as leg B.
+    fn dial(&mut self, cx: &mut Context<'_>) {
+        let Some(target) = self.route.pop_front() else {
+            return;
+        };
         let offer = match self.streams[Side::B.index()].offer() {
             Ok(offer) => offer,
             Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
         };
-        let outgoing = match self.direction {
-            Direction::UserInitiated => dial::to_trunk(
-                cx.settings,
-                &self.number,
-                &self.trunk,
-                &self.user,
-                &self.inherited,
-                &self.draft.metadata,
-                offer,
-            ),
-            Direction::BusinessInitiated => dial::to_carrier(
-                cx.settings,
-                &self.number,
-                &self.user,
-                &self.inherited,
-                offer,
-            ),
+        let words = Words {
+            settings: cx.settings,
+            number: &self.number,
+            user: &self.user,
+            inherited: &self.inherited,
+            offer,
         };
-        self.state = State::Dialing;
+        let outgoing = match self.direction {
+            Direction::UserInitiated => {
+                dial::to_trunk(words, &self.trunk, target.clone(), &self.draft.metadata)
+            }
+            Direction::BusinessInitiated => dial::to_carrier(words),
+        };
+        let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);
+        self.state = State::Dialing { target, patience };
+        self.former.extend(self.b.take());
         self.b = SipLeg::uac(cx, Side::B, outgoing);
         if self.b.is_none() {
             self.release(cx, Cause::UnknownNumber, ReleasedBy::Us);
         }
     }
 
+    /// Leg B could not be had for `cause`: the next destination, if there is one and another
+    /// destination may help; else the end.
+    fn dial_failed(&mut self, cx: &mut Context<'_>, cause: Cause, by: ReleasedBy) {
+        if let State::Dialing { target, .. } = &self.state
+            && cause.is_of_the_way()
+        {
+            cx.health.unreachable(cx.now, target);
+        }
+        let waiting = matches!(self.state, State::Dialing { .. } | State::Ringing);
+        if !waiting || self.route.is_empty() || !cause.is_of_the_destination() {
+            return self.release(cx, cause, by);
+        }
+        cx.log(
+            Level::Warn,
+            format!("{cause}: trying the next destination of the trunk"),
+        );
+        if let Some(leg) = &mut self.b {
+            let _ = leg.release(cx, &Cause::Cancelled);
+        }
+        self.dial(cx);
+    }
+
     fn on_leg(&mut self, cx: &mut Context<'_>, side: Side, event: Option<LegEvent>) {
         let Some(event) = event else { return };
         match event {
+            LegEvent::Trying => {
+                if let State::Dialing { patience, .. } = &mut self.state {
+                    *patience = None;
+                }
+            }
             LegEvent::Progress { status, headers } => {
                 self.learn(side, &headers);
                 self.progress(cx, status);
@@ -403,9 +476,9 @@ impl Call {
                     text,
                     meaning,
                 };
-                self.release(cx, cause, self.party(side));
+                self.dial_failed(cx, cause, self.party(side));
             }
-            LegEvent::Failed(cause) => self.release(cx, cause, ReleasedBy::Us),
+            LegEvent::Failed(cause) => self.dial_failed(cx, cause, ReleasedBy::Us),
             LegEvent::NoAck => self.release(cx, Cause::NoAck, ReleasedBy::Us),
             LegEvent::Released { headers } => {
                 self.learn(side, &headers);
@@ -421,8 +494,8 @@ impl Call {
     fn progress(&mut self, cx: &mut Context<'_>, status: u16) {
         let first = self.draft.rang(cx.wall());
         match (self.a.profile().progress, &self.state) {
-            (Progress::RingingOnly, State::Dialing) => self.a.progress(cx, 180),
-            (Progress::Pass, State::Dialing | State::Ringing) => self.a.progress(cx, status),
+            (Progress::RingingOnly, State::Dialing { .. }) => self.a.progress(cx, 180),
+            (Progress::Pass, State::Dialing { .. } | State::Ringing) => self.a.progress(cx, status),
             _ => return,
         }
         if first {
@@ -436,7 +509,7 @@ impl Call {
     ///
     /// A caller that made no offer gets ours in the 200; media then starts with its ACK.
     fn answered(&mut self, cx: &mut Context<'_>, body: &[u8]) {
-        if !matches!(self.state, State::Dialing | State::Ringing) {
+        if !matches!(self.state, State::Dialing { .. } | State::Ringing) {
             return;
         }
         let [a, b] = &mut self.streams;
@@ -565,7 +638,10 @@ impl Call {
     }
 
     fn end_if_over(&mut self, cx: &mut Context<'_>) {
-        let legs_gone = self.a.is_gone() && self.b.as_ref().is_none_or(SipLeg::is_gone);
+        self.former.retain(|leg| !leg.is_gone());
+        let legs_gone = self.former.is_empty()
+            && self.a.is_gone()
+            && self.b.as_ref().is_none_or(SipLeg::is_gone);
         let over = matches!(self.state, State::Releasing { .. });
         if over && legs_gone && matches!(self.media, Media::Closed(_)) {
             self.end(cx);

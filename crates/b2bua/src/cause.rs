@@ -199,6 +199,21 @@ impl Cause {
         }
     }
 
+    /// Whether the way to the peer is to blame, not the peer.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        matches!(self, Cause::Unreachable { .. } | Cause::Timeout { .. })
+    }
+
+    /// Whether another destination of the same peer may take the call: the way is to blame, or the
+    /// destination said that it has trouble of its own.
+    pub(crate) fn is_of_the_destination(&self) -> bool {
+        let trouble = |status| matches!(status, 408 | 500 | 502..=504);
+        match self {
+            Cause::Refused { status, .. } => trouble(*status),
+            _ => self.is_of_the_way(),
+        }
+    }
+
     /// Whether somebody has to mend something.
     pub fn is_alarm(&self) -> bool {
         match self {

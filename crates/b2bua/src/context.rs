@@ -14,6 +14,7 @@ use sip::{
 };
 
 use crate::flows::Flows;
+use crate::health::Health;
 use crate::io::{CallId, Level, LogLine, Output};
 use crate::media::MediaCommand;
 use crate::settings::Settings;
@@ -127,6 +128,7 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Arc<Settings>,
     pub(crate) endpoint: &'a mut Endpoint,
     pub(crate) flows: &'a mut Flows,
+    pub(crate) health: &'a mut Health,
     pub(crate) registry: &'a mut Registry,
     pub(crate) ident: &'a mut Ident,
     pub(crate) out: &'a mut VecDeque<Output>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Answerer, Name, Request, Secret, Text};
+use sip::{Answerer, Name, Request, Secret, Target, Text};
 
 use crate::leg::sip::Outgoing;
 use crate::leg::sip::words::name_addr;
@@ -37,22 +37,35 @@ impl Inherited {
     }
 }
 
+/// What every INVITE of a leg B is made of.
+pub(crate) struct Words<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) number: &'a Number,
+    pub(crate) user: &'a str,
+    pub(crate) inherited: &'a Inherited,
+    pub(crate) offer: Bytes,
+}
+
 /// Calls the PBX for a user of the carrier.
 pub(crate) fn to_trunk(
-    settings: &Settings,
-    number: &Number,
+    words: Words<'_>,
     trunk: &Trunk,
-    user: &str,
-    inherited: &Inherited,
+    target: Target,
     metadata: &Metadata,
-    offer: Bytes,
 ) -> Outgoing {
-    let parameter = format!(";transport={}", trunk.target.transport.param());
+    let Words {
+        settings,
+        number,
+        user,
+        inherited,
+        offer,
+    } = words;
+    let parameter = format!(";transport={}", target.transport.param());
     let called = format!("sip:{}@{}", number.e164.plus(), trunk.domain);
     let caller = format!("sip:{user}@{}", trunk.sent_by);
     Outgoing {
         profile: trunk.profile.clone(),
-        target: trunk.target.clone(),
+        target,
         sent_by: trunk.sent_by.as_str().into(),
         anchored: false,
         request_uri: format!("{called}{parameter}"),
@@ -71,13 +84,14 @@ pub(crate) fn to_trunk(
 ///
 /// Request-URI, To and the `uri` of the digest are made from one value, because the carrier
 /// compares them (Meta reference 4.3).
-pub(crate) fn to_carrier(
-    settings: &Settings,
-    number: &Number,
-    user: &str,
-    inherited: &Inherited,
-    offer: Bytes,
-) -> Outgoing {
+pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
+    let Words {
+        settings,
+        number,
+        user,
+        inherited,
+        offer,
+    } = words;
     let carrier = &settings.carrier;
     let plus = |with: String| match number.plus {
         true => with,

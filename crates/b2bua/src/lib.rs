@@ -16,6 +16,7 @@ mod dial;
 mod directory;
 mod draft;
 mod flows;
+mod health;
 mod io;
 mod leg;
 mod limits;

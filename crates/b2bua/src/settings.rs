@@ -122,6 +122,10 @@ pub struct Trunk {
     pub profile: Arc<PeerProfile>,
     /// Where calls to it go.
     pub target: Target,
+    /// Where calls go when that does not take them, one after the other.
+    pub backups: Vec<Target>,
+    /// How often each destination is asked whether it lives; `None`: never.
+    pub ping: Option<Duration>,
     /// The host of the Request-URI and To of calls to it.
     pub domain: String,
     /// Our address as it reaches us: host (IPv6 in brackets) and port for Via and Contact.
@@ -147,6 +151,13 @@ pub struct MetadataPass {
     pub prefix: String,
     /// The header with the carrier's reference of the call, always sent when the reference is known.
     pub reference: String,
+}
+
+impl Trunk {
+    /// Where calls to it may go, most wanted first.
+    pub fn destinations(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.target).chain(&self.backups)
+    }
 }
 
 impl Carrier {

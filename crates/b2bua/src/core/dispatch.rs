@@ -35,6 +35,12 @@ impl Core {
                 let owner = self.registry.server(key);
                 self.with_owner(now, owner, |call, cx, side| call.on_cancel(cx, side));
             }
+            Event::Response { key, response, .. } if self.health.is_asked(key) => {
+                if response.is_final() {
+                    self.pinged(key, true);
+                }
+            }
+            Event::Failed { key, .. } if self.health.is_asked(key) => self.pinged(key, false),
             Event::Response { key, response, .. } => {
                 let owner = self.registry.client(key);
                 self.with_owner(now, owner, |call, cx, side| {

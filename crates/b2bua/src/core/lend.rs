@@ -24,6 +24,7 @@ impl Core {
             settings: &self.settings,
             endpoint: &mut self.endpoint,
             flows: &mut self.flows,
+            health: &mut self.health,
             registry: &mut self.registry,
             ident: &mut self.ident,
             out: &mut self.out,

@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod lend;
+mod ping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::context::{Clock, Registry};
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::flows::Flows;
+use crate::health::Health;
 use crate::io::{CallId, Input, Level, LogLine, Output};
 use crate::limits::Limits;
 use crate::media::MediaEvent;
@@ -35,6 +37,7 @@ pub struct Core {
     endpoint: Endpoint,
     ident: Ident,
     flows: Flows,
+    health: Health,
     registry: Registry,
     admission: Admission,
     limits: Limits,
@@ -56,6 +59,8 @@ impl Core {
         let mut ident = Ident::new(settings.node, seed);
         let admission = Admission::new(ident.bytes(), settings.nonce_ttl);
         let of_endpoint = ident.fork();
+        let mut health = Health::default();
+        health.watch(now, &settings);
         Self {
             endpoint: Endpoint::new(settings.timers, of_endpoint),
             directory: Directory::new(&settings),
@@ -63,6 +68,7 @@ impl Core {
             clock: Clock::new(now, wall),
             ident,
             flows: Flows::new(),
+            health,
             registry: Registry::default(),
             admission,
             limits: Limits::default(),
@@ -92,6 +98,7 @@ impl Core {
             Input::Media { call, event } => self.media(now, call, event),
             Input::Reload(settings) => {
                 self.directory = Directory::new(&settings);
+                self.health.watch(now, &settings);
                 self.settings = Arc::new(*settings);
             }
             Input::Drain => self.draining = true,
@@ -125,14 +132,13 @@ impl Core {
 
     fn next_timeout(&self) -> Option<Instant> {
         let call = self.schedule.first().map(|(at, _)| *at);
-        [call, self.endpoint.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [self.endpoint.next_timeout(), self.health.next_timeout()];
+        others.into_iter().chain([call]).flatten().min()
     }
 
     fn tick(&mut self, now: Instant) {
         self.endpoint.timeout(now);
+        self.ping(now);
         while let Some(&(at, id)) = self.schedule.first()
             && at <= now
         {

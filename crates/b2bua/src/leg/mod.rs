@@ -12,6 +12,8 @@ use crate::cause::Cause;
 /// What a leg tells its call.
 #[derive(Debug)]
 pub(crate) enum LegEvent {
+    /// The called side is there: it has our call.
+    Trying,
     /// The called side makes progress.
     Progress {
         /// 180 to 199.

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sdp::Side;
-use sip::{ClientKey, Dialog, FlowId, Request, Response, ServerKey, Target, Text, TimerSettings};
+use sip::{
+    ClientKey, Dialog, DialogId, FlowId, Request, Response, ServerKey, Target, Text, TimerSettings,
+};
 
 use super::LegEvent;
 use crate::context::{Context, Hop};
@@ -128,6 +130,21 @@ impl SipLeg {
     /// Whether nothing of the leg is left on the wire.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.phase, Phase::Gone)
+    }
+
+    /// Whether a request of this leg in transaction `key` decides what becomes of it.
+    pub(crate) fn waits_for(&self, key: ClientKey) -> bool {
+        match &self.phase {
+            Phase::Calling(calling) => calling.is(key),
+            Phase::Releasing { key: bye, .. } => *bye == key,
+            _ => false,
+        }
+    }
+
+    /// Whether a request of the peer belongs to this leg's dialog.
+    pub(crate) fn has_dialog_of(&self, request: &Request) -> bool {
+        let id = DialogId::of_incoming(request);
+        id.is_some() && self.dialog.as_ref().map(Dialog::id) == id
     }
 
     /// When the leg wants [`SipLeg::timeout`].

@@ -135,7 +135,7 @@ impl SipLeg {
         response: Response,
     ) -> Option<LegEvent> {
         match response.status {
-            100 => None,
+            100 => Some(LegEvent::Trying),
             101..=199 => self.calling_progress(&response),
             200..=299 => self.calling_answered(cx, response),
             401 | 407 => self.calling_challenged(cx, &response),

@@ -1,0 +1,70 @@
+//! Asking destinations whether they live: OPTIONS outside any call (RFC 3261 §11).
+
+use std::time::Instant;
+
+use sip::{ClientKey, Method, Name, Request, Target, Uri};
+
+use super::Core;
+use crate::health::Change;
+use crate::io::{Level, Output};
+
+impl Core {
+    /// Asks every destination whose time has come.
+    pub(super) fn ping(&mut self, now: Instant) {
+        while let Some((target, sent_by)) = self.health.due(now) {
+            let Some(options) = self.options(&target, &sent_by) else {
+                continue;
+            };
+            let chosen = self.flows.to(&target);
+            if chosen.is_new {
+                self.out.push_back(Output::Connect {
+                    id: chosen.id,
+                    target: target.clone(),
+                });
+            }
+            let key = self
+                .endpoint
+                .request(now, chosen.id, target.transport, &sent_by, options);
+            self.health.asked(key, target);
+        }
+    }
+
+    /// An answer came, or none will.
+    pub(super) fn pinged(&mut self, key: ClientKey, alive: bool) {
+        let Some((target, Some(change))) = self.health.answered(key, alive) else {
+            return;
+        };
+        let Target { host, port, .. } = target;
+        match change {
+            Change::Died => self.log(
+                Level::Warn,
+                format!("{host}:{port} no longer answers OPTIONS"),
+            ),
+            Change::Revived => {
+                self.log(Level::Info, format!("{host}:{port} answers OPTIONS again"))
+            }
+        }
+    }
+
+    fn options(&mut self, target: &Target, sent_by: &str) -> Option<Request> {
+        let host = match target.host.contains(':') {
+            true => format!("[{}]", target.host),
+            false => target.host.clone(),
+        };
+        let uri = format!(
+            "sip:{host}:{};transport={}",
+            target.port,
+            target.transport.param()
+        );
+        let mut options = Request::new(Method::Options, Uri::parse(uri.as_str()).ok()?);
+        let headers = &mut options.headers;
+        headers.push(
+            Name::From,
+            format!("<sip:{sent_by}>;tag={}", self.ident.tag()),
+        );
+        headers.push(Name::To, format!("<{uri}>"));
+        headers.push(Name::CallId, self.ident.call_id(&host));
+        headers.push(Name::CSeq, "1 OPTIONS");
+        Some(options)
+    }
+}
