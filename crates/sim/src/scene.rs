@@ -108,6 +108,8 @@ pub fn settings() -> Settings {
         limits: NumberLimits::default(),
     };
     let trunk = Trunk {
+        backups: Vec::new(),
+        ping: None,
         name: "office".into(),
         profile: Arc::new(PBX),
         target: target(Transport::Udp, "10.0.0.20", 5060),

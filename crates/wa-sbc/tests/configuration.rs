@@ -79,6 +79,32 @@ fn the_minimal_configuration_means_what_the_defaults_say() {
 }
 
 #[test]
+fn backups_are_asked_whether_they_live_and_may_call() {
+    let peer = "peer = \"sip:10.0.0.20:5060;transport=udp\"";
+    let backups = format!("{peer}\nbackups = [\"sip:10.0.0.21\", \"sip:pbx2.example.com\"]");
+    let settings = read(&with(peer, &backups)).expect("valid");
+    let trunk = &settings.core.trunks[0];
+    let hosts: Vec<_> = trunk
+        .destinations()
+        .map(|target| target.host.as_str())
+        .collect();
+    assert_eq!(hosts, ["10.0.0.20", "10.0.0.21", "pbx2.example.com"]);
+    assert_eq!(trunk.ping, Some(std::time::Duration::from_secs(30)));
+    assert!(
+        trunk
+            .networks
+            .contains(&"10.0.0.21/32".parse().expect("a network"))
+    );
+
+    let tcp = format!("{peer}\nbackups = [\"sip:10.0.0.21;transport=tcp\"]");
+    let objection = read(&with(peer, &tcp)).expect_err("another transport");
+    assert!(
+        objection.contains("trunk.backups") && objection.contains(":18"),
+        "{objection}"
+    );
+}
+
+#[test]
 fn no_form_of_the_settings_prints_a_secret() {
     let settings = read(MINIMAL).expect("valid");
     assert!(!format!("{settings:?} {settings:#?}").contains("s3cret-of-the-test"));

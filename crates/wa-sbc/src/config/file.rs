@@ -222,6 +222,13 @@ pub struct Trunk {
     pub name: Spanned<String>,
     /// Where calls to it go: `sip:host:port;transport=udp`.
     pub peer: Spanned<String>,
+    /// Where calls go when `peer` does not take them, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<Spanned<String>>,
+    /// Seconds between the OPTIONS that ask whether they live, 0 for never; 30 when absent and
+    /// there are backups, else never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<u64>,
     /// The host of Request-URI and To; that of `peer` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,

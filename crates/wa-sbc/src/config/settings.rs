@@ -198,10 +198,9 @@ impl Resolver<'_, '_> {
         }
         for (trunk, written) in trunks.iter().zip(&file.trunk) {
             if let Some(path) = &written.get_ref().extra_ca {
-                authorities.insert(
-                    trunk.target.host.to_ascii_lowercase(),
-                    path.get_ref().clone(),
-                );
+                for target in trunk.destinations() {
+                    authorities.insert(target.host.to_ascii_lowercase(), path.get_ref().clone());
+                }
             }
         }
         Settings {
@@ -629,7 +628,11 @@ impl Resolver<'_, '_> {
     }
 
     fn trunk(&mut self, written: &file::Trunk) -> settings::Trunk {
-        let peer = self.peer(written);
+        let peer = self.peer("trunk.peer", &written.peer);
+        let backups = self.backups(written, &peer);
+        let ping = written
+            .ping
+            .unwrap_or(if backups.is_empty() { 0 } else { 30 });
         if !matches!(written.ptime.get_ref(), 10 | 20 | 30 | 40 | 60) {
             let span = written.ptime.span();
             self.object(
@@ -647,22 +650,39 @@ impl Resolver<'_, '_> {
                 .clone()
                 .unwrap_or_else(|| bracketed(&peer.host)),
             sent_by: self.sent_by(written, peer.transport),
-            networks: self.networks(written, &peer),
+            networks: self.networks(written, &peer, &backups),
             codecs: self.codecs("trunk.codecs", &written.codecs),
             ptime: *written.ptime.get_ref(),
             max_calls: written.max_calls,
             pstn: written.pstn,
             target: peer,
+            backups,
+            ping: (ping > 0).then(|| Duration::from_secs(ping)),
         }
     }
 
-    fn peer(&mut self, written: &file::Trunk) -> Target {
-        let text = written.peer.get_ref();
+    /// Further destinations: of the same transport, because the trunk knows us by one address.
+    fn backups(&mut self, written: &file::Trunk, peer: &Target) -> Vec<Target> {
+        let mut backups = Vec::new();
+        for backup in &written.backups {
+            let target = self.peer("trunk.backups", backup);
+            if target.transport != peer.transport {
+                self.object(
+                    backup.span(),
+                    "trunk.backups",
+                    "its transport is not that of the trunk's peer",
+                    "write the same transport= as in peer, or make it a trunk of its own",
+                );
+            }
+            backups.push(target);
+        }
+        backups
+    }
+
+    fn peer(&mut self, key: &str, written: &Spanned<String>) -> Target {
+        let text = written.get_ref();
         let remedy = "write \"sip:10.0.0.20:5060;transport=udp\", with udp, tcp or tls";
-        let mut object = |problem: String| {
-            self.critic
-                .object(written.peer.span(), "trunk.peer", problem, remedy)
-        };
+        let mut object = |problem: String| self.critic.object(written.span(), key, problem, remedy);
         let nowhere = Target {
             transport: Transport::Udp,
             host: "192.0.2.1".into(),
@@ -752,11 +772,17 @@ impl Resolver<'_, '_> {
         })
     }
 
-    fn networks(&mut self, written: &file::Trunk, peer: &Target) -> Vec<IpNet> {
+    fn networks(&mut self, written: &file::Trunk, peer: &Target, backups: &[Target]) -> Vec<IpNet> {
         let networks = match &written.networks {
             Some(networks) => networks.clone(),
             None => match peer.host.parse::<IpAddr>() {
-                Ok(address) => vec![IpNet::from(address)],
+                Ok(address) => {
+                    let others = backups.iter().filter_map(|target| target.host.parse().ok());
+                    std::iter::once(address)
+                        .chain(others)
+                        .map(IpNet::from)
+                        .collect()
+                }
                 Err(_) => {
                     self.object(
                         written.peer.span(),
