@@ -348,7 +348,8 @@ impl Path {
             if to.gate.is_none() {
                 to.counters.clipped += 1;
             } else if to.agreed.dtmf.is_some() && to.sends() && from.agreed.direction.receives() {
-                start = Some(to.tx.event(now));
+                let length = to.frame as i64 * to.ticks_per_sample();
+                start = Some(to.tx.event(now, length));
             }
         }
         let step = self.relay.receive(now, turn.position, payload, start);
@@ -398,8 +399,9 @@ fn apply(
         commit(queue, to, pt, start, emission.marker, true, 4);
     }
     if let Some((Some(start), duration)) = step.over {
-        to.tx
-            .event_over(now, start + i64::from(duration) * to.ticks_per_sample());
+        let ticks = to.ticks_per_sample();
+        let end = start + i64::from(duration) * ticks;
+        to.tx.event_over(now, end, to.frame as i64 * ticks);
     }
     if step.digit.is_some() {
         from.counters.digits_received += 1;

@@ -85,11 +85,7 @@ impl Transmitter {
     pub fn place(&mut self, now: Instant, position: i64, length: i64) -> Option<i64> {
         let wall = self.wall(now);
         let resync = self.clock.ticks_of_ms(RESYNC_MS);
-        let anew = if (wall - self.next).abs() <= length {
-            self.next
-        } else {
-            self.next.max(wall)
-        };
+        let anew = self.anew(wall, length);
         let place = match self.offset {
             None => anew,
             Some(offset) => {
@@ -132,7 +128,7 @@ impl Transmitter {
     pub fn fill(&mut self, now: Instant, length: i64) -> i64 {
         let wall = self.wall(now);
         if wall - self.next > self.clock.ticks_of_ms(CATCH_UP_MS) {
-            self.next = wall;
+            self.next = self.anew(wall, length);
         }
         let place = self.next;
         if self.anchor.is_none() {
@@ -161,9 +157,10 @@ impl Transmitter {
             .fold(line, Instant::max)
     }
 
-    /// Where an event begins: now, but not before what was already sent (RFC 4733 §2.1).
-    pub fn event(&mut self, now: Instant) -> i64 {
-        let place = self.next.max(self.wall(now));
+    /// Where an event begins: now, to a frame of `length`, but not before what was already sent
+    /// (RFC 4733 §2.1).
+    pub fn event(&mut self, now: Instant, length: i64) -> i64 {
+        let place = self.anew(self.wall(now), length);
         self.next = place;
         if self.anchor.is_none() {
             self.anchor = Some((now, place << 16));
@@ -171,9 +168,11 @@ impl Transmitter {
         place
     }
 
-    /// An event lasted until `end` (on our line); audio goes on after it.
-    pub fn event_over(&mut self, now: Instant, end: i64) {
-        self.next = self.next.max(end);
+    /// An event lasted until `end` (on our line); audio goes on after it, at the next whole frame of
+    /// `length`.
+    pub fn event_over(&mut self, now: Instant, end: i64, length: i64) {
+        let lasted = (end - self.next).max(0);
+        self.next += (lasted + length - 1) / length * length;
         self.last_source = Some(now);
         self.offset = None;
         self.behind_since = None;
@@ -224,6 +223,19 @@ impl Transmitter {
     /// The RTP clock of the leg's audio.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Where something new goes: behind what was sent or, when the wall clock has gone on, so many
+    /// whole frames further. A jump off the grid of the frames would be legal, but some receivers take
+    /// a timestamp that is no multiple of the frame for a fault.
+    fn anew(&self, wall: i64, length: i64) -> i64 {
+        let gone = (wall - self.next).max(0);
+        let frames = if gone <= length {
+            0
+        } else {
+            (gone + length / 2) / length
+        };
+        self.next + frames * length
     }
 
     /// This moment on our line.
@@ -376,10 +388,33 @@ mod tests {
     fn an_event_takes_its_time_on_the_line_of_audio() {
         let (mut tx, start) = tx();
         tx.place(start, 0, FRAME);
-        let begin = tx.event(start + ms(20));
+        let begin = tx.event(start + ms(20), FRAME);
         assert_eq!(begin, 1_000 + FRAME);
-        tx.event_over(start + ms(120), begin + 800);
+        tx.event_over(start + ms(120), begin + 800, FRAME);
         assert_eq!(tx.place(start + ms(120), 5_555, FRAME), Some(begin + 800));
+    }
+
+    #[test]
+    fn whatever_the_wall_clock_says_the_line_stays_on_the_grid_of_its_frames() {
+        let (mut tx, start) = tx();
+        let mut now = start;
+        for round in 0..50u64 {
+            now += ms(7 + 31 * round);
+            let begin = tx.event(now, FRAME);
+            assert_eq!((begin - 1_000) % FRAME, 0, "event {round}");
+            now += ms(90);
+            tx.event_over(now, begin + 720, FRAME);
+            now += ms(3 * round);
+            let place = tx.place(now, 5_555 * round as i64, FRAME);
+            assert_eq!(
+                place.map(|place| (place - 1_000) % FRAME),
+                Some(0),
+                "audio {round}"
+            );
+            tx.forget_source();
+            now += ms(401);
+            assert_eq!((tx.fill(now, FRAME) - 1_000) % FRAME, 0, "filler {round}");
+        }
     }
 
     proptest! {
@@ -395,7 +430,7 @@ mod tests {
                     0 => { tx.forget_source(); None }
                     1 => Some(tx.fill(now, FRAME)),
                     2 => { source += i64::from(jump); tx.place(now, source, FRAME) }
-                    3 => { let at = tx.event(now); tx.event_over(now, at + FRAME); Some(at) }
+                    3 => { let at = tx.event(now, FRAME); tx.event_over(now, at + FRAME, FRAME); Some(at) }
                     4 => { source -= i64::from(jump % 2_000); tx.place(now, source, FRAME) }
                     _ => { source += FRAME; tx.place(now, source, FRAME) }
                 };
