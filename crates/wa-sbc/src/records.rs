@@ -279,3 +279,138 @@ fn since_1970(time: SystemTime) -> u64 {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use b2bua::record::{Direction, ReleasedBy};
+    use b2bua::{CallId, Cause, E164};
+    use sdp::Codec;
+    use sdp::report::MediaReport;
+
+    use super::*;
+
+    fn record(id: u64) -> Record {
+        let at = |millis: u64| UNIX_EPOCH + Duration::from_millis(1_795_462_591_000 + millis);
+        let leg = LegReport {
+            packets_received: 99,
+            lost: 1,
+            jitter: Duration::from_micros(1_500),
+            first_audio_sent: Some(Duration::from_millis(17)),
+            ..LegReport::default()
+        };
+        Record {
+            id: CallId(id),
+            direction: Direction::UserInitiated,
+            reference: Some("call-reference=".into()),
+            carrier_call_id: Some("outgoing:\"1\"".into()),
+            pbx_call_id: None,
+            number: E164::parse("+17125550259").expect("a number"),
+            user: "+12195550714".into(),
+            trunk: "office".into(),
+            started: at(0),
+            ringing: None,
+            answered: Some(at(1_000)),
+            ended: at(7_006),
+            duration: Duration::from_millis(6_006),
+            carrier_duration: Some(6),
+            pulses: None,
+            released_by: ReleasedBy::Carrier,
+            cause: Cause::Normal,
+            legs: [
+                Some(LegMedia {
+                    codec: Codec::Opus,
+                    suite: Some(Suite::AesCm128HmacSha1_80),
+                }),
+                Some(LegMedia {
+                    codec: Codec::Pcma,
+                    suite: None,
+                }),
+            ],
+            metadata: [("x-name".to_owned(), "value".to_owned())].into(),
+            media: MediaReport {
+                legs: [leg, LegReport::default()],
+            },
+            digits: [3, 0],
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_with_the_carriers_leg_before_the_pbxs() {
+        let line = line(&record(7));
+        let head = r#"{"id":7,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","user":"+12195550714","trunk":"office","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"released_by":"carrier","cause":"normal","text":"normal","sip":200,"q850":16,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
+        assert!(line.starts_with(head), "{line}");
+        for part in [
+            r#""lost":1,"loss":0.01,"#,
+            r#""jitter_ms":1.5,"#,
+            r#""first_audio_sent_ms":17,"digits":3,"#,
+            r#""pbx":{"codec":"PCMA","keying":"none","suite":null,"#,
+            r#""metadata":{"x-name":"value"}}"#,
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!line.contains('\n'));
+    }
+
+    /// A path nobody else uses; removed when dropped.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("wa-sbc-records-{}-{unique}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn every_record_is_in_the_file_when_the_program_has_ended_even_if_it_was_rotated_meanwhile() {
+        let (path, rotated) = (Scratch::new(), Scratch::new());
+        let settings = RecordSettings {
+            file: Some(path.0.clone()),
+            stdout: false,
+        };
+        let records = Records::start(&settings).expect("a writable file");
+        for id in 0..50 {
+            records.write(&record(id));
+        }
+        let _ = std::fs::rename(&path.0, &rotated.0);
+        for id in 50..100 {
+            records.write(&record(id));
+        }
+        records.finish();
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+        let text = read(&rotated.0) + &read(&path.0);
+        let ids: Vec<u64> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"]
+                    .as_u64()
+                    .expect("an id")
+            })
+            .collect();
+        assert_eq!(ids, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_found_at_the_start() {
+        let settings = RecordSettings {
+            file: Some("/nonexistent/records.jsonl".into()),
+            stdout: false,
+        };
+        let error = Records::start(&settings)
+            .map(|_| ())
+            .expect_err("no such directory")
+            .to_string();
+        assert!(error.contains("/nonexistent/records.jsonl"), "{error}");
+    }
+}

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,6 +15,8 @@ use super::Event;
 
 /// The socket's receive buffer: a burst of calls must not be lost while the core is busy.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Rest after receiving failed, so that a lasting fault does not take a whole CPU.
+const REST: Duration = Duration::from_millis(1);
 /// Larger than any datagram.
 const DATAGRAM: usize = 65_536;
 
@@ -58,6 +61,7 @@ pub async fn receive(
             Err(error) => {
                 // A far end's ICMP error may surface here; it says nothing about the next datagram.
                 tracing::trace!(%error, "receiving a datagram failed");
+                tokio::time::sleep(REST).await;
                 continue;
             }
         };
