@@ -9,11 +9,13 @@
 //!
 //! The direction never follows from a header anyone can send.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sip::{Challenger, Credentials, Flow, Method, Name, Request, Text, Transport, Uri, Verdict};
+use sip::{
+    Challenger, Credentials, Flow, Method, Name, NonceCounts, Request, Text, Transport, Uri,
+    Verdict,
+};
 
 use crate::Cause;
 use crate::directory::Directory;
@@ -28,16 +30,14 @@ const NONCES: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Admission {
     challenger: Challenger,
-    /// The last nonce count seen per live nonce (RFC 7616 §3.4.3), and when it is forgotten.
-    seen: BTreeMap<Text, (u32, Instant)>,
-    ttl: Duration,
+    /// Whose counts may not come twice.
+    nonces: NonceCounts,
 }
 
 /// An INVITE without a To tag, and where and when it came.
 pub(crate) struct Asking<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) directory: &'a Directory,
-    pub(crate) now: Instant,
     /// The time of day, since 1970.
     pub(crate) wall: Duration,
     pub(crate) flow: &'a Flow,
@@ -73,8 +73,7 @@ impl Admission {
     pub(crate) fn new(secret: [u8; 32], ttl: Duration) -> Self {
         Self {
             challenger: Challenger::new(secret, ttl),
-            seen: BTreeMap::new(),
-            ttl,
+            nonces: NonceCounts::new(ttl, NONCES),
         }
     }
 
@@ -180,26 +179,9 @@ impl Admission {
         if !named {
             return Err(wrong_digest(number));
         }
-        let nc = credentials
-            .nc
-            .map_or(0, |nc| u32::from_str_radix(&nc.as_str(), 16).unwrap_or(0));
-        if self
-            .seen
-            .get(&credentials.nonce)
-            .is_some_and(|(last, _)| nc <= *last)
-        {
-            return Err(challenge(false));
-        }
-        self.remember(asking.now, credentials.nonce.detached(), nc);
-        Ok(())
-    }
-
-    fn remember(&mut self, now: Instant, nonce: Text, nc: u32) {
-        if self.seen.len() >= NONCES {
-            self.seen.retain(|_, (_, until)| *until > now);
-        }
-        if self.seen.len() < NONCES {
-            self.seen.insert(nonce, (nc, now + self.ttl));
+        match self.nonces.admit(&credentials, wall) {
+            true => Ok(()),
+            false => Err(challenge(false)),
         }
     }
 }

@@ -95,7 +95,6 @@ impl Core {
         let asking = Asking {
             settings: &settings,
             directory: &self.directory,
-            now,
             wall,
             flow: &flow,
             invite: &invite,
