@@ -98,8 +98,6 @@ fn label(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use sip::FlowId;
-
     use super::*;
 
     #[test]
@@ -108,7 +106,7 @@ mod tests {
             at: Duration::from_millis(1_500),
             from,
             to,
-            flow: FlowId(1),
+            connection: 0,
             text: text.into(),
             arrived,
         };

@@ -72,8 +72,8 @@ pub struct Passed {
     pub from: Party,
     /// To whom.
     pub to: Party,
-    /// The sender's name of the flow.
-    pub flow: FlowId,
+    /// Number of the connection, or pair of addresses, it was sent on.
+    pub connection: usize,
     /// Its text, non-UTF-8 bytes replaced.
     pub text: String,
     /// Whether it arrived.
@@ -141,6 +141,10 @@ enum Delivery {
     Closed {
         pipe: usize,
         to: Party,
+    },
+    Gone {
+        party: Party,
+        id: FlowId,
     },
     ToSbc {
         to: SocketAddr,
@@ -530,6 +534,11 @@ impl World {
                     Party::Pbx => self.pbx.closed(now, flow.id),
                 }
             }
+            Delivery::Gone { party, id } => match party {
+                Party::Sbc => self.core.handle(now, Input::FlowClosed(id)),
+                Party::Meta => self.meta.closed(now, id),
+                Party::Pbx => self.pbx.closed(now, id),
+            },
             Delivery::ToSbc { to, from, bytes } => self.relay.receive(now, to, from, &bytes),
             Delivery::ToPeer { to, from, bytes } => match self.party_at(to.ip()) {
                 Some(Party::Meta) => self.meta.datagram(now, to, from, &bytes),
@@ -543,7 +552,14 @@ impl World {
     /// A message enters a link.
     fn send(&mut self, from: Party, flow: FlowId, bytes: Bytes) {
         let Some(pipe) = self.pipes.find(from, flow) else {
-            return;
+            // As on real sockets: whoever writes on a flow that is gone is told so.
+            return self.enqueue(
+                self.now,
+                Delivery::Gone {
+                    party: from,
+                    id: flow,
+                },
+            );
         };
         let to = self.pipes.far(pipe, from);
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -553,7 +569,7 @@ impl World {
             at: self.at(),
             from,
             to,
-            flow,
+            connection: pipe,
             text: text.clone(),
             arrived: false,
         });

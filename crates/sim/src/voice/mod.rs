@@ -142,6 +142,8 @@ struct Line {
     sequence: Option<(u64, u64)>,
     /// Arrival and unwrapped timestamp of the first audio packet, and the last audio timestamp.
     audio: Option<(Instant, u32, i64)>,
+    /// Sequence number of the last audio packet.
+    last_audio: Option<u16>,
     last_arrival: Option<Instant>,
     received: u64,
 }
@@ -478,13 +480,15 @@ impl Voice {
                     format!("a packet of {} ms instead of 20", samples / 8),
                 );
             }
-            if elapsed % frame != 0 || elapsed == last {
+            // Within a spurt 20 ms are one frame; a marked packet, or the first behind a digit, may
+            // lie anywhere ahead.
+            let before = self.line.last_audio.replace(header.sequence);
+            let follows = before == Some(header.sequence.wrapping_sub(1));
+            let step = elapsed - last;
+            if follows && (step <= 0 || (!header.marker && step != frame)) {
                 self.broken(
                     "line",
-                    format!(
-                        "timestamp moved {} ticks, no multiple of {frame}",
-                        elapsed - last
-                    ),
+                    format!("timestamp moved {step} ticks without a marker, {frame} make 20 ms"),
                 );
             }
             let real =
@@ -528,6 +532,7 @@ impl Voice {
 
 /// What we read of an RTP header (RFC 3550 §5.1).
 struct Header {
+    marker: bool,
     pt: u8,
     sequence: u16,
     timestamp: u32,
@@ -558,6 +563,7 @@ impl Header {
             .checked_sub(padding)
             .filter(|end| *end >= start)?;
         Some(Self {
+            marker: fixed[1] & 0x80 != 0,
             pt: fixed[1] & 0x7f,
             sequence: u16::from_be_bytes([fixed[2], fixed[3]]),
             timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),

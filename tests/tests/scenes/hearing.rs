@@ -1,0 +1,265 @@
+//! What they hear: tones, digits, silence, loss (Meta reference 10, field notes on media).
+
+use sdp::Codec;
+use sim::report::What;
+use sim::scene::*;
+use sim::world::Party::{Meta, Pbx, Sbc};
+
+#[test]
+fn the_first_packet_to_meta_is_ours_and_leaves_with_the_answer() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(3)));
+    assert!(world.until(secs(20), |w| w.packets.contains_key(&(Sbc, Meta))));
+    let (packet, answer) = (world.at(), world.messages(Sbc, Meta, "SIP/2.0 200")[0].at);
+    assert!(
+        packet >= answer && packet - answer <= ms(20),
+        "{:?}",
+        packet - answer
+    );
+    assert_eq!(world.packets.get(&(Meta, Sbc)), None, "Meta waits");
+    world.story(secs(120)).is_clean().both_heard_each_other();
+}
+
+#[test]
+fn the_user_presses_digits_for_the_menu() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(6)).pressing(secs(2), "159*0#"));
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(story.digits(Pbx), "159*0#");
+    let lengths = story.all(Pbx, |w| match w {
+        What::Digit { duration_ms, .. } => Some(*duration_ms),
+        _ => None,
+    });
+    assert!(
+        lengths.iter().all(|ms| (80..=140).contains(ms)),
+        "{lengths:?}"
+    );
+    assert_eq!(story.record().digits, [6, 0]);
+}
+
+#[test]
+fn digits_that_meta_sends_unasked_reach_the_menu() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    let mut call = user().hanging_up_after(secs(5)).pressing(secs(2), "7");
+    call.no_dtmf_offer = true;
+    world.user_calls(call);
+    let story = world.story(secs(120));
+    assert_eq!(story.digits(Pbx), "7");
+}
+
+#[test]
+fn the_agents_digits_reach_the_user_on_the_audios_timestamp_line() {
+    let mut world = world();
+    world.meta.script(user_answers(secs(1)));
+    world.agent_calls(agent().hanging_up_after(secs(6)).pressing(secs(2), "42#"));
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(story.digits(Meta), "42#");
+}
+
+#[test]
+fn a_pbx_that_says_nothing_for_forty_seconds_loses_no_call() {
+    let mut world = world();
+    let mut script = agent_answers(secs(1));
+    script.talk.mute_after = Some(secs(3));
+    world.pbx.script(script);
+    world.user_calls(user().hanging_up_after(secs(45)));
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert_eq!(story.ended(Meta).by, "us", "the user hung up, no timer did");
+    assert!(story.ended(Meta).duration_ms >= 45_000);
+}
+
+#[test]
+fn a_pbx_that_never_says_a_word_loses_no_call_in_the_first_twenty_seconds() {
+    let mut world = world();
+    let mut script = agent_answers(secs(1));
+    script.talk.mute_after = Some(ms(0));
+    world.pbx.script(script);
+    world.user_calls(user().hanging_up_after(secs(25)));
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert!(story.ended(Meta).duration_ms >= 25_000);
+}
+
+#[test]
+fn a_user_whose_media_stops_is_let_go_and_the_agent_too() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    let mut call = user();
+    call.talk.mute_after = Some(secs(5));
+    world.user_calls(call);
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert_eq!(story.record().cause.label(), "media_silent");
+    let (meta, pbx) = (story.ended(Meta), story.ended(Pbx));
+    assert_eq!((meta.by, pbx.by), ("far", "far"));
+    assert!((24_000..27_000).contains(&meta.duration_ms), "{meta:?}");
+}
+
+#[test]
+fn single_lost_packets_of_the_agent_leave_no_hole_for_the_user() {
+    let mut world = world();
+    let mut count = 0_u32;
+    world.sieve(move |from, _, bytes| {
+        count += u32::from(from == Pbx && bytes.len() > 100);
+        !(from == Pbx && count % 30 == 29)
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(20)));
+    let story = world.story(secs(200));
+    story.is_clean();
+    let heard = story.heard(Meta);
+    assert!(
+        heard.tone_found && heard.longest_tone_gap_ms <= 40,
+        "{heard:#?}"
+    );
+    assert_eq!(heard.lost, 0, "what is missing is made up, not passed on");
+    let leg = &story.record().media.legs[1];
+    assert!(leg.lost > 20 && leg.concealed > ms(400), "{leg:?}");
+}
+
+#[test]
+fn lost_packets_of_the_user_leave_no_hole_for_the_agent() {
+    let mut world = world_with(|b| b.meta_link.loss = 0.03);
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(20)));
+    let story = world.story(secs(200));
+    let heard = story.heard(Pbx);
+    assert!(
+        heard.tone_found && heard.longest_tone_gap_ms <= 40,
+        "{heard:#?}"
+    );
+    let leg = &story.record().media.legs[0];
+    assert!(leg.lost > 5, "{leg:?}");
+}
+
+#[test]
+fn packets_that_overtake_each_other_are_put_in_order() {
+    let mut world = world_with(|b| b.pbx_link.jitter = ms(25));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(10)));
+    let story = world.story(secs(200));
+    story.is_clean();
+    let heard = story.heard(Meta);
+    assert!(
+        heard.tone_found && heard.longest_tone_gap_ms <= 40,
+        "{heard:#?}"
+    );
+    assert!(story.record().media.legs[1].reordered > 0);
+}
+
+#[test]
+fn hold_and_back_keep_one_ssrc_and_one_timestamp_line_for_the_user() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(16)));
+    world.pass(secs(5));
+    world.now(|world, now| world.pbx.hold(now, None, true));
+    world.pass(secs(3));
+    world.now(|world, now| world.pbx.hold(now, None, false));
+    let story = world.story(secs(120));
+    story.is_clean();
+    let heard = story.heard(Meta);
+    assert_eq!((heard.ssrcs, heard.lost), (1, 0));
+    assert!(heard.tone_found, "{heard:#?}");
+}
+
+#[test]
+fn a_change_of_the_agents_telephone_in_mid_call_is_not_heard_as_a_new_source() {
+    let mut world = world();
+    // A transfer inside the PBX: from one moment to the next other SSRC, sequence and timestamps.
+    let mut count = 0_u32;
+    world.sieve(move |from, _, bytes| {
+        if from == Pbx && bytes.len() > 100 {
+            count += 1;
+            if count > 200 {
+                bytes[8] ^= 0x55;
+                bytes[2] ^= 0x21;
+                bytes[5] ^= 0x42;
+            }
+        }
+        true
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(10)));
+    let story = world.story(secs(120));
+    story.is_clean();
+    let heard = story.heard(Meta);
+    assert!(
+        heard.ssrcs == 1 && heard.tone_found && heard.longest_tone_gap_ms <= 60,
+        "{heard:#?}"
+    );
+}
+
+#[test]
+fn forged_packets_from_meta_are_not_heard() {
+    let mut world = world();
+    let mut count = 0_u32;
+    world.sieve(move |from, _, bytes| {
+        if from == Meta {
+            count += 1;
+            if count.is_multiple_of(10) && bytes.len() > 30 {
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+            }
+        }
+        true
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(6)));
+    let story = world.story(secs(120));
+    assert!(story.record().media.legs[0].undecryptable > 10);
+    assert!(story.heard(Pbx).tone_found, "{:#?}", story.heard(Pbx));
+}
+
+#[test]
+fn the_short_srtp_suite_is_spoken_where_meta_offers_it() {
+    let mut world = world_with(|b| {
+        with_number(&mut b.settings, |n| {
+            n.suites = vec![
+                sdp::Suite::AesCm128HmacSha1_80,
+                sdp::Suite::AesCm128HmacSha1_32,
+            ];
+        });
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    let mut call = user().hanging_up_after(secs(4));
+    call.suite = "AES_CM_128_HMAC_SHA1_32".into();
+    world.user_calls(call);
+    world.story(secs(120)).is_clean().both_heard_each_other();
+}
+
+#[test]
+fn every_codec_pair_carries_both_voices() {
+    for meta in [Codec::Opus, Codec::Pcma, Codec::Pcmu] {
+        for pbx in [Codec::Opus, Codec::Pcma, Codec::Pcmu] {
+            let mut world = world_with(|b| {
+                b.meta.numbers[0].g711 = true;
+                with_number(&mut b.settings, |n| {
+                    n.codecs = vec![meta, Codec::TelephoneEvent]
+                });
+                b.pbx.codecs = vec![pbx, Codec::TelephoneEvent];
+                with_trunk(&mut b.settings, |t| {
+                    t.codecs = vec![pbx, Codec::TelephoneEvent]
+                });
+            });
+            world.pbx.script(agent_answers(secs(1)));
+            world.user_calls(user().hanging_up_after(secs(4)));
+            let story = world.story(secs(120));
+            story.is_clean().both_heard_each_other();
+            let legs: Vec<Codec> = story
+                .record()
+                .legs
+                .iter()
+                .flatten()
+                .map(|leg| leg.codec)
+                .collect();
+            assert_eq!(legs, [meta, pbx]);
+        }
+    }
+}
