@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
 
+/// How much later an overtaken datagram comes: more than a frame of audio, less than two.
+const OVERTAKEN: Duration = Duration::from_millis(35);
+
 /// One direction-less link. Streams are delayed and kept in order; datagrams may be lost, delayed
 /// differently, or doubled.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct Link {
     pub loss: f64,
     /// Share of datagrams that come twice.
     pub doubled: f64,
+    /// Share of datagrams that come so late that the next ones overtake them.
+    pub overtaken: f64,
     /// New connections are refused, datagrams vanish.
     pub down: bool,
     /// Connections stay open but nothing sent on them arrives.
@@ -36,6 +41,7 @@ impl Link {
             jitter: Duration::ZERO,
             loss: 0.0,
             doubled: 0.0,
+            overtaken: 0.0,
             down: false,
             half_open: false,
         }
@@ -47,9 +53,13 @@ impl Link {
             return Vec::new();
         }
         let copies = if dice.happens(self.doubled) { 2 } else { 1 };
+        let late = match dice.happens(self.overtaken) {
+            true => OVERTAKEN,
+            false => Duration::ZERO,
+        };
         let mut arrive = || {
             let spread = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
-            now + self.latency + Duration::from_micros(dice.below(spread.saturating_add(1)))
+            now + self.latency + late + Duration::from_micros(dice.below(spread.saturating_add(1)))
         };
         (0..copies).map(|_| arrive()).collect()
     }

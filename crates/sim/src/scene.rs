@@ -201,6 +201,23 @@ pub fn agent() -> AgentCall {
     call
 }
 
+/// A message with its Content-Length made right again after its body was changed on the way.
+pub fn refitted(text: &str) -> String {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return text.to_owned();
+    };
+    let lines: Vec<String> = head
+        .split("\r\n")
+        .map(|line| match line.split_once(':') {
+            Some((name, _)) if name.trim().eq_ignore_ascii_case("content-length") => {
+                format!("{name}: {}", body.len())
+            }
+            _ => line.to_owned(),
+        })
+        .collect();
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
+}
+
 /// The agent picks up after so long, and says a tone.
 pub fn agent_answers(after: Duration) -> PbxScript {
     let mut script = PbxScript {
@@ -313,7 +330,29 @@ impl World {
             self.pbx.calls().collect::<Vec<_>>(),
             self.ladder(),
         );
+        self.check_the_end();
         Story { world: self }
+    }
+
+    /// What holds when every call is over, whatever happened before: one record per admitted INVITE,
+    /// no port leased, nothing forbidden asked of Meta, no bug of ours.
+    fn check_the_end(&self) {
+        let counters = self.core.counters();
+        let admitted = usize::try_from(counters.admitted).unwrap_or(usize::MAX);
+        assert_eq!(
+            self.records.len(),
+            admitted,
+            "one record per admitted INVITE\n{}",
+            self.ladder()
+        );
+        assert_eq!(self.ports_in_use(), 0, "ports are still leased");
+        assert_eq!(counters.bugs, 0, "bugs of ours\n{}", self.ladder());
+        assert_eq!(
+            self.meta.counts().forbidden,
+            0,
+            "Meta was asked what nobody may ask it\n{}",
+            self.ladder()
+        );
     }
 }
 

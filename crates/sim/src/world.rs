@@ -12,13 +12,14 @@
 
 mod flows;
 mod media;
+mod stranger;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use b2bua::{CallId, Core, Input, LogLine, MediaEvent, Output, Record, Settings};
+use b2bua::{CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings};
 use bytes::Bytes;
 use sip::{Flow, FlowId};
 
@@ -110,6 +111,10 @@ pub struct World {
     pub log: Vec<LogLine>,
     /// Media packets per sender and receiver.
     pub packets: BTreeMap<(Party, Party), u64>,
+    /// What the core told strangers.
+    pub told_strangers: Vec<String>,
+    /// The media engine has no port left.
+    pub no_ports: bool,
     tamper: Option<Tamper>,
     sieve: Option<Sieve>,
     audio: bool,
@@ -199,6 +204,8 @@ impl World {
             records: Vec::new(),
             log: Vec::new(),
             packets: BTreeMap::new(),
+            told_strangers: Vec::new(),
+            no_ports: false,
             tamper: None,
             sieve: None,
             audio,
@@ -306,6 +313,14 @@ impl World {
         self.settle();
     }
 
+    /// All connections of a party to the core die without a sign, as when a NAT forgets them: whoever
+    /// writes next learns of it, and what was written is lost.
+    pub fn kill_connections(&mut self, party: Party) {
+        for pipe in self.pipes.of(party) {
+            self.pipes.kill(pipe);
+        }
+    }
+
     /// What a peer reported about a call, in order.
     pub fn told(&self, party: Party, call: u32) -> impl Iterator<Item = &What> {
         let name = if party == Party::Meta { "meta" } else { "pbx" };
@@ -392,6 +407,13 @@ impl World {
                 }
                 Output::Send { flow, bytes } => self.send(Party::Sbc, flow, bytes),
                 Output::Connect { id, target } => self.connect(Party::Sbc, id, &target),
+                Output::Media {
+                    call,
+                    command: MediaCommand::Open { .. },
+                } if self.no_ports => {
+                    let event = MediaEvent::Failed("no free media port".into());
+                    self.enqueue(self.now, Delivery::Event { call, event });
+                }
                 Output::Media { call, command } => {
                     for event in self.relay.command(self.now, call, command, self.audio) {
                         self.enqueue(self.now, Delivery::Event { call, event });
@@ -552,14 +574,15 @@ impl World {
     /// A message enters a link.
     fn send(&mut self, from: Party, flow: FlowId, bytes: Bytes) {
         let Some(pipe) = self.pipes.find(from, flow) else {
+            if self.tell_stranger(flow, &bytes) {
+                return;
+            }
             // As on real sockets: whoever writes on a flow that is gone is told so.
-            return self.enqueue(
-                self.now,
-                Delivery::Gone {
-                    party: from,
-                    id: flow,
-                },
-            );
+            let gone = Delivery::Gone {
+                party: from,
+                id: flow,
+            };
+            return self.enqueue(self.now, gone);
         };
         let to = self.pipes.far(pipe, from);
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
@@ -601,6 +624,13 @@ impl World {
             }
             Carrier::Stream => {
                 if link.half_open || !self.pipes.is_up(pipe, to) {
+                    return;
+                }
+                if self.pipes.is_dead(pipe) {
+                    let reset = self.now + link.latency * 2;
+                    for to in [from, to] {
+                        self.enqueue(reset, Delivery::Closed { pipe, to });
+                    }
                     return;
                 }
                 let at = link.stream(self.now, self.pipes.ahead(pipe, to));

@@ -43,6 +43,8 @@ struct Pipe {
     far_address: SocketAddr,
     /// When the last piece toward the core, and toward the peer, arrives.
     ahead: [Instant; 2],
+    /// Dead without a sign: whoever writes next learns of it.
+    dead: bool,
 }
 
 /// All flows.
@@ -129,6 +131,7 @@ impl Pipes {
             sbc_address,
             far_address,
             ahead: [open; 2],
+            dead: false,
         });
         pipe
     }
@@ -193,6 +196,15 @@ impl Pipes {
     /// Whether an end still has the flow.
     pub(super) fn is_up(&self, pipe: usize, at: Party) -> bool {
         self.flow(pipe, at).is_some()
+    }
+
+    /// A stream dies without a sign.
+    pub(super) fn kill(&mut self, pipe: usize) {
+        self.pipes[pipe].dead = true;
+    }
+
+    pub(super) fn is_dead(&self, pipe: usize) -> bool {
+        self.pipes[pipe].dead
     }
 
     /// An end loses the flow; gives it a last time.

@@ -49,6 +49,11 @@ impl Relay {
         self.ports.len()
     }
 
+    /// Addresses in use.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.ports.keys().copied().collect()
+    }
+
     /// Carries out a command; without `audio` no session is made, and nothing ever flows.
     pub(super) fn command(
         &mut self,
