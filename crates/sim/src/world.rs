@@ -111,6 +111,8 @@ pub struct World {
     pub log: Vec<LogLine>,
     /// Media packets per sender and receiver.
     pub packets: BTreeMap<(Party, Party), u64>,
+    /// When the first media packet left, per sender and receiver.
+    pub first_packets: BTreeMap<(Party, Party), Duration>,
     /// What the core told strangers.
     pub told_strangers: Vec<String>,
     /// The media engine has no port left.
@@ -204,6 +206,7 @@ impl World {
             records: Vec::new(),
             log: Vec::new(),
             packets: BTreeMap::new(),
+            first_packets: BTreeMap::new(),
             told_strangers: Vec::new(),
             no_ports: false,
             tamper: None,
@@ -436,7 +439,7 @@ impl World {
             done = true;
             let party = self.party_at(to.ip());
             let Some(party) = party else { continue };
-            *self.packets.entry((Party::Sbc, party)).or_default() += 1;
+            self.count_packet(Party::Sbc, party);
             if self
                 .sieve
                 .as_mut()
@@ -458,6 +461,12 @@ impl World {
         done
     }
 
+    fn count_packet(&mut self, from: Party, to: Party) {
+        *self.packets.entry((from, to)).or_default() += 1;
+        let at = self.at();
+        self.first_packets.entry((from, to)).or_insert(at);
+    }
+
     /// Does what a peer wants.
     fn perform(&mut self, party: Party, output: peer::Output) {
         match output {
@@ -474,7 +483,7 @@ impl World {
                 to,
                 mut bytes,
             } => {
-                *self.packets.entry((party, Party::Sbc)).or_default() += 1;
+                self.count_packet(party, Party::Sbc);
                 if self
                     .sieve
                     .as_mut()

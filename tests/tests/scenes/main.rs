@@ -7,6 +7,7 @@ mod agent_calls;
 mod agent_challenged;
 mod agent_refused;
 mod connections;
+mod flows;
 mod giving_up;
 mod hearing;
 mod routes;
