@@ -102,6 +102,34 @@ fn a_user_whose_media_stops_is_let_go_and_the_agent_too() {
 }
 
 #[test]
+fn a_firewall_that_swallows_our_media_ends_the_call_after_twenty_seconds() {
+    let mut world = world();
+    world.sieve(|from, to, _| !(from == Sbc && to == Meta));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user());
+    let story = world.story(secs(200));
+    // Meta, which waits for our first packet, and we, who hear nothing of Meta, lose patience together.
+    let (meta, pbx) = (story.ended(Meta), story.ended(Pbx));
+    assert!((19_900..20_500).contains(&meta.duration_ms), "{meta:?}");
+    assert_eq!(pbx.by, "far");
+}
+
+#[test]
+fn a_firewall_that_closes_in_mid_call_lets_meta_end_it_thirty_seconds_later() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user());
+    world.pass(secs(10));
+    world.sieve(|from, to, _| !(from == Sbc && to == Meta));
+    let story = world.story(secs(200));
+    let meta = story.ended(Meta);
+    assert!(
+        (38_000..40_500).contains(&meta.duration_ms) && meta.by == "us",
+        "{meta:?}"
+    );
+}
+
+#[test]
 fn single_lost_packets_of_the_agent_leave_no_hole_for_the_user() {
     let mut world = world();
     let mut count = 0_u32;

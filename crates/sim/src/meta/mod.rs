@@ -19,6 +19,8 @@ mod media;
 pub mod offer;
 mod print;
 pub mod rules;
+#[cfg(test)]
+mod samples;
 mod uic;
 
 use std::collections::{BTreeMap, VecDeque};
