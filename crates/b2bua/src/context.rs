@@ -13,9 +13,10 @@ use sip::{
     ClientKey, DialogId, Endpoint, FlowId, Ident, Request, Response, ServerKey, Target, Transport,
 };
 
+use crate::call_id::CallId;
 use crate::flows::Flows;
 use crate::health::Health;
-use crate::io::{CallId, Level, LogLine, Output};
+use crate::io::{Level, LogLine, Output};
 use crate::media::MediaCommand;
 use crate::settings::Settings;
 

@@ -1,30 +1,14 @@
 //! What goes into a [`crate::Core`] and what comes out.
 
-use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
 use sip::{Flow, FlowId, Message, Target};
 
+use crate::call_id::CallId;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::record::Record;
 use crate::settings::Settings;
-
-/// A call, for as long as this process lives.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
-
-impl fmt::Debug for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call-{}", self.0)
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// Something happened outside.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 
 mod admission;
 mod call;
+mod call_id;
 pub mod cause;
 mod context;
 mod core;
@@ -28,10 +29,11 @@ pub mod record;
 pub mod settings;
 mod stream;
 
+pub use call_id::CallId;
 pub use cause::Cause;
 pub use core::Core;
 pub use counters::Counters;
-pub use io::{CallId, Input, Level, LogLine, Output};
+pub use io::{Input, Level, LogLine, Output};
 pub use media::{LocalMedia, MediaCommand, MediaEvent, Network};
 pub use number::{E164, Redacted};
 pub use record::Record;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use sdp::report::MediaReport;
 use sdp::{Codec, Side, Suite};
 
+use crate::call_id::CallId;
 use crate::cause::Cause;
-use crate::io::CallId;
 use crate::number::E164;
 
 /// Who called whom.

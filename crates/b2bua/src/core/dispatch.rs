@@ -8,9 +8,10 @@ use super::Core;
 use crate::Cause;
 use crate::admission::{Admitted, Asking, Decision};
 use crate::call::Call;
+use crate::call_id::CallId;
 use crate::context;
 use crate::dial::Inherited;
-use crate::io::{CallId, Level};
+use crate::io::Level;
 use crate::leg::sip::words;
 
 impl Core {

@@ -7,8 +7,9 @@ use sip::{DialogId, Request};
 
 use super::Core;
 use crate::call::Call;
+use crate::call_id::CallId;
 use crate::context::{Context, Owner};
-use crate::io::{CallId, Level, Output};
+use crate::io::{Level, Output};
 use crate::media::MediaCommand;
 
 impl Core {

@@ -1,0 +1,140 @@
+//! The end of a call: one cause, both legs released, media closed, one record.
+
+use std::time::Duration;
+
+use sdp::Side;
+use sdp::report::MediaReport;
+
+use super::{Call, Media, State};
+use crate::Cause;
+use crate::call_id::CallId;
+use crate::context::Context;
+use crate::io::{Level, Output};
+use crate::leg::sip::SipLeg;
+use crate::limits::Left;
+use crate::media::MediaCommand;
+use crate::record::{Direction, Record, ReleasedBy};
+
+/// How long a released call waits for its legs beyond 64·T1, and media for its last word.
+const RELEASE_GRACE: Duration = Duration::from_secs(8);
+
+impl Call {
+    /// Whether nothing of the call is left but its record.
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// What the call no longer takes up; said once, when it is over.
+    pub(crate) fn leaves(&mut self) -> Option<Left> {
+        let over = matches!(self.state, State::Releasing { .. } | State::Ended);
+        if !over || std::mem::replace(&mut self.left, true) {
+            return None;
+        }
+        let answered = self.draft.answered_at().is_some();
+        Some(Left {
+            number: self.number.e164.clone(),
+            trunk: self.trunk.name.clone(),
+            user: self.user.clone(),
+            connected: answered && self.direction == Direction::BusinessInitiated,
+        })
+    }
+
+    /// Ends the call for one cause; later causes are only consequences.
+    pub(crate) fn release(&mut self, cx: &mut Context<'_>, cause: Cause, by: ReleasedBy) {
+        if matches!(self.state, State::Releasing { .. } | State::Ended) {
+            return;
+        }
+        let level = if cause.is_alarm() {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        let hint = cause.hint();
+        let dash = if hint.is_empty() { "" } else { ": " };
+        cx.log(
+            level,
+            format!("over, {cause}, by {}{dash}{hint}", by.label()),
+        );
+        for side in Side::BOTH {
+            if let Some(leg) = self.leg_mut(side) {
+                // What the release of a leg has to say is seen in `is_gone`.
+                let _ = leg.release(cx, &cause);
+            }
+        }
+        if matches!(self.media, Media::Open) {
+            self.media = Media::Closing;
+            cx.media(MediaCommand::Close);
+        }
+        self.draft.ended(cx.now, cx.wall());
+        let until = cx.now + cx.settings.timers.t1 * 64 + RELEASE_GRACE;
+        self.state = State::Releasing { cause, by, until };
+        self.end_if_over(cx);
+    }
+
+    /// Ends the call at once after a bug of ours: what can still be said to the legs is said.
+    pub(crate) fn abandon(&mut self, cx: &mut Context<'_>) {
+        self.release(cx, Cause::Bug, ReleasedBy::Us);
+        self.end(cx);
+    }
+
+    pub(super) fn end_if_over(&mut self, cx: &mut Context<'_>) {
+        self.former.retain(|leg| !leg.is_gone());
+        let legs_gone = self.former.is_empty()
+            && self.a.is_gone()
+            && self.b.as_ref().is_none_or(SipLeg::is_gone);
+        let over = matches!(self.state, State::Releasing { .. });
+        if over && legs_gone && matches!(self.media, Media::Closed(_)) {
+            self.end(cx);
+        }
+    }
+
+    pub(super) fn end(&mut self, cx: &mut Context<'_>) {
+        let State::Releasing { cause, by, .. } = std::mem::replace(&mut self.state, State::Ended)
+        else {
+            return;
+        };
+        let record = self.record(cx.call, cause, by);
+        cx.out.push_back(Output::Record(Box::new(record)));
+    }
+
+    pub(super) fn record(&mut self, id: CallId, cause: Cause, released_by: ReleasedBy) -> Record {
+        let media = match std::mem::replace(&mut self.media, Media::Closing) {
+            Media::Closed(report) => *report,
+            Media::Open | Media::Closing => MediaReport::default(),
+        };
+        let a = Some(self.a.call_id().as_str().into_owned());
+        let b = self
+            .b
+            .as_ref()
+            .map(|leg| leg.call_id().as_str().into_owned());
+        let (carrier_call_id, pbx_call_id) = match self.direction {
+            Direction::UserInitiated => (a, b),
+            Direction::BusinessInitiated => (b, a),
+        };
+        let facts = self.draft.clone();
+        let billable = facts.pulses(self.direction);
+        Record {
+            id,
+            direction: self.direction,
+            reference: facts.metadata.reference().map(str::to_owned),
+            carrier_call_id,
+            pbx_call_id,
+            number: self.number.e164.clone(),
+            user: self.user.clone(),
+            trunk: self.trunk.name.clone(),
+            started: facts.started,
+            ringing: facts.ringing,
+            answered: facts.answered_at(),
+            ended: facts.ended_at(),
+            duration: facts.duration(),
+            carrier_duration: facts.metadata.duration(),
+            pulses: billable,
+            released_by,
+            cause,
+            legs: [self.streams[0].media(), self.streams[1].media()],
+            metadata: facts.metadata.facts().clone(),
+            media,
+            digits: facts.digits,
+        }
+    }
+}

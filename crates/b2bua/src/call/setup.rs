@@ -1,0 +1,166 @@
+//! From the ports to the answer: whom leg B calls, and what leg A hears of it.
+
+use std::time::Duration;
+
+use sdp::Side;
+use sdp::plan::Gate;
+
+use super::{Call, State};
+use crate::Cause;
+use crate::context::Context;
+use crate::dial::{self, Words};
+use crate::io::Level;
+use crate::leg::sip::SipLeg;
+use crate::media::{LocalMedia, MediaCommand};
+use crate::profile::Progress;
+use crate::record::{Direction, ReleasedBy};
+
+/// How long a destination may say nothing before the next one is tried, if there is one.
+const FIRST_WORD: Duration = Duration::from_secs(4);
+
+impl Call {
+    pub(super) fn prepared(&mut self, cx: &mut Context<'_>, local: [LocalMedia; 2]) {
+        if !matches!(self.state, State::Preparing { .. }) {
+            return;
+        }
+        for side in Side::BOTH {
+            self.streams[side.index()].open(cx.ident, &local[side.index()]);
+        }
+        self.route = match self.direction {
+            Direction::UserInitiated => cx.health.order(cx.now, self.trunk.destinations()),
+            Direction::BusinessInitiated => vec![cx.settings.carrier.target.clone()],
+        }
+        .into();
+        self.dial(cx);
+    }
+
+    /// Calls the next destination of the route as leg B.
+    pub(super) fn dial(&mut self, cx: &mut Context<'_>) {
+        let Some(target) = self.route.pop_front() else {
+            return;
+        };
+        let offer = match self.streams[Side::B.index()].offer() {
+            Ok(offer) => offer,
+            Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
+        };
+        let words = Words {
+            settings: cx.settings,
+            number: &self.number,
+            user: &self.user,
+            inherited: &self.inherited,
+            offer,
+        };
+        let outgoing = match self.direction {
+            Direction::UserInitiated => {
+                dial::to_trunk(words, &self.trunk, target.clone(), &self.draft.metadata)
+            }
+            Direction::BusinessInitiated => dial::to_carrier(words),
+        };
+        let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);
+        self.state = State::Dialing { target, patience };
+        self.former.extend(self.b.take());
+        self.b = SipLeg::uac(cx, Side::B, outgoing);
+        if self.b.is_none() {
+            self.release(cx, Cause::UnknownNumber, ReleasedBy::Us);
+        }
+    }
+
+    /// Leg B could not be had for `cause`: the next destination, if there is one and another
+    /// destination may help; else the end.
+    pub(super) fn dial_failed(&mut self, cx: &mut Context<'_>, cause: Cause, by: ReleasedBy) {
+        if let State::Dialing { target, .. } = &self.state
+            && cause.is_of_the_way()
+        {
+            cx.health.unreachable(cx.now, target);
+        }
+        let waiting = matches!(self.state, State::Dialing { .. } | State::Ringing);
+        if !waiting || self.route.is_empty() || !cause.is_of_the_destination() {
+            return self.release(cx, cause, by);
+        }
+        cx.log(
+            Level::Warn,
+            format!("{cause}: trying the next destination of the trunk"),
+        );
+        if let Some(leg) = &mut self.b {
+            let _ = leg.release(cx, &Cause::Cancelled);
+        }
+        self.dial(cx);
+    }
+
+    pub(super) fn progress(&mut self, cx: &mut Context<'_>, status: u16) {
+        let first = self.draft.rang(cx.wall());
+        match (self.a.profile().progress, &self.state) {
+            (Progress::RingingOnly, State::Dialing { .. }) => self.a.progress(cx, 180),
+            (Progress::Pass, State::Dialing { .. } | State::Ringing) => self.a.progress(cx, status),
+            _ => return,
+        }
+        if first {
+            cx.log(Level::Info, "ringing");
+        }
+        self.state = State::Ringing;
+    }
+
+    /// Leg B answered: agree on both legs, start media, answer leg A, open its gate. In this
+    /// order, because the first packet towards a gated leg *is* the answer for its user.
+    ///
+    /// A caller that made no offer gets ours in the 200; media then starts with its ACK.
+    pub(super) fn answered(&mut self, cx: &mut Context<'_>, body: &[u8]) {
+        if !matches!(self.state, State::Dialing { .. } | State::Ringing) {
+            return;
+        }
+        let [a, b] = &mut self.streams;
+        let codec = b.answered(body).map(|agreed| agreed.audio.codec);
+        let words = codec.and_then(|codec| match a.was_offered() {
+            true => a.answer(Some(codec)),
+            false => a.offer(),
+        });
+        let words = match words {
+            Ok(words) => words,
+            Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
+        };
+        let agreed = self.streams[Side::A.index()].agreed().is_some();
+        if agreed {
+            self.start_media(cx);
+        }
+        self.a.answer(cx, words);
+        if agreed && self.a.profile().gated {
+            cx.media(MediaCommand::OpenGate(Side::A));
+        }
+        self.draft.answered(cx.now, cx.wall());
+        cx.log(Level::Info, "answered");
+        self.state = State::Answering;
+    }
+
+    pub(super) fn confirmed(&mut self, cx: &mut Context<'_>, body: &[u8]) {
+        if !matches!(self.state, State::Answering) {
+            return;
+        }
+        self.state = State::Talking;
+        let stream = &mut self.streams[Side::A.index()];
+        if stream.agreed().is_none() {
+            match stream.answered(body).map(drop) {
+                Ok(()) => self.start_media(cx),
+                Err(cause) => self.release(cx, cause, ReleasedBy::Us),
+            }
+        }
+    }
+
+    /// Both legs agreed: media may run. A gated leg A waits for its 200.
+    pub(super) fn start_media(&mut self, cx: &mut Context<'_>) {
+        let gate = if self.a.profile().gated {
+            Gate::Shut
+        } else {
+            Gate::Open
+        };
+        let plans = (
+            self.streams[Side::A.index()].plan(gate, Some(self.signalling)),
+            self.streams[Side::B.index()].plan(Gate::Open, None),
+        );
+        match plans {
+            (Some(a), Some(b)) => cx.media(MediaCommand::Start {
+                plans: Box::new([a, b]),
+            }),
+            _ => self.release(cx, Cause::Bug, ReleasedBy::Us),
+        }
+    }
+}
