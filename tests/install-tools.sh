@@ -15,6 +15,7 @@ wanted=(
 files=(
     "*/kamailio/modules/tls.so:kamailio-tls-modules"
     "*/kamailio/modules/uuid.so:kamailio-extra-modules"
+    "*/libsrtp2.so:libsrtp2-dev"
 )
 
 missing() {
