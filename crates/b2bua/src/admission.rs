@@ -103,7 +103,7 @@ impl Admission {
             );
         }
         if number.challenge
-            && let Err(decision) = self.check_digest(asking, &number)
+            && let Some(decision) = self.check_digest(asking, &number)
         {
             return decision;
         }
@@ -137,8 +137,8 @@ impl Admission {
     }
 
     /// RFC 3261 §22.3 with the tolerance of Meta reference 4.2: the hash is over the `uri` as
-    /// received, of which only user and host have to agree with the Request-URI.
-    fn check_digest(&mut self, asking: &Asking<'_>, number: &Number) -> Result<(), Decision> {
+    /// received, of which only user and host have to agree with the Request-URI. `None`: it is right.
+    fn check_digest(&mut self, asking: &Asking<'_>, number: &Number) -> Option<Decision> {
         let Asking { invite, wall, .. } = *asking;
         let call_id = invite.call_id().cloned().unwrap_or(Text::EMPTY);
         let challenge = |stale| {
@@ -156,7 +156,7 @@ impl Admission {
             .flat_map(|name| Credentials::all(&invite.headers, name))
             .find(|credentials| credentials.realm.as_bytes() == number.realm.as_bytes());
         let Some(credentials) = credentials else {
-            return Err(challenge(false));
+            return Some(challenge(false));
         };
         let password_for = |username: &str| {
             let known = same_user(username, &number.username);
@@ -167,9 +167,9 @@ impl Admission {
             .challenger
             .verify(&credentials, method, &call_id, wall, password_for)
         {
-            Verdict::Stale => return Err(challenge(true)),
-            Verdict::ForeignNonce => return Err(challenge(false)),
-            Verdict::Wrong => return Err(wrong_digest(number)),
+            Verdict::Stale => return Some(challenge(true)),
+            Verdict::ForeignNonce => return Some(challenge(false)),
+            Verdict::Wrong => return Some(wrong_digest(number)),
             Verdict::Valid => {}
         }
         let named = Uri::parse(&credentials.uri).is_ok_and(|uri| {
@@ -177,11 +177,11 @@ impl Admission {
                 && uri.host().eq_ignore_ascii_case(invite.uri.host())
         });
         if !named {
-            return Err(wrong_digest(number));
+            return Some(wrong_digest(number));
         }
         match self.nonces.admit(&credentials, wall) {
-            true => Ok(()),
-            false => Err(challenge(false)),
+            true => None,
+            false => Some(challenge(false)),
         }
     }
 }

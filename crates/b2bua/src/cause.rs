@@ -2,6 +2,7 @@
 //! text and metric label are *views* of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use sdp::Side;
 
@@ -85,6 +86,8 @@ pub struct Refusal {
     pub hint: &'static str,
     /// Whether somebody has to mend something: logged as a warning.
     pub alarm: bool,
+    /// The peer's trouble passes: the call is tried once more after a pause between these two.
+    pub again: Option<(Duration, Duration)>,
 }
 
 /// One row of a peer's table of refusals.
@@ -129,6 +132,7 @@ fn generic(status: u16) -> Refusal {
         q850,
         hint: "",
         alarm: false,
+        again: None,
     }
 }
 
@@ -276,6 +280,7 @@ mod tests {
                 q850: 21,
                 hint: "",
                 alarm: false,
+                again: None,
             },
         },
         RefusalRule {
@@ -287,6 +292,7 @@ mod tests {
                 q850: 38,
                 hint: "look",
                 alarm: true,
+                again: None,
             },
         },
     ];

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use b2bua::cause::{Refusal, RefusalRule};
 use b2bua::profile::{LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer};
 use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk};
 use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
@@ -518,6 +519,68 @@ fn a_pbx_that_answers_no_options_is_tried_last_until_it_does() {
     bench.receive(carrier_flow(), INVITE);
     let (flow, _) = bench.take("INVITE");
     assert_ne!(flow, first, "two pings went unanswered");
+}
+
+const TROUBLE: &[RefusalRule] = &[RefusalRule {
+    status: 503,
+    text: None,
+    meaning: Refusal {
+        label: "carrier_trouble",
+        sip: 503,
+        q850: 41,
+        hint: "",
+        alarm: true,
+        again: Some((Duration::from_secs(2), Duration::from_secs(5))),
+    },
+}];
+
+/// A business call the carrier refuses with 503 and these headers; how many INVITEs it got in 6 s.
+fn refused_with(headers: &str) -> (usize, Bench) {
+    let mut settings = settings();
+    let profile = PeerProfile {
+        refusals: TROUBLE,
+        ..CARRIER
+    };
+    settings.carrier.profile = Arc::new(profile);
+    let mut bench = Bench::with(settings);
+    bench.receive(
+        pbx_flow(),
+        "INVITE sip:+12195550714@10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKp1\r\n\
+         From: <sip:+12145551869@10.0.0.20>;tag=pf\r\nTo: <sip:+12195550714@10.0.0.5>\r\n\
+         Call-ID: pbx-1\r\nCSeq: 1 INVITE\r\nContact: <sip:agent@10.0.0.20:5060>\r\nContent-Length: 0\r\n\r\n",
+    );
+    let mut invites = 0;
+    for _ in 0..60 {
+        while let Some(i) = bench
+            .sent
+            .iter()
+            .position(|(_, text)| text.starts_with("INVITE"))
+        {
+            let (id, invite) = bench.sent.remove(i);
+            invites += 1;
+            let meta = flow(id.0, Transport::Tls, "157.240.19.130:5061");
+            bench.receive(
+                meta,
+                &response(&invite, "503 Service Unavailable", "m", headers, ""),
+            );
+        }
+        bench.pass(Duration::from_millis(100));
+    }
+    (invites, bench)
+}
+
+#[test]
+fn trouble_of_the_carrier_that_passes_is_tried_once_more() {
+    let (invites, mut bench) = refused_with("");
+    assert_eq!(invites, 2);
+    bench.take("SIP/2.0 503");
+    assert_eq!(bench.records.len(), 1);
+    let (invites, mut bench) = refused_with("Retry-After: 120 (maintenance)\r\n");
+    assert_eq!(
+        invites, 1,
+        "who is to come back in two minutes does not wait on the line"
+    );
+    bench.take("SIP/2.0 503");
 }
 
 #[test]

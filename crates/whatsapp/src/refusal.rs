@@ -226,9 +226,12 @@ pub const TABLE: [Row; 18] = [
 )]
 pub const RULES: [RefusalRule; TABLE.len()] = {
     let mut rules = [TABLE[0].rule; TABLE.len()];
-    let mut at = 1;
+    let mut at = 0;
     while at < TABLE.len() {
         rules[at] = TABLE[at].rule;
+        if let Retry::Once { least, most } = TABLE[at].retry {
+            rules[at].meaning.again = Some((least, most));
+        }
         at += 1;
     }
     rules
@@ -247,6 +250,7 @@ const fn quiet(
         q850,
         hint,
         alarm: false,
+        again: None,
     };
     RefusalRule {
         status,
@@ -268,6 +272,7 @@ const fn alarming(
         q850,
         hint,
         alarm: true,
+        again: None,
     };
     RefusalRule {
         status,
@@ -434,7 +439,9 @@ mod tests {
                 Some(row.rule.meaning.label),
                 "row {at}"
             );
-            assert_eq!(RULES[at], row.rule);
+            assert_eq!(RULES[at].meaning.label, row.rule.meaning.label);
+            let again = RULES[at].meaning.again.is_some();
+            assert_eq!(again, matches!(row.retry, Retry::Once { .. }), "row {at}");
         }
     }
 

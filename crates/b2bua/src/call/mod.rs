@@ -86,6 +86,8 @@ pub(crate) struct Call {
     /// When the called side must have answered.
     answer_by: Instant,
     draft: Draft,
+    /// The one more try after passing trouble is used up.
+    called_again: bool,
     /// It no longer counts against the limits.
     left: bool,
 }
@@ -100,6 +102,8 @@ enum State {
         /// When the next destination is tried unless a word of this one has come.
         patience: Option<Instant>,
     },
+    /// The destination has passing trouble; it is called once more then.
+    Pausing { target: Target, until: Instant },
     /// Leg B rings, and leg A knows.
     Ringing,
     /// Leg A was sent our 200.
@@ -189,6 +193,7 @@ impl Call {
             media: Media::Open,
             answer_by: cx.now + limit,
             draft,
+            called_again: false,
             left: false,
         })
     }
@@ -322,6 +327,7 @@ impl Call {
             State::Dialing { patience, .. } => {
                 Some(patience.map_or(self.answer_by, |at| at.min(self.answer_by)))
             }
+            State::Pausing { until, .. } => Some(until.min(self.answer_by)),
             State::Ringing => Some(self.answer_by),
             State::Answering | State::Talking | State::Ended => None,
         };
@@ -345,7 +351,9 @@ impl Call {
                 let cause = Cause::MediaFailed("no ports in time".into());
                 self.release(cx, cause, ReleasedBy::Us);
             }
-            State::Dialing { .. } | State::Ringing if now >= self.answer_by => {
+            State::Dialing { .. } | State::Pausing { .. } | State::Ringing
+                if now >= self.answer_by =>
+            {
                 self.release(cx, Cause::NoAnswer, ReleasedBy::Us);
             }
             State::Dialing {
@@ -353,6 +361,7 @@ impl Call {
             } if now >= at => {
                 self.dial_failed(cx, Cause::Timeout { leg: Side::B }, ReleasedBy::Us);
             }
+            State::Pausing { until, .. } if now >= until => self.dial_again(cx),
             State::Releasing { until, .. } if now >= until => self.end(cx),
             _ => {}
         }
@@ -376,7 +385,11 @@ impl Call {
             }
             LegEvent::Confirmed { body } => self.confirmed(cx, &body),
             LegEvent::Cancelled => self.release(cx, Cause::Cancelled, self.party(side)),
-            LegEvent::Refused { status, text } => {
+            LegEvent::Refused {
+                status,
+                text,
+                retry_after,
+            } => {
                 let rules = self.leg(side).map_or(&[][..], |leg| leg.profile().refusals);
                 let meaning = cause::meaning(rules, status, &text);
                 let cause = Cause::Refused {
@@ -385,7 +398,9 @@ impl Call {
                     text,
                     meaning,
                 };
-                self.dial_failed(cx, cause, self.party(side));
+                if !self.calls_again(cx, &cause, retry_after) {
+                    self.dial_failed(cx, cause, self.party(side));
+                }
             }
             LegEvent::Failed(cause) => self.dial_failed(cx, cause, ReleasedBy::Us),
             LegEvent::NoAck => self.release(cx, Cause::NoAck, ReleasedBy::Us),

@@ -87,6 +87,47 @@ impl Call {
         self.dial(cx);
     }
 
+    /// Whether leg B's trouble passes, so that the same destination is called once more after a
+    /// pause: between the two its rule names, and not before its Retry-After.
+    pub(super) fn calls_again(
+        &mut self,
+        cx: &mut Context<'_>,
+        cause: &Cause,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        let (State::Dialing { target, .. }, Cause::Refused { meaning, .. }) = (&self.state, cause)
+        else {
+            return false;
+        };
+        let Some((least, most)) = meaning.again.filter(|_| !self.called_again) else {
+            return false;
+        };
+        let spread = most.saturating_sub(least).as_millis().max(1) as u32;
+        let pause = least + Duration::from_millis(u64::from(cx.ident.u32() % spread));
+        let pause = pause.max(retry_after.unwrap_or_default());
+        if pause > most {
+            return false;
+        }
+        cx.log(
+            Level::Warn,
+            format!("{cause}: calling once more in {} ms", pause.as_millis()),
+        );
+        self.called_again = true;
+        self.state = State::Pausing {
+            target: target.clone(),
+            until: cx.now + pause,
+        };
+        true
+    }
+
+    /// The pause is over.
+    pub(super) fn dial_again(&mut self, cx: &mut Context<'_>) {
+        if let State::Pausing { target, .. } = &self.state {
+            self.route.push_front(target.clone());
+            self.dial(cx);
+        }
+    }
+
     pub(super) fn progress(&mut self, cx: &mut Context<'_>, status: u16) {
         let first = self.draft.rang(cx.wall());
         match (self.a.profile().progress, &self.state) {

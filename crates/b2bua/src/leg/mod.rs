@@ -5,6 +5,8 @@
 
 pub(crate) mod sip;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::cause::Cause;
@@ -41,6 +43,8 @@ pub(crate) enum LegEvent {
         status: u16,
         /// Its reason phrase or Warning text.
         text: String,
+        /// Its Retry-After (RFC 3261 §20.33).
+        retry_after: Option<Duration>,
     },
     /// The leg failed before an answer, and not by the peer's word.
     Failed(Cause),

@@ -268,6 +268,7 @@ impl SipLeg {
         LegEvent::Refused {
             status: response.status,
             text: words::refusal_text(response),
+            retry_after: words::retry_after(&response.headers),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The headers we write: names of ourselves, reasons, and what a response copies.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sip::{Headers, Name, Reason, Request, Response, Text, Warning};
 
@@ -75,6 +76,16 @@ pub(crate) fn refusal_text(response: &Response) -> String {
         .filter(|c| !c.is_control())
         .take(256)
         .collect()
+}
+
+/// The seconds of a Retry-After; a comment or parameters behind them say nothing to us.
+pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
+    let value = headers.first(&Name::RetryAfter)?.as_str().into_owned();
+    let digits = value
+        .trim_start()
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?;
+    digits.parse().ok().map(Duration::from_secs)
 }
 
 /// The names ITU-T Q.850 gives the causes we use.
