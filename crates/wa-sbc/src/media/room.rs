@@ -33,7 +33,8 @@ pub(crate) struct Room {
     pub(crate) armed: Option<Instant>,
     /// Over: packets are thrown away.
     pub(crate) draining: bool,
-    session: Option<Session>,
+    /// On the heap: it is far larger than all else here, and rooms outlive it by the time of draining.
+    session: Option<Box<Session>>,
 }
 
 /// What a room wants to tell.
@@ -53,12 +54,12 @@ impl Room {
 
     /// Media flows from now on.
     pub(crate) fn start(&mut self, session: Session) {
-        self.session = Some(session);
+        self.session = Some(Box::new(session));
     }
 
     /// When the session wants to be looked at.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.session.as_ref().map(Session::next_timeout)
+        self.session.as_ref().map(|session| session.next_timeout())
     }
 
     /// Does something to the session, then sends and tells what came of it.
