@@ -38,30 +38,43 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     let (media_sender, media) = mpsc::unbounded_channel();
     let (control, controls) = mpsc::channel(8);
     let ids = FlowIds::default();
+    let known = settings.known_networks();
     let mut bound = Bound::default();
 
     let mut certificates = None;
     if let Some(port) = &settings.tls {
         let (sender, config) = watch::channel(tls::server(&port.certificate, &port.key)?);
-        let listener = Listener::bind(port.listen, Some(config), settings.limits, ids.clone())
-            .await
-            .map_err(|source| Error::Bind {
-                transport: "TLS",
-                address: port.listen,
-                source,
-            })?;
+        let listener = Listener::bind(
+            port.listen,
+            Some(config),
+            settings.limits,
+            known.clone(),
+            ids.clone(),
+        )
+        .await
+        .map_err(|source| Error::Bind {
+            transport: "TLS",
+            address: port.listen,
+            source,
+        })?;
         bound.tls = Some(listener.local_addr()?);
         certificates = Some(sender);
         tokio::spawn(listener.run(net_sender.clone()));
     }
     if let Some(port) = &settings.tcp {
-        let listener = Listener::bind(port.listen, None, settings.limits, ids.clone())
-            .await
-            .map_err(|source| Error::Bind {
-                transport: "TCP",
-                address: port.listen,
-                source,
-            })?;
+        let listener = Listener::bind(
+            port.listen,
+            None,
+            settings.limits,
+            known.clone(),
+            ids.clone(),
+        )
+        .await
+        .map_err(|source| Error::Bind {
+            transport: "TCP",
+            address: port.listen,
+            source,
+        })?;
         bound.tcp = Some(listener.local_addr()?);
         tokio::spawn(listener.run(net_sender.clone()));
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -17,7 +18,7 @@ use rustls::{ClientConfig, SignatureScheme};
 use sip::{Flow, FlowId, Message, Target, Transport};
 use support::{Authority, Scratch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
@@ -93,11 +94,20 @@ async fn listen(
     config: Option<Arc<rustls::ServerConfig>>,
     limits: Limits,
 ) -> (SocketAddr, mpsc::Receiver<Event>) {
+    listen_to(Vec::new(), config, limits).await
+}
+
+async fn listen_to(
+    known: Vec<IpNet>,
+    config: Option<Arc<rustls::ServerConfig>>,
+    limits: Limits,
+) -> (SocketAddr, mpsc::Receiver<Event>) {
     let config = config.map(|config| watch::channel(config).1);
     let listener = Listener::bind(
         "127.0.0.1:0".parse().expect("an address"),
         config,
         limits,
+        known,
         FlowIds::default(),
     )
     .await
@@ -493,6 +503,42 @@ async fn one_address_cannot_take_all_connections() {
     assert!(matches!(next(&mut events).await, Event::Closed(_)));
     let _sixth = TcpStream::connect(address).await.expect("a connection");
     accepted(&mut events).await;
+}
+
+#[tokio::test]
+async fn strangers_leave_half_of_the_places_to_those_we_know() {
+    let limits = Limits {
+        first_message: Duration::from_secs(30),
+        connections: 6,
+        ..limits()
+    };
+    let known = "127.0.0.7/32".parse().expect("a network");
+    let (address, mut events) = listen_to(vec![known], None, limits).await;
+    let connect = |from: &str| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind(format!("{from}:0").parse().expect("an address"))
+            .expect("bound");
+        socket.connect(address)
+    };
+    let mut open = Vec::new();
+    for from in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
+        open.push((
+            connect(from).await.expect("a connection"),
+            accepted(&mut events).await,
+        ));
+    }
+    let mut stranger = connect("127.0.0.4").await.expect("accepted by the system");
+    let read = timeout(Duration::from_secs(2), stranger.read(&mut [0; 1]))
+        .await
+        .expect("in time");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    for _ in 0..3 {
+        open.push((
+            connect("127.0.0.7").await.expect("a connection"),
+            accepted(&mut events).await,
+        ));
+    }
 }
 
 #[tokio::test]

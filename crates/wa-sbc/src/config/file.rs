@@ -62,7 +62,7 @@ pub struct Sip {
     /// Accepted connections of one listener at once.
     #[serde(default = "connections")]
     pub connections: usize,
-    /// Accepted connections of one listener from one address at once.
+    /// Accepted connections of one listener at once from one address of a network nobody configured.
     #[serde(default = "connections_per_source")]
     pub connections_per_source: usize,
     /// Calls at once.
@@ -339,11 +339,11 @@ fn yes() -> bool {
 }
 
 fn connections() -> usize {
-    1024
+    4096
 }
 
 fn connections_per_source() -> usize {
-    256
+    32
 }
 
 fn max_calls() -> usize {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use b2bua::settings::{Carrier, MetadataPass, NumberLimits};
 use b2bua::{E164, settings};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sdp::{Codec, Suite};
 use sip::{Scheme, Secret, Target, TimerSettings, Transport, Uri};
 use toml::Spanned;
@@ -147,6 +147,16 @@ impl Settings {
         .settings();
         critic.verdict(path)?;
         Ok(settings)
+    }
+
+    /// The networks of configured peers: all of them where Meta may call from anywhere.
+    pub fn known_networks(&self) -> Vec<IpNet> {
+        let carrier = &self.core.carrier.networks;
+        if carrier.is_empty() {
+            return vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+        }
+        let trunks = self.core.trunks.iter().flat_map(|trunk| &trunk.networks);
+        carrier.iter().chain(trunks).copied().collect()
     }
 
     /// What calls have to know, with the ports the system chose where 0 was asked for.

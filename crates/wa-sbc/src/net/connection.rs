@@ -40,7 +40,7 @@ pub struct Limits {
     pub malformed: u32,
     /// Accepted connections of one listener.
     pub connections: usize,
-    /// Accepted connections of one listener from one address.
+    /// Accepted connections of one listener from one address of a network nobody configured.
     pub per_source: usize,
 }
 
@@ -54,8 +54,8 @@ impl Default for Limits {
             write: Duration::from_secs(10),
             queue: 256,
             malformed: 64,
-            connections: 1024,
-            per_source: 256,
+            connections: 4096,
+            per_source: 32,
         }
     }
 }

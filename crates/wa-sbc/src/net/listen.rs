@@ -1,4 +1,13 @@
 //! Accepting connections, within limits.
+//!
+//! | who | at most |
+//! |---|---|
+//! | everybody together | `connections` |
+//! | everybody from networks nobody configured | half of them |
+//! | one address of such a network | `per_source` |
+//!
+//! So strangers cannot take the places of those we are here for, and those are not limited by the
+//! address they happen to come from: a carrier's edge opens a connection for every call.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use sip::{Flow, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,16 +37,18 @@ pub struct Listener {
     listener: TcpListener,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     limits: Limits,
+    known: Vec<IpNet>,
     ids: FlowIds,
 }
 
 impl Listener {
-    /// Binds the port. With a TLS configuration everything on it is TLS; each new connection uses
+    /// Binds the port; `known` are the networks of configured peers. With a TLS configuration everything on it is TLS; each new connection uses
     /// the one that holds when it comes, so a certificate can be renewed.
     pub async fn bind(
         address: SocketAddr,
         tls: Option<watch::Receiver<Arc<ServerConfig>>>,
         limits: Limits,
+        known: Vec<IpNet>,
         ids: FlowIds,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -44,6 +56,7 @@ impl Listener {
             listener,
             tls,
             limits,
+            known,
             ids,
         })
     }
@@ -55,8 +68,11 @@ impl Listener {
 
     /// Accepts until nobody takes the events any more.
     pub async fn run(self, events: mpsc::Sender<Event>) {
-        let all = Arc::new(Semaphore::new(self.limits.connections));
-        let sources = Sources::default();
+        let doors = Doors {
+            all: Arc::new(Semaphore::new(self.limits.connections)),
+            strangers: Arc::new(Semaphore::new(self.limits.connections / 2)),
+            sources: Sources::default(),
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -71,22 +87,34 @@ impl Listener {
                 }
             };
             let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-            let Ok(place) = all.clone().try_acquire_owned() else {
-                tracing::warn!(%remote, limit = self.limits.connections, "connection refused: too many");
-                continue;
-            };
-            let Some(seat) = sources.admit(remote.ip(), self.limits.per_source) else {
-                tracing::warn!(%remote, limit = self.limits.per_source, "connection refused: too many from there");
-                continue;
-            };
-            tokio::spawn(
-                self.visitor(remote, (place, seat))
-                    .serve(stream, events.clone()),
-            );
+            match self.admit(&doors, remote.ip()) {
+                Ok(place) => drop(tokio::spawn(
+                    self.visitor(remote, place).serve(stream, events.clone()),
+                )),
+                Err(why) => tracing::warn!(%remote, why, "connection refused"),
+            }
         }
     }
 
-    fn visitor(&self, remote: SocketAddr, place: (OwnedSemaphorePermit, Seat)) -> Visitor {
+    fn admit(&self, doors: &Doors, source: IpAddr) -> Result<Place, &'static str> {
+        let enter = |door: &Arc<Semaphore>| door.clone().try_acquire_owned().ok();
+        let all = enter(&doors.all).ok_or("too many connections")?;
+        if self.known.iter().any(|network| network.contains(&source)) {
+            return Ok(Place {
+                _all: all,
+                _stranger: None,
+            });
+        }
+        let strangers = enter(&doors.strangers).ok_or("too many connections of strangers")?;
+        let seat = doors.sources.admit(source, self.limits.per_source);
+        let seat = seat.ok_or("too many connections from there")?;
+        Ok(Place {
+            _all: all,
+            _stranger: Some((strangers, seat)),
+        })
+    }
+
+    fn visitor(&self, remote: SocketAddr, place: Place) -> Visitor {
         let tls = self.tls.as_ref().map(|tls| tls.borrow().clone());
         Visitor {
             tls,
@@ -104,7 +132,7 @@ struct Visitor {
     limits: Limits,
     ids: FlowIds,
     remote: SocketAddr,
-    _place: (OwnedSemaphorePermit, Seat),
+    _place: Place,
 }
 
 impl Visitor {
@@ -155,6 +183,19 @@ impl Visitor {
         tracing::debug!(flow = ?flow.id, remote = %flow.remote, %end, "connection ended");
         let _ = events.send(Event::Closed(flow.id)).await;
     }
+}
+
+/// What is left to give.
+struct Doors {
+    all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    sources: Sources,
+}
+
+/// The place of a connection, given back when it is dropped.
+struct Place {
+    _all: OwnedSemaphorePermit,
+    _stranger: Option<(OwnedSemaphorePermit, Seat)>,
 }
 
 /// Who has how many connections.
