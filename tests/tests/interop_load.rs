@@ -54,6 +54,8 @@ impl Lab {
             .meta(&caller, "meta_calls", calls)
             .with(&["-r", RATE, "-l", "1000"])
             .with(&[
+                "-auth_uri",
+                &format!("{NUMBER}@{HOST}"),
                 "-cid_str",
                 "outgoing:wacid.HBgLMTIxOTU1NTA3MTQVAgASGCA%p%u=",
             ]);

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use md5::Digest;
 use tests::capture::Capture;
 use tests::certificates::Authority;
 use tests::kamailio::Edge;
@@ -85,6 +86,8 @@ impl Lab {
             .fill("PASSWORD", PASSWORD)
             .fill("TALK", "1500")
             .with(&[
+                "-auth_uri",
+                &format!("{NUMBER}@{HOST}"),
                 "-cid_str",
                 "outgoing:wacid.HBgLMTIxOTU1NTA3MTQVAgASGCA%p%u=",
             ])
@@ -137,6 +140,13 @@ impl Lab {
             );
         }
     }
+}
+
+fn md5(text: &str) -> String {
+    md5::Md5::digest(text)
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
 }
 
 #[test]
@@ -207,6 +217,7 @@ fn a_wrong_answer_to_our_challenge_is_403_and_never_rings() {
     let mut calling = Sipp::new("meta", "meta_is_refused", lab.meta)
         .fill("HOST", HOST)
         .fill("USER", USERNAME)
+        .with(&["-auth_uri", &format!("{NUMBER}@{HOST}")])
         .fill("PASSWORD", "guessed")
         .fill("STATUS", "403")
         .call(&lab.place, NUMBER, lab.inner);
@@ -263,6 +274,33 @@ fn desk_calls_user_challenged_with_401() {
     };
     let (meta, pbx) = (lab.meta("meta_challenges_401"), lab.pbx("pbx_calls"));
     lab.business_calls(meta, pbx);
+    let seen = messages(&lab.place, "meta");
+    let answer = seen
+        .lines()
+        .find_map(|line| line.strip_prefix("Authorization: Digest "))
+        .unwrap_or_else(|| panic!("a 401 is answered with Authorization: {seen}"));
+    let value = |name: &str| -> String {
+        let parameter = answer
+            .split(", ")
+            .find_map(|one| one.strip_prefix(&format!("{name}=")));
+        parameter
+            .unwrap_or_else(|| panic!("no {name} in {answer}"))
+            .trim_matches('"')
+            .to_owned()
+    };
+    assert_eq!(value("uri"), format!("sip:{USER}@wa.meta.vc;transport=tls"));
+    assert_eq!(
+        (value("nc"), value("qop"), value("opaque")),
+        ("00000001".into(), "auth".into(), "725a06fb2cd89a32".into())
+    );
+    let secret = md5(&format!("{}:wa.meta.vc:{PASSWORD}", value("username")));
+    let request = md5(&format!("INVITE:{}", value("uri")));
+    let proof = md5(&format!(
+        "{secret}:2a487cb01d4ed43b:{}:{}:auth:{request}",
+        value("nc"),
+        value("cnonce")
+    ));
+    assert_eq!(value("response"), proof, "{answer}");
 }
 
 #[test]
@@ -300,7 +338,7 @@ fn desk_calls_user_who_declines() {
         .fill("PHRASE", "User declined the call");
     let pbx = lab
         .pbx("pbx_is_refused")
-        .fill("STATUS", "486")
+        .fill("STATUS", "603")
         .fill("CAUSE", "21");
     lab.business_calls(meta, pbx);
 }
