@@ -21,6 +21,7 @@
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
+//! | [`metronome`] | whether the machine itself kept time |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
 //! | [`sbc`] | the accused |
@@ -30,6 +31,7 @@ pub mod capture;
 pub mod certificates;
 pub mod hostile;
 pub mod kamailio;
+pub mod metronome;
 pub mod mutate;
 pub mod phones;
 pub mod place;

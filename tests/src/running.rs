@@ -205,6 +205,17 @@ impl Running {
         std::fs::read_dir(format!("/proc/{}/task", self.pid())).map_or(0, Iterator::count)
     }
 
+    /// Datagrams the kernel has thrown away because `socket` (in the spelling of [`Running::udp_sockets`]) was not read fast
+    /// enough.
+    pub fn udp_drops(&self, socket: &str) -> u64 {
+        std::fs::read_to_string("/proc/net/udp")
+            .unwrap_or_default()
+            .lines()
+            .filter(|line| line.split_whitespace().nth(1) == Some(socket))
+            .filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok())
+            .sum()
+    }
+
     /// UDP sockets the program holds, as `address:port` in the spelling of `/proc/net/udp`.
     pub fn udp_sockets(&self) -> Vec<String> {
         let owned: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))

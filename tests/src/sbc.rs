@@ -130,7 +130,7 @@ codecs = [{meta_codecs}]
 [[trunk]]
 name = "office"
 peer = "sip:{pbx};transport={transport}"
-networks = ["{pbx_address}/32"]
+networks = ["{pbx_address}/32", "127.0.0.1/32"]
 codecs = [{pbx_codecs}]
 
 [records]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tests::certificates::Authority;
+use tests::metronome::undisturbed;
 use tests::place::Place;
 use tests::sbc::{Sbc, Setup};
 use tests::simulated::{Simulated, agent_speaks, meta_address, pbx_address, user_speaks};
@@ -115,7 +116,7 @@ macro_rules! stories {
             #[test]
             fn $test() {
                 let name = concat!("e2e-", stringify!($test));
-                play(&Story { name, calls: By::$calls, hangs_up: By::$hangs_up, meta: $meta, pbx: $pbx, tcp: $tcp });
+                undisturbed(|| play(&Story { name, calls: By::$calls, hangs_up: By::$hangs_up, meta: $meta, pbx: $pbx, tcp: $tcp }));
             }
         )+
     };

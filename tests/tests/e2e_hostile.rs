@@ -62,6 +62,16 @@ fn a_hundred_thousand_broken_messages_leave_the_call_untouched() {
         scope.spawn(|| at_media(&[other, third], &media, MEDIA, 4));
     });
     let attacked = began.elapsed();
+    let sockets = sbc.running.udp_sockets();
+    let unread: u64 = sockets
+        .iter()
+        .map(|socket| sbc.running.udp_drops(socket))
+        .sum();
+    println!("hostile: {unread} datagrams were never read");
+    assert!(
+        unread < (UDP + MEDIA) as u64 / 10,
+        "most of the attack reached wa-sbc"
+    );
     std::thread::sleep(Duration::from_secs(12).saturating_sub(attacked));
     assert!(
         sbc.running.alive(),

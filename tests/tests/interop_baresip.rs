@@ -6,6 +6,7 @@ use std::time::Duration;
 use tests::baresip::Codec;
 use tests::capture::Capture;
 use tests::certificates::Authority;
+use tests::metronome::undisturbed;
 use tests::phones::{Caller, Phones};
 use tests::place::Place;
 use tests::tools::{may_capture, present};
@@ -76,121 +77,143 @@ fn call(story: &str, caller: Caller, meta: Codec, pbx: Codec, hangs_up: HangsUp)
 
 #[test]
 fn user_and_desk_hear_each_other_opus_pcma() {
-    call(
-        "baresip-uic-opus-pcma",
-        Caller::User,
-        Codec::Opus,
-        Codec::Pcma,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-opus-pcma",
+            Caller::User,
+            Codec::Opus,
+            Codec::Pcma,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn user_and_desk_hear_each_other_opus_pcmu() {
-    call(
-        "baresip-uic-opus-pcmu",
-        Caller::User,
-        Codec::Opus,
-        Codec::Pcmu,
-        HangsUp::Desk,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-opus-pcmu",
+            Caller::User,
+            Codec::Opus,
+            Codec::Pcmu,
+            HangsUp::Desk,
+        )
+    });
 }
 
 #[test]
 fn user_and_desk_hear_each_other_opus_passed_through() {
-    call(
-        "baresip-uic-opus-opus",
-        Caller::User,
-        Codec::Opus,
-        Codec::Opus,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-opus-opus",
+            Caller::User,
+            Codec::Opus,
+            Codec::Opus,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn user_and_desk_hear_each_other_pcma_passed_through() {
-    call(
-        "baresip-uic-pcma-pcma",
-        Caller::User,
-        Codec::Pcma,
-        Codec::Pcma,
-        HangsUp::Desk,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-pcma-pcma",
+            Caller::User,
+            Codec::Pcma,
+            Codec::Pcma,
+            HangsUp::Desk,
+        )
+    });
 }
 
 #[test]
 fn user_and_desk_hear_each_other_pcmu_passed_through() {
-    call(
-        "baresip-uic-pcmu-pcmu",
-        Caller::User,
-        Codec::Pcmu,
-        Codec::Pcmu,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-pcmu-pcmu",
+            Caller::User,
+            Codec::Pcmu,
+            Codec::Pcmu,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn user_and_desk_hear_each_other_pcmu_pcma() {
-    call(
-        "baresip-uic-pcmu-pcma",
-        Caller::User,
-        Codec::Pcmu,
-        Codec::Pcma,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-uic-pcmu-pcma",
+            Caller::User,
+            Codec::Pcmu,
+            Codec::Pcma,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn desk_calls_user_and_they_hear_each_other_opus_pcma() {
-    call(
-        "baresip-bic-opus-pcma",
-        Caller::Desk,
-        Codec::Opus,
-        Codec::Pcma,
-        HangsUp::Desk,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-bic-opus-pcma",
+            Caller::Desk,
+            Codec::Opus,
+            Codec::Pcma,
+            HangsUp::Desk,
+        )
+    });
 }
 
 #[test]
 fn desk_calls_user_and_they_hear_each_other_opus_pcmu() {
-    call(
-        "baresip-bic-opus-pcmu",
-        Caller::Desk,
-        Codec::Opus,
-        Codec::Pcmu,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-bic-opus-pcmu",
+            Caller::Desk,
+            Codec::Opus,
+            Codec::Pcmu,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn desk_calls_user_and_they_hear_each_other_opus_passed_through() {
-    call(
-        "baresip-bic-opus-opus",
-        Caller::Desk,
-        Codec::Opus,
-        Codec::Opus,
-        HangsUp::Desk,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-bic-opus-opus",
+            Caller::Desk,
+            Codec::Opus,
+            Codec::Opus,
+            HangsUp::Desk,
+        )
+    });
 }
 
 #[test]
 fn desk_calls_user_and_they_hear_each_other_pcma_passed_through() {
-    call(
-        "baresip-bic-pcma-pcma",
-        Caller::Desk,
-        Codec::Pcma,
-        Codec::Pcma,
-        HangsUp::User,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-bic-pcma-pcma",
+            Caller::Desk,
+            Codec::Pcma,
+            Codec::Pcma,
+            HangsUp::User,
+        )
+    });
 }
 
 #[test]
 fn desk_calls_user_and_they_hear_each_other_pcma_pcmu() {
-    call(
-        "baresip-bic-pcma-pcmu",
-        Caller::Desk,
-        Codec::Pcma,
-        Codec::Pcmu,
-        HangsUp::Desk,
-    );
+    undisturbed(|| {
+        call(
+            "baresip-bic-pcma-pcmu",
+            Caller::Desk,
+            Codec::Pcma,
+            Codec::Pcmu,
+            HangsUp::Desk,
+        )
+    });
 }

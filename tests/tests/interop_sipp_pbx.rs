@@ -7,6 +7,7 @@ use std::time::Duration;
 use tests::baresip::{Baresip, Codec, Setup as Phone};
 use tests::capture::Capture;
 use tests::certificates::Authority;
+use tests::metronome::undisturbed;
 use tests::place::Place;
 use tests::sbc::{HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME};
 use tests::sipp::{Sipp, succeed};
@@ -108,20 +109,20 @@ fn call(story: &str, tcp: bool, user_calls: bool) {
 
 #[test]
 fn user_calls_a_sipp_pbx_over_udp_and_both_hear() {
-    call("sipp-uic-udp", false, true);
+    undisturbed(|| call("sipp-uic-udp", false, true));
 }
 
 #[test]
 fn user_calls_a_sipp_pbx_over_tcp_and_both_hear() {
-    call("sipp-uic-tcp", true, true);
+    undisturbed(|| call("sipp-uic-tcp", true, true));
 }
 
 #[test]
 fn a_sipp_pbx_calls_the_user_over_udp_and_both_hear() {
-    call("sipp-bic-udp", false, false);
+    undisturbed(|| call("sipp-bic-udp", false, false));
 }
 
 #[test]
 fn a_sipp_pbx_calls_the_user_over_tcp_and_both_hear() {
-    call("sipp-bic-tcp", true, false);
+    undisturbed(|| call("sipp-bic-tcp", true, false));
 }
