@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rustls_pki_types::ServerName;
 use sip::{Flow, FlowId, Frame, Framer, Limits, Target, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{Dialler, Inbox, Incoming};
@@ -45,7 +45,15 @@ async fn connect(
     remote: SocketAddr,
     dialler: &Dialler,
 ) -> std::io::Result<(Box<dyn Stream>, SocketAddr)> {
-    let tcp = TcpStream::connect(remote).await?;
+    let socket = if remote.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if !dialler.from.is_unspecified() && dialler.from.is_ipv4() == remote.is_ipv4() {
+        socket.bind(SocketAddr::new(dialler.from, 0))?;
+    }
+    let tcp = socket.connect(remote).await?;
     tcp.set_nodelay(true)?;
     let local = tcp.local_addr()?;
     if target.transport != Transport::Tls {

@@ -52,6 +52,7 @@ pub(super) async fn open(args: &MetaArgs, sink: Sink) -> Result<Stage<Meta>, Str
     let dialler = Dialler {
         tls: Some(client),
         ip: args.sbc.ip(),
+        from: local.ip(),
     };
     let mut stage = Stage::new(
         Meta {

@@ -79,6 +79,8 @@ struct Dialler {
     tls: Option<Arc<rustls::ClientConfig>>,
     /// Every name leads here; the port is the target's.
     ip: std::net::IpAddr,
+    /// The address connections leave from: the one the peer listens on.
+    from: std::net::IpAddr,
 }
 
 /// A peer among its sockets.

@@ -46,6 +46,7 @@ pub(super) async fn open(args: &PbxArgs, sink: Sink) -> Result<Stage<Pbx>, Strin
     let dialler = Dialler {
         tls: None,
         ip: args.sbc.ip(),
+        from: local.ip(),
     };
     let mut stage = Stage::new(Pbx { peer, plan }, started, dialler, sink);
     stage.udp = Some(Arc::clone(&udp));

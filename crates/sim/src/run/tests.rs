@@ -4,6 +4,8 @@ use std::sync::Mutex;
 
 use clap::{Args, Command, FromArgMatches};
 
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::cli::{MetaArgs, PbxArgs};
 
@@ -104,6 +106,18 @@ async fn two_telephones_hear_each_other_over_udp() {
 #[tokio::test]
 async fn two_telephones_hear_each_other_over_tcp() {
     call_between("--tcp", 42_200, "opus,telephone-event").await;
+}
+
+#[tokio::test]
+async fn a_connection_leaves_from_the_address_the_peer_listens_on() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = far.local_addr().unwrap().port();
+    let (stage, _, args) = pbx(&format!(
+        "pbx --listen 127.9.8.7:42400 --sbc 127.0.0.1:{port} --tcp --calls 1 --silent --at-most 1"
+    ))
+    .await;
+    let (accepted, _) = tokio::join!(far.accept(), stage.run(&args.load));
+    assert_eq!(accepted.unwrap().1.ip().to_string(), "127.9.8.7");
 }
 
 /// Certificates of a throw-away authority for one name, as files.
