@@ -27,6 +27,11 @@ impl Flows {
         }
     }
 
+    /// Whether there is a flow to `target`.
+    pub(crate) fn has(&self, target: &Target) -> bool {
+        self.by_target.contains_key(target)
+    }
+
     /// The live flow to `target`, or a new one.
     pub(crate) fn to(&mut self, target: &Target) -> Chosen {
         if let Some(&id) = self.by_target.get(target) {

@@ -354,7 +354,13 @@ impl Call {
             State::Dialing { .. } | State::Pausing { .. } | State::Ringing
                 if now >= self.answer_by =>
             {
-                self.release(cx, Cause::NoAnswer, ReleasedBy::Us);
+                // Who never gave a sign of life did not leave the telephone unanswered.
+                match self.b.as_ref().is_some_and(SipLeg::is_unheard) {
+                    true => {
+                        self.dial_failed(cx, Cause::Timeout { leg: Side::B }, ReleasedBy::Us);
+                    }
+                    false => self.release(cx, Cause::NoAnswer, ReleasedBy::Us),
+                }
             }
             State::Dialing {
                 patience: Some(at), ..

@@ -192,7 +192,7 @@ impl SipLeg {
         why: sip::Failure,
     ) -> Option<LegEvent> {
         match &self.phase {
-            Phase::Calling(calling) if calling.is(key) => Some(self.calling_failed(why)),
+            Phase::Calling(calling) if calling.is(key) => self.calling_failed(cx, why),
             Phase::Releasing { key: bye, .. } if *bye == key => self.bye_failed(cx, why),
             _ => None,
         }

@@ -22,6 +22,10 @@ pub(crate) struct Calling {
     key: ClientKey,
     invite: Request,
     answerer: Option<Answerer>,
+    /// Any response came.
+    heard: bool,
+    /// Where it goes over a connection older than the call, which may be dead.
+    pooled: Option<Target>,
     /// We no longer want the answer; until when we wait for the end of it.
     cancelled_until: Option<Instant>,
 }
@@ -84,6 +88,7 @@ impl SipLeg {
         words::put_sdp(headers);
         invite.body = out.offer;
 
+        let pooled = cx.flows.has(&out.target).then(|| out.target.clone());
         let hop = Hop {
             flow: cx.flow_to(&out.target),
             transport: out.target.transport,
@@ -94,6 +99,8 @@ impl SipLeg {
             key,
             invite,
             answerer: out.answerer,
+            heard: false,
+            pooled,
             cancelled_until: None,
         };
         Some(SipLeg {
@@ -134,6 +141,9 @@ impl SipLeg {
         cx: &mut Context<'_>,
         response: Response,
     ) -> Option<LegEvent> {
+        if let Phase::Calling(calling) = &mut self.phase {
+            calling.heard = true;
+        }
         match response.status {
             100 => Some(LegEvent::Trying),
             101..=199 => self.calling_progress(&response),
@@ -143,20 +153,39 @@ impl SipLeg {
         }
     }
 
-    pub(super) fn calling_failed(&mut self, why: Failure) -> LegEvent {
-        let cancelled = self.is_cancelled();
+    /// Our INVITE got no final answer. One that met a dead pooled connection is sent once more on a
+    /// fresh one, as RFC 3263 §4.3 does with the next server: the same request, another branch.
+    pub(super) fn calling_failed(
+        &mut self,
+        cx: &mut Context<'_>,
+        why: Failure,
+    ) -> Option<LegEvent> {
         let leg = self.side;
-        let gone = self.gone();
-        if cancelled {
-            return gone;
+        if self.is_cancelled() {
+            return Some(self.gone());
         }
-        LegEvent::Failed(match why {
+        if let Phase::Calling(calling) = &mut self.phase
+            && why == Failure::FlowLost
+            && !calling.heard
+            && let Some(target) = calling.pooled.take()
+        {
+            self.hop.flow = cx.flow_to(&target);
+            calling.key = cx.request(leg, &self.hop, calling.invite.clone());
+            return None;
+        }
+        self.gone();
+        Some(LegEvent::Failed(match why {
             Failure::Timeout => Cause::Timeout { leg },
             Failure::FlowLost => Cause::Unreachable {
                 leg,
                 why: "connection failed".into(),
             },
-        })
+        }))
+    }
+
+    /// Whether the peer we call has given no sign of life.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(&self.phase, Phase::Calling(calling) if !calling.heard)
     }
 
     fn is_cancelled(&self) -> bool {
