@@ -19,6 +19,8 @@ use crate::rtp::{Clock, HEADER, Header};
 const RESYNC_MS: u32 = 500;
 /// A source may be behind what was filled for so long before we follow it.
 const BEHIND: Duration = Duration::from_millis(150);
+/// A source further behind than this has begun anew: no network holds packets back for so long.
+const LEAP_MS: u32 = 10_000;
 /// Filler further behind the wall clock than this jumps instead of hurrying after it.
 const CATCH_UP_MS: u32 = 200;
 
@@ -95,6 +97,8 @@ impl Transmitter {
                     want
                 } else if ahead.abs() < length && (ahead < 0 || self.filled) {
                     self.next
+                } else if ahead < -self.clock.ticks_of_ms(LEAP_MS) {
+                    anew
                 } else if ahead < 0 {
                     let since = *self.behind_since.get_or_insert(now);
                     if now.saturating_duration_since(since) < BEHIND {
@@ -374,12 +378,19 @@ mod tests {
             tx.place(start + ms(40), 1_000_000 + FRAME, FRAME),
             Some(1_000 + 2 * FRAME)
         );
+        // Far back: a source that begins anew, followed at once.
+        assert_eq!(
+            tx.place(start + ms(60), 500, FRAME),
+            Some(1_000 + 3 * FRAME)
+        );
+        // A little back: perhaps only late, followed when it stays so.
         let mut back = None;
         for n in 0..20 {
-            back = back.or(tx.place(start + ms(60 + 20 * n), 500 + FRAME * n as i64, FRAME));
+            let position = 500 - 50 * FRAME + FRAME * n as i64;
+            back = back.or(tx.place(start + ms(80 + 20 * n), position, FRAME));
         }
         assert!(
-            back.is_some_and(|place| place <= 1_000 + 12 * FRAME),
+            back.is_some_and(|place| place <= 1_000 + 13 * FRAME),
             "{back:?}"
         );
     }
