@@ -6,10 +6,17 @@
 mod agent_calls;
 mod agent_challenged;
 mod agent_refused;
+mod answering;
+mod broken_connections;
 mod connections;
+mod documented_refusals;
 mod flows;
 mod giving_up;
 mod hearing;
+mod holding;
+mod limits;
+mod rough_networks;
 mod routes;
+mod strangers;
 mod user_calls;
 mod user_refused;
