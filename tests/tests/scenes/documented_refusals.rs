@@ -27,15 +27,16 @@ fn sample(name: &str) -> (u16, String) {
 fn agent_gets(name: &str, status: u16, q850: u8, label: &str, alarm: bool) {
     let (said, reason) = sample(name);
     let mut world = silent_world();
-    // What Meta itself finds out is said at once; what the user does takes its time.
+    // What Meta itself finds out is said at once; what becomes of ringing takes its time.
     let script = match said {
-        403 | 404 | 400 => meta_refuses(said, &reason),
+        400 | 403 | 404 | 500 | 503 => meta_refuses(said, &reason),
         _ => BusinessScript {
             then: Then::Refuse(secs(3), said, reason.clone()),
             ..BusinessScript::default()
         },
     };
-    world.meta.script(script);
+    // However often it is called.
+    world.meta.settings_mut().script = script;
     world.agent_calls(agent());
     let story = world.story(secs(200));
     story.is_clean();
@@ -70,11 +71,29 @@ fn agent_gets(name: &str, status: u16, q850: u8, label: &str, alarm: bool) {
         .iter()
         .any(|line| line.level == Level::Warn && line.text.contains(label));
     assert_eq!(warned, alarm, "{name}: {:#?}", world.log);
-    assert_eq!(
-        world.messages(Sbc, Meta, "INVITE").len(),
-        2,
-        "{name}: one attempt and its challenge"
-    );
+    // Each attempt and its challenge; only trouble of Meta's own is worth a second attempt.
+    let invites = world.messages(Sbc, Meta, "INVITE");
+    let attempts = if matches!(said, 500 | 503) { 2 } else { 1 };
+    assert_eq!(invites.len(), 2 * attempts, "{name}: {}", world.ladder());
+    if let [_, first, second, _] = invites[..] {
+        let pause = second.at - first.at;
+        assert!(
+            pause >= secs(2) && pause <= ms(5_100),
+            "2 to 5 s after the refusal: {pause:?}"
+        );
+    }
+}
+
+#[test]
+fn trouble_of_metas_that_passes_costs_the_agent_only_a_few_seconds() {
+    let mut world = world();
+    world.meta.script(meta_refuses(503, "Service Unavailable"));
+    world.meta.script(user_answers(secs(1)));
+    world.agent_calls(agent().hanging_up_after(secs(3)));
+    let story = world.story(secs(200));
+    story.is_clean().both_heard_each_other();
+    assert_eq!(story.record().cause.label(), "normal");
+    assert_eq!(story.messages(Sbc, Pbx, "SIP/2.0 503").len(), 0);
 }
 
 #[test]

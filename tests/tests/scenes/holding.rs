@@ -12,9 +12,8 @@ enum Dialect {
     Nowhere,
 }
 
-/// A user is put on hold from second 5 to second 45 of the world; the PBX is mute meanwhile unless it
-/// plays music.
-fn held(dialect: Dialect) {
+/// A user is put on hold for so long; the PBX is mute meanwhile unless it plays music.
+fn held(dialect: Dialect, seconds: u64) {
     let mut world = world();
     world.tamper(move |from, _, text| {
         let hold = from == Pbx && text.starts_with("INVITE") && text.contains("a=sendonly");
@@ -28,7 +27,7 @@ fn held(dialect: Dialect) {
         })
     });
     world.pbx.script(agent_answers(secs(1)));
-    world.user_calls(user().hanging_up_after(secs(50)));
+    world.user_calls(user().hanging_up_after(secs(9 + seconds)));
     world.pass(secs(5));
     let music = matches!(dialect, Dialect::SendOnly);
     world.now(|world, now| {
@@ -50,15 +49,15 @@ fn held(dialect: Dialect) {
 
     let to_pbx = world.packets.get(&(Sbc, Pbx)).copied().unwrap_or_default();
     let to_meta = world.packets.get(&(Sbc, Meta)).copied().unwrap_or_default();
-    world.pass(secs(38));
+    world.pass(secs(seconds));
     let to_pbx = world.packets.get(&(Sbc, Pbx)).copied().unwrap_or_default() - to_pbx;
     let to_meta = world.packets.get(&(Sbc, Meta)).copied().unwrap_or_default() - to_meta;
     assert!(
-        to_pbx < 30,
+        to_pbx < 2 + seconds / 2,
         "{dialect:?}: who does not want to hear gets RTCP at most, got {to_pbx}"
     );
     assert!(
-        to_meta > 1_800,
+        to_meta >= 48 * seconds,
         "{dialect:?}: Meta gets a packet every 20 ms, got {to_meta}"
     );
 
@@ -82,27 +81,27 @@ fn held(dialect: Dialect) {
     );
     let (user, agent) = (story.heard(Meta), story.heard(Pbx));
     assert_eq!((user.ssrcs, user.lost, user.bad), (1, 0, 0), "{dialect:?}");
-    // The agent was back for five seconds and heard again.
-    assert!(agent.packets > 400, "{dialect:?}: {agent:?}");
+    // The agent listened before and afterwards.
+    assert!(agent.packets > 300, "{dialect:?}: {agent:?}");
     assert!(
-        (user.level_error_db.abs() <= 3.0) && user.packets > 2_300,
+        (user.level_error_db.abs() <= 3.0) && user.packets >= 48 * (9 + seconds),
         "{dialect:?}: {user:?}"
     );
 }
 
 #[test]
 fn the_agent_holds_with_music_and_comes_back() {
-    held(Dialect::SendOnly);
+    held(Dialect::SendOnly, 5);
 }
 
 #[test]
-fn the_agent_holds_in_silence_and_comes_back() {
-    held(Dialect::Inactive);
+fn the_agent_holds_in_silence_for_longer_than_metas_patience_and_comes_back() {
+    held(Dialect::Inactive, 40);
 }
 
 #[test]
 fn an_old_pbx_holds_by_an_address_of_zeros_and_comes_back() {
-    held(Dialect::Nowhere);
+    held(Dialect::Nowhere, 5);
 }
 
 #[test]
