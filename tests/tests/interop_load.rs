@@ -1,5 +1,5 @@
 //! 1,000 user-initiated and then 1,000 business-initiated calls at 50 calls a second through the real binary, SIPp on both
-//! sides with Kamailio as Meta's TLS edge. All complete, and afterwards nothing is left: no port, no thread, no memory.
+//! sides with Kamailio as Meta's TLS edge. All complete. (What is left afterwards is looked at in `e2e_load.rs`.)
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ impl Lab {
         Sipp::new(name, scenario, self.meta)
             .fill("HOST", HOST)
             .fill("DOMAIN", DOMAIN)
+            // One call at a time between a business and a user: every call has a user of its own.
+            .fill("CALLER", "+1219555[call_number]")
+            .fill("CALLEE", r"\+1219555[0-9]+")
             .fill("USER", USERNAME)
             .fill("PASSWORD", PASSWORD)
             .fill("TALK", "1000")
@@ -41,6 +44,7 @@ impl Lab {
             .codec("PCMA")
             .fill("TALK", "1000")
             .fill("CALLER", NUMBER)
+            .fill("CALLED", "+1219555[call_number]")
             .calls(calls)
             .quietly()
     }
@@ -76,17 +80,6 @@ impl Lab {
         succeed(&self.place, &caller, &mut calling, limit(calls));
         succeed(&self.place, &callee, &mut answering, limit(calls));
     }
-
-    // Waits until the number of open files has fallen to what it was, and returns how long that took.
-    fn settle(&self, descriptors: usize) -> Duration {
-        let began = Instant::now();
-        tests::place::wait_until(
-            "all ports are closed again",
-            Duration::from_secs(120),
-            || self.sbc.running.descriptors() <= descriptors,
-        );
-        began.elapsed()
-    }
 }
 
 fn limit(calls: u32) -> Duration {
@@ -94,12 +87,12 @@ fn limit(calls: u32) -> Duration {
 }
 
 #[test]
-fn a_thousand_calls_each_way_at_50_a_second_leave_nothing_behind() {
+fn a_thousand_calls_each_way_at_50_a_second_through_an_edge() {
     let story = "load";
     if !present(story, &["sipp", "kamailio"]) {
         return;
     }
-    let place = Place::new(story);
+    let place = Place::new("load-edge");
     let authority = Authority::new(&place);
     let (outer, inner) = (
         SocketAddr::new(place.address(21), 5061),
@@ -132,49 +125,21 @@ fn a_thousand_calls_each_way_at_50_a_second_leave_nothing_behind() {
         _edge: edge,
     };
 
-    let state = |when: &str| {
-        let running = &lab.sbc.running;
-        let (resident, descriptors, threads) = (
-            running.resident_kib(),
-            running.descriptors(),
-            running.threads(),
-        );
-        println!("{story}: {when}: {resident} KiB, {descriptors} descriptors, {threads} threads");
-        (resident, descriptors, threads)
-    };
-    state("at the start");
-    // One second of calls each way: what is opened once (the connection to the edge, the log, pages of code) is open now.
-    lab.user_calls("warm-uic", 50);
-    lab.business_calls("warm-bic", 50);
-    lab.settle(state("after 50 calls each way").1.min(40));
-    let before = state("settled");
-
+    let began = Instant::now();
     lab.user_calls("uic", CALLS);
-    state("after 1,000 user-initiated calls");
+    println!(
+        "load through Kamailio: 1,000 user-initiated calls in {:.1?}",
+        began.elapsed()
+    );
+    let began = Instant::now();
     lab.business_calls("bic", CALLS);
-    state("after 1,000 business-initiated calls");
-    let took = lab.settle(before.1);
-    println!("{story}: settled after {took:.1?}");
-    let after = state("settled");
-
+    println!(
+        "load through Kamailio: 1,000 business-initiated calls in {:.1?}",
+        began.elapsed()
+    );
     assert_eq!(
         lab.sbc.records().len() as u32,
-        2 * (CALLS + 50),
+        2 * CALLS,
         "one record for every call"
-    );
-    assert!(
-        after.1 <= before.1,
-        "no descriptor is left: {} before, {} after",
-        before.1,
-        after.1
-    );
-    assert_eq!(after.2, before.2, "no thread is left");
-    let growth = after.0 as f64 / before.0 as f64 - 1.0;
-    assert!(
-        growth < 0.05,
-        "resident set grew by {:.1} %: {} KiB to {} KiB",
-        growth * 100.0,
-        before.0,
-        after.0
     );
 }
