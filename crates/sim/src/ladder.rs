@@ -252,7 +252,7 @@ impl Names {
             let open = rest.starts_with('"');
             let body = rest.strip_prefix('"').unwrap_or(rest);
             let end = body
-                .find(|c| matches!(c, ';' | ',' | '"' | ' ' | '>' | '|'))
+                .find([';', ',', '"', ' ', '>', '|'])
                 .unwrap_or(body.len());
             let value = &body[..end];
             let shown = match kind {

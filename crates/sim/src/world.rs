@@ -676,7 +676,12 @@ impl World {
         };
         let peer = if from == Party::Sbc { to } else { from };
         let link = self.link(peer).clone();
-        let open = self.now + link.latency * 4;
+        // TCP takes one round trip, TLS another.
+        let trips = match target.transport {
+            sip::Transport::Tls => 4,
+            _ => 2,
+        };
+        let open = self.now + link.latency * trips;
         if !target.transport.is_reliable() {
             self.pipes.datagrams(peer, from, id, self.now);
             let pipe = self.pipes.find(from, id).unwrap_or_default();
@@ -693,7 +698,9 @@ impl World {
                 },
             );
         }
-        let pipe = self.pipes.stream(peer, from, id, target.transport, open);
+        let pipe = self
+            .pipes
+            .stream(peer, from, id, target.transport, open + link.latency);
         self.enqueue(open, Delivery::Opened { pipe });
     }
 

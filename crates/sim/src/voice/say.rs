@@ -46,7 +46,7 @@ impl Speaker {
     pub(super) fn new(plan: &VoicePlan, _now: Instant) -> Result<Self, String> {
         let mut dice = Dice::new(plan.seed);
         let opus = OpusSettings {
-            complexity: 2,
+            complexity: 0,
             ..OpusSettings::default()
         };
         Ok(Self {

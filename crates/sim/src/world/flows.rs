@@ -58,14 +58,14 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// A new stream from `opener`, who calls it `id`.
+    /// A new stream from `opener`, who calls it `id`; nothing arrives on it before `first`.
     pub(super) fn stream(
         &mut self,
         peer: Party,
         opener: Party,
         id: FlowId,
         transport: Transport,
-        open: Instant,
+        first: Instant,
     ) -> usize {
         self.ports = self.ports.wrapping_add(1);
         let ephemeral = 40_000 + self.ports % 20_000;
@@ -81,7 +81,7 @@ impl Pipes {
         };
         let sbc = SocketAddr::V4(SocketAddrV4::new(sbc_ip, sbc_port));
         let far = SocketAddr::V4(SocketAddrV4::new(far_ip, far_port));
-        self.add(peer, opener, id, transport, (sbc, far), open)
+        self.add(peer, opener, id, transport, (sbc, far), first)
     }
 
     /// The pair of UDP addresses between the core and a peer: one pipe, whoever asks first.
@@ -110,7 +110,7 @@ impl Pipes {
         id: FlowId,
         transport: Transport,
         (sbc_address, far_address): (SocketAddr, SocketAddr),
-        open: Instant,
+        first: Instant,
     ) -> usize {
         self.minted += 2;
         let minted = FlowId(self.minted);
@@ -130,7 +130,7 @@ impl Pipes {
             far: Some(far),
             sbc_address,
             far_address,
-            ahead: [open; 2],
+            ahead: [first; 2],
             dead: false,
         });
         pipe

@@ -77,7 +77,7 @@ impl Relay {
             }
             MediaCommand::Start { plans } if audio => {
                 let settings = EngineSettings {
-                    opus_complexity: 2,
+                    opus_complexity: 0,
                     ..EngineSettings::default()
                 };
                 self.seed[0] = self.seed[0].wrapping_add(1);
