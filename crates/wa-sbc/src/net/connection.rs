@@ -21,6 +21,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Event;
 
+/// Bytes read at once: a message or two. Thousands of connections may stay open without a word.
+const READ: usize = 4 * 1024;
+
 /// What a connection may take of us.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -154,7 +157,7 @@ async fn read<R: AsyncRead + Unpin>(
 ) -> End {
     let reply = |bytes: Bytes| own.upgrade().is_some_and(|own| own.try_send(bytes).is_ok());
     let mut framer = Framer::new(sip::Limits::default());
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; READ];
     let mut deadline = Instant::now() + limits.first_message;
     let mut malformed = 0;
     loop {
