@@ -3,8 +3,11 @@
 //! ```text
 //!  file.rs      the TOML as written      deny_unknown_fields, spelled as the operator thinks
 //!     │
-//!     ▼         every objection names file, line, key and remedy
-//!  settings.rs  the settings as meant    resolved, typed, secrets fetched
+//!     ▼
+//!  resolve.rs   what it means            secrets fetched, every objection with its remedy
+//!     │
+//!     ▼
+//!  settings.rs  the settings as meant    typed, complete
 //!     │
 //!     ▼
 //!  b2bua::Settings, media::EngineSettings, rustls configurations
@@ -12,6 +15,7 @@
 
 mod file;
 mod objection;
+mod resolve;
 mod secret;
 mod settings;
 

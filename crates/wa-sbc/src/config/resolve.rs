@@ -1,0 +1,304 @@
+//! From the file as written to the settings as meant.
+//!
+//! | part | where |
+//! |---|---|
+//! | `[sip] [media] [meta] [headers] [records] [log]` | here |
+//! | `[[number]]` | `resolve/number.rs` |
+//! | `[[trunk]]` | `resolve/trunk.rs` |
+
+mod number;
+mod trunk;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use b2bua::settings;
+use b2bua::settings::{Carrier, MetadataPass};
+use sdp::Codec;
+use sip::{Target, TimerSettings, Transport};
+use toml::Spanned;
+
+use super::file::File;
+use super::objection::Critic;
+use super::settings::{
+    LogFormat, LogSettings, MediaSettings, Port, RecordSettings, Settings, TlsPort,
+};
+use crate::media::PortRange;
+use crate::net::Limits;
+
+/// Resolves one file.
+pub(super) struct Resolver<'a, 't> {
+    pub(super) file: &'a File,
+    pub(super) critic: &'a mut Critic<'t>,
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Values the file got wrong are objected to and replaced, so that one pass finds everything; the
+/// objections keep such settings from ever being used.
+impl Resolver<'_, '_> {
+    pub(super) fn settings(&mut self) -> Settings {
+        let file = self.file;
+        self.host();
+        let trunks = self.trunks();
+        let numbers = self.numbers();
+        let mut authorities = HashMap::new();
+        let mut fixed = HashMap::new();
+        let host = file.meta.host.to_ascii_lowercase();
+        if let Some(path) = &file.meta.extra_ca {
+            authorities.insert(host.clone(), path.get_ref().clone());
+        }
+        if let Some(address) = file.meta.connect {
+            fixed.insert(host, address);
+        }
+        for (trunk, written) in trunks.iter().zip(&file.trunk) {
+            if let Some(path) = &written.get_ref().extra_ca {
+                for target in trunk.destinations() {
+                    authorities.insert(target.host.to_ascii_lowercase(), path.get_ref().clone());
+                }
+            }
+        }
+        Settings {
+            tls: file.sip.tls.as_ref().map(|tls| TlsPort {
+                listen: tls.get_ref().listen,
+                host: file.sip.host.get_ref().clone(),
+                certificate: tls.get_ref().certificate.clone(),
+                key: tls.get_ref().key.clone(),
+            }),
+            udp: file.sip.udp.as_ref().map(|udp| Port {
+                listen: udp.get_ref().listen,
+            }),
+            tcp: file.sip.tcp.as_ref().map(|tcp| Port {
+                listen: tcp.get_ref().listen,
+            }),
+            limits: Limits {
+                connections: file.sip.connections,
+                per_source: file.sip.connections_per_source,
+                ..Limits::default()
+            },
+            fixed,
+            authorities,
+            media: self.media(),
+            records: RecordSettings {
+                file: file
+                    .records
+                    .file
+                    .as_ref()
+                    .map(|path| path.get_ref().clone()),
+                stdout: file.records.stdout,
+            },
+            log: LogSettings {
+                filter: file.log.filter.clone(),
+                format: self.log_format(),
+            },
+            drain: Duration::from_secs(file.sip.drain),
+            core: settings::Settings {
+                node: file.sip.node,
+                carrier: self.carrier(),
+                numbers: numbers.into_iter().map(Arc::new).collect(),
+                trunks: trunks.into_iter().map(Arc::new).collect(),
+                timers: TimerSettings::default(),
+                nonce_ttl: Duration::from_secs(file.sip.nonce_ttl),
+                max_calls: file.sip.max_calls,
+                metadata: self.metadata(),
+                product: file.sip.product.clone(),
+            },
+        }
+    }
+
+    fn object(
+        &mut self,
+        span: Range<usize>,
+        key: &str,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.critic.object(span, key, problem, remedy);
+    }
+
+    fn host(&mut self) {
+        let host = &self.file.sip.host;
+        if host.get_ref().parse::<IpAddr>().is_ok() || !is_host(host.get_ref()) {
+            self.object(
+                host.span(),
+                "sip.host",
+                format!("`{}` is no DNS name", host.get_ref()),
+                "write the public name that Meta's settings of the number and the certificate have",
+            );
+        }
+        if self.file.sip.tls.is_none() {
+            self.object(
+                host.span(),
+                "sip.tls",
+                "there is no TLS port, so Meta cannot call",
+                "add tls = { listen = \"0.0.0.0:5061\", certificate = \"…\", key = \"…\" } to [sip]",
+            );
+        }
+    }
+
+    fn carrier(&self) -> Carrier {
+        let meta = &self.file.meta;
+        Carrier {
+            profile: Arc::new(whatsapp::profile::META),
+            domain: meta.host.clone(),
+            target: Target {
+                transport: Transport::Tls,
+                host: meta.host.clone(),
+                port: meta.port,
+                from: None,
+            },
+            networks: meta.networks.clone(),
+            ptime: 20,
+            rtcp_mux: meta.rtcp_mux,
+        }
+    }
+
+    fn metadata(&self) -> MetadataPass {
+        let headers = &self.file.headers;
+        let names = whatsapp::profile::META.metadata;
+        let or = |written: &str, default: fn(b2bua::profile::MetadataNames) -> &'static str| {
+            if written.is_empty() {
+                names.map(default).unwrap_or_default().to_owned()
+            } else {
+                written.to_owned()
+            }
+        };
+        MetadataPass {
+            enabled: headers.metadata,
+            prefix: or(&headers.prefix, |names| names.prefix),
+            reference: or(&headers.reference, |names| names.reference),
+        }
+    }
+
+    fn media(&mut self) -> MediaSettings {
+        let media = &self.file.media;
+        let ports = media.ports.get_ref().parse().unwrap_or_else(|why| {
+            self.object(
+                media.ports.span(),
+                "media.ports",
+                format!("`{}` is no range of ports: {why}", media.ports.get_ref()),
+                "write the first and the last port, as in \"20000-29999\"",
+            );
+            PortRange::new(20_000, 29_999).expect("the default range has pairs")
+        });
+        for (key, address) in [
+            ("media.public", media.public),
+            ("media.private", media.private),
+        ] {
+            if address.is_unspecified() {
+                self.object(
+                    media.ports.span(),
+                    key,
+                    format!("{address} is an address to bind, not one to tell a peer"),
+                    format!(
+                        "write the address peers send to; to bind {address}, add {}_bind",
+                        &key[6..]
+                    ),
+                );
+            }
+        }
+        if *media.opus_complexity.get_ref() > 10 {
+            let span = media.opus_complexity.span();
+            self.object(
+                span,
+                "media.opus_complexity",
+                "it goes from 0 to 10",
+                "write 5 unless you measured",
+            );
+        }
+        if !(6_000..=128_000).contains(media.opus_bitrate.get_ref()) {
+            let span = media.opus_bitrate.span();
+            self.object(
+                span,
+                "media.opus_bitrate",
+                "it goes from 6000 to 128000",
+                "write 20000, what Meta asks for",
+            );
+        }
+        if *media.dscp.get_ref() > 63 {
+            self.object(
+                media.dscp.span(),
+                "media.dscp",
+                "it goes from 0 to 63",
+                "write 46 (EF) or 0 for none",
+            );
+        }
+        let threads = match media.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        MediaSettings {
+            public: media.public,
+            public_bind: media.public_bind.unwrap_or(media.public),
+            private: media.private,
+            private_bind: media.private_bind.unwrap_or(media.private),
+            ports,
+            threads,
+            dscp: *media.dscp.get_ref(),
+            opus_complexity: *media.opus_complexity.get_ref(),
+            opus_bitrate: *media.opus_bitrate.get_ref(),
+        }
+    }
+
+    fn log_format(&mut self) -> LogFormat {
+        let format = &self.file.log.format;
+        match format.get_ref().as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                let problem = format!("`{other}` is no form of a log");
+                self.object(
+                    format.span(),
+                    "log.format",
+                    problem,
+                    "write \"text\" or \"json\"",
+                );
+                LogFormat::Text
+            }
+        }
+    }
+
+    fn codecs(&mut self, key: &str, written: &Spanned<Vec<String>>) -> Vec<Codec> {
+        const ALL: [Codec; 4] = [Codec::Opus, Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent];
+        let mut codecs = Vec::new();
+        for name in written.get_ref() {
+            match ALL
+                .iter()
+                .find(|codec| codec.name().eq_ignore_ascii_case(name))
+            {
+                Some(codec) if !codecs.contains(codec) => codecs.push(*codec),
+                Some(_) => {}
+                None => {
+                    let problem = format!("`{name}` is no codec of ours");
+                    self.object(
+                        written.span(),
+                        key,
+                        problem,
+                        "use opus, PCMA, PCMU and telephone-event",
+                    );
+                }
+            }
+        }
+        if !codecs.iter().any(|codec| codec.is_audio()) {
+            self.object(
+                written.span(),
+                key,
+                "there is no audio codec",
+                "add opus, PCMA or PCMU",
+            );
+        }
+        codecs
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split('.').all(label)
+}

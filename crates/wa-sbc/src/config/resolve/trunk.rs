@@ -1,0 +1,227 @@
+//! `[[trunk]]`: the PBXs.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use b2bua::settings;
+use ipnet::IpNet;
+use sip::{Scheme, Target, Transport, Uri};
+use toml::Spanned;
+
+use super::Resolver;
+use crate::config::file::{self, Listen};
+
+impl Resolver<'_, '_> {
+    pub(super) fn trunks(&mut self) -> Vec<settings::Trunk> {
+        let mut seen = HashSet::new();
+        let mut trunks = Vec::new();
+        for written in &self.file.trunk {
+            let written = written.get_ref();
+            if !seen.insert(written.name.get_ref().clone()) {
+                let span = written.name.span();
+                self.object(
+                    span,
+                    "trunk.name",
+                    "this name is used twice",
+                    "give each trunk a name of its own",
+                );
+            }
+            trunks.push(self.trunk(written));
+        }
+        trunks
+    }
+
+    fn trunk(&mut self, written: &file::Trunk) -> settings::Trunk {
+        let peer = self.peer("trunk.peer", &written.peer);
+        let backups = self.backups(written, &peer);
+        let ping = written
+            .ping
+            .unwrap_or(if backups.is_empty() { 0 } else { 30 });
+        if !matches!(written.ptime.get_ref(), 10 | 20 | 30 | 40 | 60) {
+            let span = written.ptime.span();
+            self.object(
+                span,
+                "trunk.ptime",
+                "it is 10, 20, 30, 40 or 60",
+                "write 20 unless the PBX needs another",
+            );
+        }
+        settings::Trunk {
+            name: written.name.get_ref().as_str().into(),
+            profile: Arc::new(b2bua::profile::PBX),
+            domain: written
+                .domain
+                .clone()
+                .unwrap_or_else(|| bracketed(&peer.host)),
+            sent_by: self.sent_by(written, peer.transport),
+            networks: self.networks(written, &peer, &backups),
+            codecs: self.codecs("trunk.codecs", &written.codecs),
+            ptime: *written.ptime.get_ref(),
+            max_calls: written.max_calls,
+            pstn: written.pstn,
+            target: peer,
+            backups,
+            ping: (ping > 0).then(|| Duration::from_secs(ping)),
+        }
+    }
+
+    /// Further destinations: of the same transport, because the trunk knows us by one address.
+    fn backups(&mut self, written: &file::Trunk, peer: &Target) -> Vec<Target> {
+        let mut backups = Vec::new();
+        for backup in &written.backups {
+            let target = self.peer("trunk.backups", backup);
+            if target.transport != peer.transport {
+                self.object(
+                    backup.span(),
+                    "trunk.backups",
+                    "its transport is not that of the trunk's peer",
+                    "write the same transport= as in peer, or make it a trunk of its own",
+                );
+            }
+            backups.push(target);
+        }
+        backups
+    }
+
+    fn peer(&mut self, key: &str, written: &Spanned<String>) -> Target {
+        let text = written.get_ref();
+        let remedy = "write \"sip:10.0.0.20:5060;transport=udp\", with udp, tcp or tls";
+        let mut object = |problem: String| self.critic.object(written.span(), key, problem, remedy);
+        let nowhere = Target {
+            transport: Transport::Udp,
+            host: "192.0.2.1".into(),
+            port: 0,
+            from: None,
+        };
+        let Some(uri) = Uri::parse(text.as_str())
+            .ok()
+            .filter(|uri| uri.scheme() == Scheme::Sip)
+        else {
+            object(format!("`{text}` is no sip: URI"));
+            return nowhere;
+        };
+        let host = uri.host().to_string();
+        if host.is_empty() || uri.user().is_some() {
+            object(format!("`{text}` has to name a host and nobody on it"));
+            return nowhere;
+        }
+        let transport = match uri
+            .param("transport")
+            .map(|name| name.to_ascii_lowercase())
+            .as_deref()
+        {
+            None | Some("udp") => Transport::Udp,
+            Some("tcp") => Transport::Tcp,
+            Some("tls") => Transport::Tls,
+            Some(other) => {
+                object(format!("`{other}` is no transport of ours"));
+                return nowhere;
+            }
+        };
+        Target {
+            transport,
+            host,
+            port: uri.port().unwrap_or(transport.default_port()),
+            from: self.leaves_from(transport),
+        }
+    }
+
+    /// The address a trunk's requests leave from: that of our listener of the same transport.
+    fn leaves_from(&self, transport: Transport) -> Option<IpAddr> {
+        let sip = &self.file.sip;
+        let listen = match transport {
+            Transport::Udp => sip.udp.as_ref().map(|udp| udp.get_ref().listen),
+            Transport::Tcp => sip.tcp.as_ref().map(|tcp| tcp.get_ref().listen),
+            Transport::Tls => None,
+        };
+        listen
+            .map(|listen| listen.ip())
+            .filter(|address| !address.is_unspecified())
+    }
+
+    fn sent_by(&mut self, written: &file::Trunk, transport: Transport) -> String {
+        let sip = &self.file.sip;
+        let listener = match transport {
+            Transport::Tls => return format!("{}:{}", sip.host.get_ref(), self.tls_port()),
+            Transport::Udp => &sip.udp,
+            Transport::Tcp => &sip.tcp,
+        };
+        let Some(listener) = listener else {
+            let name = transport.param();
+            self.object(
+                written.peer.span(),
+                "trunk.peer",
+                format!("the trunk uses {name}, but [sip] has no {name} port"),
+                format!("add {name} = {{ listen = \"10.0.0.5:5060\" }} to [sip], or change transport= of the peer"),
+            );
+            return String::new();
+        };
+        let Listen { listen, advertise } = listener.get_ref();
+        let address = if listen.ip().is_unspecified() {
+            self.file.media.private
+        } else {
+            listen.ip()
+        };
+        match advertise {
+            None => SocketAddr::new(address, listen.port()).to_string(),
+            Some(named) if has_port(named) => named.clone(),
+            Some(named) => format!("{}:{}", bracketed(named), listen.port()),
+        }
+    }
+
+    fn tls_port(&self) -> u16 {
+        self.file.sip.tls.as_ref().map_or(0, |tls| {
+            let tls = tls.get_ref();
+            tls.public_port.unwrap_or(tls.listen.port())
+        })
+    }
+
+    fn networks(&mut self, written: &file::Trunk, peer: &Target, backups: &[Target]) -> Vec<IpNet> {
+        let networks = match &written.networks {
+            Some(networks) => networks.clone(),
+            None => match peer.host.parse::<IpAddr>() {
+                Ok(address) => {
+                    let others = backups.iter().filter_map(|target| target.host.parse().ok());
+                    std::iter::once(address)
+                        .chain(others)
+                        .map(IpNet::from)
+                        .collect()
+                }
+                Err(_) => {
+                    self.object(
+                        written.peer.span(),
+                        "trunk.networks",
+                        format!("{} is a name, so it does not say where the trunk's calls come from", peer.host),
+                        "add networks = [\"10.0.0.0/24\"] with the addresses of the PBX, or [] if it never calls",
+                    );
+                    Vec::new()
+                }
+            },
+        };
+        if networks.iter().any(|network| network.prefix_len() == 0) {
+            self.object(
+                written.name.span(),
+                "trunk.networks",
+                "anybody on the internet could place calls in the name of the business",
+                "name the addresses of the PBX",
+            );
+        }
+        networks
+    }
+}
+
+/// A host as it stands in a URI: IPv6 in brackets.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+fn has_port(host: &str) -> bool {
+    let behind_brackets = host.rsplit(']').next().unwrap_or(host);
+    behind_brackets.contains(':') && (host.starts_with('[') || host.matches(':').count() == 1)
+}
