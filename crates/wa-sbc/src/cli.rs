@@ -131,8 +131,7 @@ async fn reload(running: &run::Running, path: &Path) {
 }
 
 fn print_config(path: &Path) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path)?;
-    print!("{}", File::parse(path, &text)?.print());
+    print!("{}", File::load(path)?.print());
     Ok(())
 }
 

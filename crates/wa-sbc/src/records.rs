@@ -3,23 +3,21 @@
 //! A thread of its own writes them, so a slow disk never delays a call. What cannot be written is
 //! kept and tried again with the next record and at the end.
 
-use std::collections::{BTreeMap, VecDeque};
+mod line;
+
+use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use b2bua::Record;
-use b2bua::record::LegMedia;
-use sdp::Side;
-use sdp::Suite;
-use sdp::report::LegReport;
-use serde::Serialize;
 
 use crate::config::RecordSettings;
 use crate::error::Error;
+
+pub use line::line;
 
 /// Lines kept while they cannot be written.
 const KEPT: usize = 100_000;
@@ -106,253 +104,13 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
     options.open(path)
 }
 
-/// A record as one line of JSON, without the line end.
-pub fn line(record: &Record) -> String {
-    serde_json::to_string(&Line::of(record)).expect("plain figures and texts can always be written")
-}
-
-/// Field order is the order in the line. Times are milliseconds since 1970.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: u64,
-    direction: &'a str,
-    reference: Option<&'a str>,
-    carrier_call_id: Option<&'a str>,
-    pbx_call_id: Option<&'a str>,
-    number: String,
-    user: &'a str,
-    trunk: &'a str,
-    started_ms: u64,
-    ringing_ms: Option<u64>,
-    answered_ms: Option<u64>,
-    ended_ms: u64,
-    duration_ms: u64,
-    carrier_duration_s: Option<u64>,
-    pulses: Option<u64>,
-    released_by: &'a str,
-    cause: &'a str,
-    text: String,
-    sip: u16,
-    q850: u8,
-    carrier: Leg<'a>,
-    pbx: Leg<'a>,
-    metadata: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Leg<'a> {
-    codec: Option<&'a str>,
-    keying: Option<&'a str>,
-    suite: Option<&'a str>,
-    packets_received: u64,
-    packets_sent: u64,
-    octets_received: u64,
-    octets_sent: u64,
-    lost: u64,
-    loss: f64,
-    reordered: u64,
-    duplicates: u64,
-    jitter_ms: f64,
-    concealed_ms: u64,
-    remote_loss: Option<f32>,
-    round_trip_ms: Option<f64>,
-    first_received_ms: Option<u64>,
-    first_sent_ms: Option<u64>,
-    first_audio_sent_ms: Option<u64>,
-    digits: u32,
-    undecryptable: u64,
-    foreign: u64,
-    malformed: u64,
-    clipped: u64,
-    rtcp_received: u64,
-    rtcp_sent: u64,
-}
-
-impl<'a> Line<'a> {
-    fn of(record: &'a Record) -> Self {
-        let carrier = record.carrier_side();
-        Self {
-            id: record.id.0,
-            direction: record.direction.label(),
-            reference: record.reference.as_deref(),
-            carrier_call_id: record.carrier_call_id.as_deref(),
-            pbx_call_id: record.pbx_call_id.as_deref(),
-            number: record.number.plus(),
-            user: &record.user,
-            trunk: &record.trunk,
-            started_ms: since_1970(record.started),
-            ringing_ms: record.ringing.map(since_1970),
-            answered_ms: record.answered.map(since_1970),
-            ended_ms: since_1970(record.ended),
-            duration_ms: millis(record.duration),
-            carrier_duration_s: record.carrier_duration,
-            pulses: record.pulses,
-            released_by: record.released_by.label(),
-            cause: record.cause.label(),
-            text: record.cause.to_string(),
-            sip: if record.answered.is_some() {
-                200
-            } else {
-                record.cause.sip()
-            },
-            q850: record.cause.q850(),
-            carrier: Leg::of(record, carrier),
-            pbx: Leg::of(record, !carrier),
-            metadata: &record.metadata,
-        }
-    }
-}
-
-impl<'a> Leg<'a> {
-    fn of(record: &'a Record, side: Side) -> Self {
-        let LegReport {
-            packets_received,
-            packets_sent,
-            octets_received,
-            octets_sent,
-            lost,
-            reordered,
-            duplicates,
-            jitter,
-            concealed,
-            undecryptable,
-            foreign,
-            malformed,
-            clipped,
-            rtcp_received,
-            rtcp_sent,
-            remote_loss,
-            round_trip,
-            first_received,
-            first_sent,
-            first_audio_sent,
-            ..
-        } = record.media.legs[side.index()];
-        let media: Option<LegMedia> = record.legs[side.index()];
-        let suite = media.map(|media| media.suite);
-        let expected = packets_received + lost;
-        Self {
-            codec: media.map(|media| media.codec.name()),
-            keying: suite.map(|suite| if suite.is_some() { "sdes" } else { "none" }),
-            suite: suite.flatten().map(suite_name),
-            packets_received,
-            packets_sent,
-            octets_received,
-            octets_sent,
-            lost,
-            loss: if expected == 0 {
-                0.0
-            } else {
-                lost as f64 / expected as f64
-            },
-            reordered,
-            duplicates,
-            jitter_ms: jitter.as_secs_f64() * 1e3,
-            concealed_ms: millis(concealed),
-            remote_loss,
-            round_trip_ms: round_trip.map(|time| time.as_secs_f64() * 1e3),
-            first_received_ms: first_received.map(millis),
-            first_sent_ms: first_sent.map(millis),
-            first_audio_sent_ms: first_audio_sent.map(millis),
-            digits: record.digits[side.index()],
-            undecryptable,
-            foreign,
-            malformed,
-            clipped,
-            rtcp_received,
-            rtcp_sent,
-        }
-    }
-}
-
-fn suite_name(suite: Suite) -> &'static str {
-    match suite {
-        Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
-        Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
-    }
-}
-
-fn since_1970(time: SystemTime) -> u64 {
-    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use b2bua::record::{Direction, ReleasedBy};
-    use b2bua::{CallId, Cause, E164};
-    use sdp::Codec;
-    use sdp::report::MediaReport;
-
+    use super::line::tests::record;
     use super::*;
-
-    fn record(id: u64) -> Record {
-        let at = |millis: u64| UNIX_EPOCH + Duration::from_millis(1_795_462_591_000 + millis);
-        let leg = LegReport {
-            packets_received: 99,
-            lost: 1,
-            jitter: Duration::from_micros(1_500),
-            first_audio_sent: Some(Duration::from_millis(17)),
-            ..LegReport::default()
-        };
-        Record {
-            id: CallId(id),
-            direction: Direction::UserInitiated,
-            reference: Some("call-reference=".into()),
-            carrier_call_id: Some("outgoing:\"1\"".into()),
-            pbx_call_id: None,
-            number: E164::parse("+17125550259").expect("a number"),
-            user: "+12195550714".into(),
-            trunk: "office".into(),
-            started: at(0),
-            ringing: None,
-            answered: Some(at(1_000)),
-            ended: at(7_006),
-            duration: Duration::from_millis(6_006),
-            carrier_duration: Some(6),
-            pulses: None,
-            released_by: ReleasedBy::Carrier,
-            cause: Cause::Normal,
-            legs: [
-                Some(LegMedia {
-                    codec: Codec::Opus,
-                    suite: Some(Suite::AesCm128HmacSha1_80),
-                }),
-                Some(LegMedia {
-                    codec: Codec::Pcma,
-                    suite: None,
-                }),
-            ],
-            metadata: [("x-name".to_owned(), "value".to_owned())].into(),
-            media: MediaReport {
-                legs: [leg, LegReport::default()],
-            },
-            digits: [3, 0],
-        }
-    }
-
-    #[test]
-    fn a_record_is_one_line_with_the_carriers_leg_before_the_pbxs() {
-        let line = line(&record(7));
-        let head = r#"{"id":7,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","user":"+12195550714","trunk":"office","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"released_by":"carrier","cause":"normal","text":"normal","sip":200,"q850":16,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
-        assert!(line.starts_with(head), "{line}");
-        for part in [
-            r#""lost":1,"loss":0.01,"#,
-            r#""jitter_ms":1.5,"#,
-            r#""first_audio_sent_ms":17,"digits":3,"#,
-            r#""pbx":{"codec":"PCMA","keying":"none","suite":null,"#,
-            r#""metadata":{"x-name":"value"}}"#,
-        ] {
-            assert!(line.contains(part), "{part} in {line}");
-        }
-        assert!(!line.contains('\n'));
-    }
 
     /// A path nobody else uses; removed when dropped.
     struct Scratch(PathBuf);

@@ -286,6 +286,13 @@ pub struct Log {
 }
 
 impl File {
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<File, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        File::parse(path, &text)
+    }
+
     /// Reads the text of a configuration file; `path` is named in objections.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError::syntax(path, text, &error))
