@@ -54,6 +54,9 @@ pub(crate) struct Path {
     relay: Relay,
     /// Samples in the source's last packet.
     heard: usize,
+    /// Samples by which filler has continued the source's last sound since then. Whether it paused
+    /// or packets are missing is known only when the next one comes.
+    continued: usize,
 }
 
 impl Path {
@@ -66,6 +69,7 @@ impl Path {
             frames: Frames::new(),
             relay: Relay::default(),
             heard: 20 * SAMPLES_PER_MS,
+            continued: MAX_CONCEALED,
         };
         path.make_coders(opus, true, true)?;
         Ok(path)
@@ -97,6 +101,7 @@ impl Path {
     /// The source is another one: its timestamps begin anew.
     pub(crate) fn restart(&mut self, to: &mut Leg) {
         self.frames.clear();
+        self.continued = MAX_CONCEALED;
         to.tx.forget_source();
     }
 
@@ -138,13 +143,25 @@ impl Path {
         to.fills() && !self.relay.sounds()
     }
 
-    /// Queues one frame of filler: the rest of the source's audio, or silence.
+    /// Queues one frame of filler: the rest of the source's audio, its last sound fading away, or
+    /// silence.
     pub(crate) fn fill(&mut self, now: Instant, to: &mut Leg, queue: &mut Queue) {
         let place = to.tx.fill(now, to.frame as i64 * to.ticks_per_sample());
         let marker = to.tx.begins();
         let Some(slot) = queue.vacant() else { return };
         self.frames.pad(to.frame);
+        let fades =
+            self.frames.is_empty() && self.continued < MAX_CONCEALED && self.from != self.to;
         let len = match (&mut self.encoder, self.frames.first(to.frame)) {
+            (Some(encoder), None) if fades => {
+                let mut pcm = [0; 60 * SAMPLES_PER_MS];
+                let pcm = &mut pcm[..to.frame];
+                if let Some(decoder) = &mut self.decoder {
+                    decoder.conceal(pcm);
+                }
+                self.continued += to.frame;
+                encoder.encode(pcm, &mut slot.bytes[HEADER..])
+            }
             (Some(encoder), Some((_, rest))) => encoder.encode(rest, &mut slot.bytes[HEADER..]),
             (Some(encoder @ Encoder::Opus(_)), None) => encoder.encode(
                 &[0; 60 * SAMPLES_PER_MS][..to.frame],
@@ -199,6 +216,7 @@ impl Path {
             return;
         };
         self.heard = samples;
+        let continued = std::mem::replace(&mut self.continued, MAX_CONCEALED);
         if to.gate.is_none() {
             to.counters.clipped += 1;
             return self.frames.clear();
@@ -214,8 +232,13 @@ impl Path {
             return self.frames.passed(position + samples as i64);
         }
         if turn.lost > 0 {
+            if continued < MAX_CONCEALED {
+                let missing = samples.saturating_mul(turn.lost as usize);
+                from.counters.concealed += continued.min(missing) as u64;
+            }
             self.conceal(now, turn, position, from, to, queue);
         }
+        self.continued = 0;
         let mut pcm = [0; MAX_SAMPLES];
         let Some(decoder) = &mut self.decoder else {
             return;

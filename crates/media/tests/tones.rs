@@ -88,6 +88,25 @@ fn both_sides_hear_each_other_at_five_percent_loss() {
 }
 
 #[test]
+fn a_burst_of_lost_packets_from_the_desk_fades_for_the_user_instead_of_falling_silent() {
+    for desk in [Codec::Pcma, Codec::Pcmu] {
+        let mut call = Call::new([secured(plan(Side::A, Codec::Opus)), plan(Side::B, desk)]);
+        call.link = Box::new(|side, n| match (side, n % 25) {
+            (Side::B, 10..13) => Fate::Lose,
+            _ => Fate::Pass,
+        });
+        call.run(ms(10_000));
+        let user = call.peers[Side::A.index()].verdict();
+        assert!(user.holds(LEVEL, 3.0, 40), "{desk:?}: {user:?}");
+        call.peers[Side::A.index()].assert_one_line();
+        let report = call.session.report(call.now);
+        let leg = &report.legs[Side::B.index()];
+        assert_eq!(leg.lost, 60, "{leg:?}");
+        assert!((ms(1_000)..=ms(1_200)).contains(&leg.concealed), "{leg:?}");
+    }
+}
+
+#[test]
 fn packets_that_swap_places_are_put_in_order() {
     for (a, b) in [
         (Codec::Opus, Codec::Pcma),
