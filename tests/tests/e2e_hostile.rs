@@ -59,7 +59,15 @@ fn a_hundred_thousand_broken_messages_leave_the_call_untouched() {
         scope.spawn(move || over_udp(stranger, sip, UDP, 1));
         scope.spawn(move || over_tls(stranger, tls, ca, TLS, 2));
         scope.spawn(move || over_tcp(other, sip, TCP, 3));
-        scope.spawn(|| at_media(&[other, third], &media, MEDIA, 4));
+        // From strangers, and from the peers' own addresses: another port is not the peer.
+        scope.spawn(|| {
+            at_media(
+                &[other, third, user.listen.ip(), desk.listen.ip()],
+                &media,
+                MEDIA,
+                4,
+            )
+        });
     });
     let attacked = began.elapsed();
     let sockets = sbc.running.udp_sockets();
