@@ -117,13 +117,14 @@ impl Limits {
         if let Some(number) = self.numbers.get_mut(&left.number) {
             number.calls = number.calls.saturating_sub(1);
         }
-        if let Some(pair) = self
-            .pairs
-            .get_mut(&(left.number.clone(), left.user.clone()))
-        {
+        let key = (left.number.clone(), left.user.clone());
+        if let Some(pair) = self.pairs.get_mut(&key) {
             pair.calls = pair.calls.saturating_sub(1);
             if left.connected {
                 pair.connected.add(now);
+            }
+            if pair.calls == 0 && pair.connected.count(now) == 0 {
+                self.pairs.remove(&key);
             }
         }
     }
