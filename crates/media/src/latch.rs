@@ -3,9 +3,12 @@
 //! ```text
 //!            first believable source           another believable source,
 //!   Open ────────────────────────────► Latched   held one quiet for 3 s ──► Latched (there)
-//!     ▲                                   │
+//!     ▲                                   │      or the SDP's own, at once
 //!     └──────── new address agreed ◄──────┘
 //! ```
+//!
+//! Where nothing authenticates, the SDP's own address and port are the best proof there is: somebody
+//! else on the PBX's host who was quicker gives way to it with its first packet.
 //!
 //! A source is asked twice: [`Latch::admits`] before the packet is opened, [`Latch::confirm`] after it
 //! has authenticated (or needed no authentication). Only the second moves anything.
@@ -66,7 +69,8 @@ impl Latch {
         let source = canonical(source);
         match &mut self.held {
             Some((held, last)) if *held == source => *last = now,
-            _ if newest => self.held = Some((source, now)),
+            // Of a source that took the PBX's place, the order of packets says nothing.
+            _ if newest || (source == self.agreed && !self.authenticated) => self.held = Some((source, now)),
             _ => {}
         }
     }
@@ -84,7 +88,7 @@ impl Latch {
 
     fn plausible(&self, now: Instant, source: SocketAddr, signalling: Option<IpAddr>) -> bool {
         match self.held {
-            Some((held, _)) if held == source => true,
+            Some((held, _)) if held == source || source == self.agreed => true,
             Some((_, last)) if now.saturating_duration_since(last) < HOLD => false,
             _ => {
                 source.ip() == self.agreed.ip()
@@ -139,8 +143,20 @@ mod tests {
         let start = Instant::now();
         latch.confirm(start, at("10.0.0.5:5000"), true);
         assert_eq!(latch.destination(), Some(at("10.0.0.5:5000")));
-        assert!(!latch.admits(start + Duration::from_millis(2_999), at("10.0.0.5:4000")));
-        assert!(latch.admits(start + Duration::from_secs(3), at("10.0.0.5:4000")));
+        assert!(!latch.admits(start + Duration::from_millis(2_999), at("10.0.0.5:4002")));
+        assert!(latch.admits(start + Duration::from_secs(3), at("10.0.0.5:4002")));
+    }
+
+    #[test]
+    fn somebody_quicker_on_the_same_host_gives_way_to_the_address_of_the_sdp() {
+        let (sdp, quicker) = (at("10.0.0.5:4000"), at("10.0.0.5:5000"));
+        let mut latch = Latch::new(plan::Latch::Plausible { signalling: None }, false, sdp);
+        let now = Instant::now();
+        latch.confirm(now, quicker, true);
+        assert!(latch.admits(now, sdp), "without waiting");
+        latch.confirm(now, sdp, false);
+        assert_eq!(latch.destination(), Some(sdp));
+        assert!(!latch.admits(now, quicker));
     }
 
     #[test]
