@@ -70,7 +70,9 @@ impl Latch {
         match &mut self.held {
             Some((held, last)) if *held == source => *last = now,
             // Of a source that took the PBX's place, the order of packets says nothing.
-            _ if newest || (source == self.agreed && !self.authenticated) => self.held = Some((source, now)),
+            _ if newest || (source == self.agreed && !self.authenticated) => {
+                self.held = Some((source, now))
+            }
             _ => {}
         }
     }

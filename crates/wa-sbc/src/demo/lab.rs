@@ -14,15 +14,34 @@ pub(super) const NUMBER: &str = "+17125550259";
 /// The name of the SBC.
 pub(super) const HOST: &str = "sbc.example.com";
 
-/// Each party has an address of its own.
-const META: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 1));
-const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 11));
-const PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 12));
-const PBX: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 21));
+/// The addresses of a demo: each party has its own, and no two demos share one.
+#[derive(Clone, Copy)]
+struct Loopback {
+    meta: IpAddr,
+    /// The SBC's, towards Meta.
+    public: IpAddr,
+    /// The SBC's, towards the PBX.
+    private: IpAddr,
+    pbx: IpAddr,
+}
+
+impl Loopback {
+    /// A block of 127.0.0.0/8 chosen by chance, so that demos side by side keep out of each other's way.
+    fn chosen_by(random: [u8; 2]) -> Self {
+        let address = |host| IpAddr::V4(Ipv4Addr::new(127, random[0] | 0x80, random[1], host));
+        Self {
+            meta: address(1),
+            public: address(11),
+            private: address(12),
+            pbx: address(21),
+        }
+    }
+}
 
 /// A directory with everything, gone when this is dropped.
 pub(super) struct Lab {
     directory: PathBuf,
+    addresses: Loopback,
     /// Where the simulated Meta listens.
     pub(super) meta: SocketAddr,
     /// Where the SBC listens for Meta.
@@ -38,22 +57,27 @@ pub(super) struct Lab {
 impl Lab {
     /// Makes everything.
     pub(super) fn new() -> Result<Self, DemoError> {
-        let mut random = [0; 12];
+        let mut random = [0; 14];
         let filled = ring::default_provider().secure_random.fill(&mut random);
         filled.map_err(|_| DemoError::Prepare("the system gives no random numbers".into()))?;
-        let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let password: String = random[..12]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let directory = std::env::temp_dir().join(format!(
             "wa-sbc-demo-{}-{}",
             std::process::id(),
             &password[..6]
         ));
         private_directory(&directory).map_err(|error| prepare(&directory, error))?;
+        let addresses = Loopback::chosen_by([random[12], random[13]]);
         let lab = Self {
             directory,
-            meta: free_tcp(META)?,
-            tls: free_tcp(PUBLIC)?,
-            udp: free_udp(PRIVATE)?,
-            pbx: free_udp(PBX)?,
+            addresses,
+            meta: free_tcp(addresses.meta)?,
+            tls: free_tcp(addresses.public)?,
+            udp: free_udp(addresses.private)?,
+            pbx: free_udp(addresses.pbx)?,
             password,
         };
         lab.certificates()?;
@@ -99,14 +123,14 @@ tls = {{ listen = "{tls}", certificate = "{certificate}", key = "{key}" }}
 udp = {{ listen = "{udp}" }}
 
 [media]
-public = "{PUBLIC}"
-private = "{PRIVATE}"
+public = "{public}"
+private = "{private}"
 ports = "30000-30999"
 
 [meta]
 connect = "{meta}"
 extra_ca = "{authority}"
-networks = ["{META}/32"]
+networks = ["{carrier}/32"]
 
 [[number]]
 e164 = "{NUMBER}"
@@ -125,6 +149,9 @@ stdout = true
 filter = "wa_sbc::ladder=debug,info"
 format = "json"
 "#,
+            public = self.addresses.public,
+            private = self.addresses.private,
+            carrier = self.addresses.meta,
             tls = self.tls,
             certificate = file("sbc.pem"),
             key = file("sbc.key"),
