@@ -31,6 +31,15 @@ pub enum MediaCommand {
         /// What now holds.
         agreed: Box<Agreed>,
     },
+    /// The other leg's peer told a digit in its signalling: this leg hears it as a telephone event.
+    SendDigit {
+        /// The leg that hears it.
+        side: Side,
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+        /// How long it was pressed.
+        duration: Duration,
+    },
     /// The call is over: answered by [`MediaEvent::Closed`] whatever happened before.
     Close,
 }

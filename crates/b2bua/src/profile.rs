@@ -18,6 +18,8 @@ pub struct PeerProfile {
     /// What it may change in mid-call. Whatever it changes is answered on its own leg; the other
     /// leg never hears of it.
     pub reoffer: Reoffer,
+    /// What it may use beyond RFC 3261. All of it stays on its own leg.
+    pub extensions: Extensions,
     /// How it names users who have no number, if it does.
     pub opaque_user: Option<OpaqueUser>,
     /// What its refusals mean, first fitting row wins.
@@ -47,9 +49,10 @@ pub struct PeerProfile {
 /// An ordinary PBX: everything RFC 3261 and RFC 3264 allow, plain RTP, symmetric.
 pub const PBX: PeerProfile = PeerProfile {
     name: "pbx",
-    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE",
+    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO",
     progress: Progress::Pass,
     reoffer: Reoffer::Negotiate,
+    extensions: Extensions { info_digits: true },
     opaque_user: None,
     refusals: &[],
     gated: false,
@@ -81,6 +84,18 @@ pub enum Reoffer {
     Negotiate,
     /// Nothing: an unchanged offer gets the current answer, a changed one 488.
     OnlyUnchanged,
+}
+
+/// What a peer may use beyond RFC 3261.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    /// Digits in INFO requests (`application/dtmf-relay`, `application/dtmf`).
+    pub info_digits: bool,
+}
+
+impl Extensions {
+    /// Plain RFC 3261.
+    pub const NONE: Extensions = Extensions { info_digits: false };
 }
 
 /// The form of a user's name that is no number: letters, a separator, letters and digits.

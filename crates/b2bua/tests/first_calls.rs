@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::cause::{Refusal, RefusalRule};
-use b2bua::profile::{LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer};
+use b2bua::profile::{
+    Extensions, LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer,
+};
 use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk};
 use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
 use bytes::Bytes;
@@ -18,6 +20,7 @@ const CARRIER: PeerProfile = PeerProfile {
     allow: "INVITE, ACK, BYE, CANCEL, OPTIONS",
     progress: Progress::RingingOnly,
     reoffer: Reoffer::OnlyUnchanged,
+    extensions: Extensions::NONE,
     opaque_user: Some(OpaqueUser {
         letters: 2,
         separator: '.',

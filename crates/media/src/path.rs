@@ -14,6 +14,7 @@ use sdp::Codec;
 use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
 use crate::dtmf::{self, Digit, Relay, Step};
 use crate::frames::Frames;
+use crate::keyboard::Keyboard;
 use crate::leg::{Kind, Leg};
 use crate::queue::Queue;
 use crate::rtp::HEADER;
@@ -52,6 +53,7 @@ pub(crate) struct Path {
     encoder: Option<Encoder>,
     frames: Frames,
     relay: Relay,
+    keyboard: Keyboard,
     /// Samples in the source's last packet.
     heard: usize,
     /// Samples by which filler has continued the source's last sound since then. Whether it paused
@@ -68,6 +70,7 @@ impl Path {
             encoder: None,
             frames: Frames::new(),
             relay: Relay::default(),
+            keyboard: Keyboard::new(),
             heard: 20 * SAMPLES_PER_MS,
             continued: MAX_CONCEALED,
         };
@@ -188,10 +191,20 @@ impl Path {
 
     /// When the relay of events wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.relay.next_timeout()
+        let keys = self.keyboard.next_timeout(self.relay.active());
+        [self.relay.next_timeout(), keys]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Ends events that are due to end, repeats end packets.
+    /// Presses a key toward the receiving leg. `false`: it is no key, or too many wait.
+    pub(crate) fn press(&mut self, now: Instant, digit: char, duration: Duration) -> bool {
+        self.keyboard.press(now, digit, duration)
+    }
+
+    /// Sends what is due of keys pressed by word, ends events that are due to end, repeats end
+    /// packets.
     pub(crate) fn timeout(
         &mut self,
         now: Instant,
@@ -199,7 +212,26 @@ impl Path {
         to: &mut Leg,
         queue: &mut Queue,
     ) -> Option<Digit> {
+        if let Some(stroke) = self.keyboard.stroke(now, self.relay.active()) {
+            self.frames.clear();
+            let mut start = None;
+            if self.relay.begins(stroke.source, stroke.payload)
+                && to.gate.is_some()
+                && to.agreed.dtmf.is_some()
+                && to.sends()
+            {
+                let length = to.frame as i64 * to.ticks_per_sample();
+                start = Some(to.tx.event(now, length));
+            }
+            let step = self
+                .relay
+                .receive(now, stroke.source, stroke.payload, start);
+            return apply(now, step, from, to, queue);
+        }
         let step = self.relay.timeout(now);
+        if step.over.is_some() {
+            self.keyboard.rest(now);
+        }
         apply(now, step, from, to, queue)
     }
 
@@ -365,6 +397,7 @@ impl Path {
             self.relay.segment(turn.position, length);
         } else if self.relay.begins(turn.position, payload) {
             while self.relay.active() {
+                self.keyboard.interrupted();
                 let step = self.relay.finish(now);
                 digit = digit.or(apply(now, step, from, to, queue));
             }

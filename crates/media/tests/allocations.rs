@@ -108,6 +108,9 @@ fn ten_seconds_of_media_allocate_nothing() {
                         forwarded += 1;
                     }
                 }
+                if at % 3_000 == 0 {
+                    session.press(now, *side, '7', ms(100));
+                }
                 packet.fill(bytes);
                 let mut forward =
                     session.receive(now, *side, *channel, address(*side), &mut packet);

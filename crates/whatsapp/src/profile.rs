@@ -1,6 +1,6 @@
 //! How Meta wants to be treated: the facts, put into the form the core reads.
 
-use b2bua::profile::{LatchRule, OpaqueUser, PeerProfile, Progress, Reoffer};
+use b2bua::profile::{Extensions, LatchRule, OpaqueUser, PeerProfile, Progress, Reoffer};
 use sdp::plan::Silence;
 
 use crate::{facts, headers, refusal};
@@ -13,6 +13,8 @@ pub const META: PeerProfile = PeerProfile {
     progress: Progress::RingingOnly,
     // No change in mid-call is documented: an unchanged offer gets the current answer (5.3).
     reoffer: Reoffer::OnlyUnchanged,
+    // Nothing beyond the five methods is documented; it answers 500 and the call is lost (5.3).
+    extensions: Extensions::NONE,
     opaque_user: Some(OpaqueUser {
         letters: facts::BSUID_COUNTRY_LETTERS,
         separator: '.',

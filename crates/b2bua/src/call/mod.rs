@@ -416,6 +416,7 @@ impl Call {
             }
             LegEvent::Reoffered { offer } => self.reoffered(cx, side, offer),
             LegEvent::Reanswered { body } => self.reanswered(cx, side, &body),
+            LegEvent::Pressed { digit, duration } => self.pressed(cx, side, digit, duration),
             LegEvent::Gone => {}
         }
         self.end_if_over(cx);

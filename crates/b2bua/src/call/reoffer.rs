@@ -1,5 +1,7 @@
 //! What a peer changes in mid-call: answered on its own leg, never told to the other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sdp::Side;
 
@@ -36,6 +38,24 @@ impl Call {
         if let Ok(agreed) = self.streams[side.index()].answered(body) {
             let agreed = Box::new(agreed.clone());
             cx.media(MediaCommand::Update { side, agreed });
+        }
+    }
+
+    /// A peer told a digit in its signalling: the other leg hears it on its audio's line. Before
+    /// the answer nobody listens, and the digit is lost as a key pressed while it rings is.
+    pub(super) fn pressed(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        digit: char,
+        duration: Duration,
+    ) {
+        if matches!(self.state, State::Answering | State::Talking) {
+            cx.media(MediaCommand::SendDigit {
+                side: !side,
+                digit,
+                duration,
+            });
         }
     }
 }

@@ -65,6 +65,13 @@ pub(crate) enum LegEvent {
         /// Its SDP answer.
         body: Bytes,
     },
+    /// The peer told a digit in its signalling.
+    Pressed {
+        /// `0`-`9`, `*`, `#`, `A`-`D`.
+        digit: char,
+        /// How long it was pressed.
+        duration: Duration,
+    },
     /// The leg is over; nothing of it is left on the wire.
     Gone,
 }

@@ -312,6 +312,13 @@ impl Session {
         }
     }
 
+    /// Presses a key toward the leg, for a far side that tells digits in its signalling. Keys are
+    /// pressed one after the other, at most 5 s each; a leg without telephone events hears none.
+    /// `false`: it is no key of a telephone, or 32 wait already.
+    pub fn press(&mut self, now: Instant, to: Side, digit: char, duration: Duration) -> bool {
+        !self.stopped && self.paths[(!to).index()].press(now, digit, duration)
+    }
+
     /// The leg agreed on something new: hold, another address, another codec. What the other leg sees
     /// of us goes on: SSRC, sequence, timestamps. An agreement without an audio codec is refused and
     /// changes nothing.

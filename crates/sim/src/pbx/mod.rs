@@ -334,6 +334,18 @@ impl PbxPeer {
 
     /// Sends any other request inside a call: UPDATE, INFO, REFER, OPTIONS.
     pub fn ask(&mut self, now: Instant, call: Option<u32>, method: Method) {
+        self.ask_with(now, call, method, &[], "");
+    }
+
+    /// Sends any other request inside a call, with these headers and this body.
+    pub fn ask_with(
+        &mut self,
+        now: Instant,
+        call: Option<u32>,
+        method: Method,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) {
         let Some(id) = call.or_else(|| self.calls().next()) else {
             return;
         };
@@ -344,7 +356,11 @@ impl PbxPeer {
         else {
             return;
         };
-        let request = dialog.request(method.clone());
+        let mut request = dialog.request(method.clone());
+        for (name, value) in headers {
+            request.headers.push(Name::from(*name), *value);
+        }
+        request.body = Bytes::from(body.to_owned());
         self.send_in_dialog(now, id, request, method);
         self.drain(now);
     }

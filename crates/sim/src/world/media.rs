@@ -109,6 +109,17 @@ impl Relay {
                     .map(|why| MediaEvent::Failed(why.to_string()))
                     .collect()
             }
+            MediaCommand::SendDigit {
+                side,
+                digit,
+                duration,
+            } => {
+                if let Some(session) = self.session(call) {
+                    session.press(now, side, digit, duration);
+                }
+                self.drain(now, call);
+                Vec::new()
+            }
             MediaCommand::Close => {
                 if let Some(session) = self.session(call) {
                     session.stop(now);

@@ -151,6 +151,13 @@ impl Worker {
                     self.tell(call, MediaEvent::Failed(why.to_string()));
                 }
             }
+            MediaCommand::SendDigit {
+                side,
+                digit,
+                duration,
+            } => self.act(now, call, |session| {
+                session.press(now, side, digit, duration);
+            }),
             MediaCommand::Close => self.close(now, call),
         }
     }

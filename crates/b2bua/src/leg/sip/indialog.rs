@@ -35,10 +35,7 @@ impl SipLeg {
                 None
             }
             // Nothing of the peer's in-dialog vocabulary ever reaches the other leg.
-            Method::Info => {
-                self.respond_in_dialog(cx, key, &request, 415);
-                None
-            }
+            Method::Info => self.informed(cx, key, &request),
             Method::Refer => {
                 self.respond_in_dialog(cx, key, &request, 603);
                 None
@@ -162,6 +159,9 @@ impl SipLeg {
             response
                 .headers
                 .push(Name::Allow, Text::from(self.profile.allow));
+        }
+        if let Some((name, value)) = super::info::refusal_header(&request.method, status) {
+            response.headers.push(name, value);
         }
         if request.method == Method::Update && status == 200 {
             response.headers.push(Name::Contact, self.contact.clone());

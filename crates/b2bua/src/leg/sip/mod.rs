@@ -10,9 +10,10 @@
 //! ```
 //!
 //! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
-//! what both do once there is a dialog, `words` the headers we write.
+//! what both do once there is a dialog, `info` the digits in INFO, `words` the headers we write.
 
 mod indialog;
+mod info;
 mod uac;
 mod uas;
 pub(crate) mod words;
