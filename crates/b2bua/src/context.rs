@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use sdp::Side;
 use sip::{
-    ClientKey, DialogId, Endpoint, FlowId, Ident, Request, Response, ServerKey, Target, Transport,
+    ClientKey, DialogId, Endpoint, FlowId, Ident, Method, Request, Response, ServerKey, Target,
+    Text, Transport,
 };
 
 use crate::call_id::CallId;
@@ -164,6 +165,9 @@ impl Context<'_> {
 
     /// Sends a request in a transaction of its own.
     pub(crate) fn request(&mut self, side: Side, hop: &Hop, request: Request) -> ClientKey {
+        if request.method == Method::Invite && request.to_tag().is_none() {
+            self.names(side, request.call_id());
+        }
         let key = self
             .endpoint
             .request(self.now, hop.flow, hop.transport, &hop.sent_by, request);
@@ -198,6 +202,17 @@ impl Context<'_> {
 
     pub(crate) fn owns_server(&mut self, side: Side, key: ServerKey) {
         self.registry.add_server(key, (self.call, side));
+    }
+
+    /// Says by which Call-ID a leg is known outside.
+    pub(crate) fn names(&mut self, side: Side, call_id: Option<&Text>) {
+        if let Some(call_id) = call_id {
+            self.out.push_back(Output::Leg {
+                call: self.call,
+                side,
+                call_id: call_id.clone(),
+            });
+        }
     }
 
     pub(crate) fn owns_dialog(&mut self, side: Side, id: DialogId) {

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Flow, FlowId, Message, Target};
+use sdp::Side;
+use sip::{Flow, FlowId, Message, Target, Text};
 
 use crate::call_id::CallId;
 use crate::media::{MediaCommand, MediaEvent};
@@ -71,6 +72,16 @@ pub enum Output {
         call: CallId,
         /// This.
         command: MediaCommand,
+    },
+    /// From now on messages with this Call-ID belong to a leg of this call: for whoever keeps traces.
+    /// Said before the first message of ours that has it.
+    Leg {
+        /// The call.
+        call: CallId,
+        /// Its leg.
+        side: Side,
+        /// The Call-ID of the leg's dialog.
+        call_id: Text,
     },
     /// A call ended; written exactly once for every admitted INVITE.
     Record(Box<Record>),

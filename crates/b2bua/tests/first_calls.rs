@@ -155,7 +155,7 @@ impl Bench {
                     }
                 }
                 Output::Record(record) => self.records.push(*record),
-                Output::Connect { .. } | Output::Log(_) => {}
+                Output::Connect { .. } | Output::Leg { .. } | Output::Log(_) => {}
                 Output::Wait(at) => {
                     self.wait = at;
                     return;

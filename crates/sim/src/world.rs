@@ -422,6 +422,7 @@ impl World {
                         self.enqueue(self.now, Delivery::Event { call, event });
                     }
                 }
+                Output::Leg { .. } => {}
                 Output::Record(record) => self.records.push(*record),
                 Output::Log(line) => self.log.push(line),
             }

@@ -141,6 +141,7 @@ impl CoreTask {
                         self.core.handle(clock::now(), Input::Media { call, event });
                     }
                 }
+                Output::Leg { .. } => {}
                 Output::Record(record) => self.records.write(&record),
                 Output::Log(line) => log(&line),
             }

@@ -1,10 +1,10 @@
-//! The messages of a call as a ladder of three posts.
+//! The messages of a call, as the SBC's log tells of them, as a ladder of three posts.
 
-use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use sim::ladder::{Ladder, Line, Mark};
 
 use super::cast::{Said, Who};
-use super::script::millis;
 
 /// Width of the space between two posts.
 const GAP: usize = 34;
@@ -12,7 +12,7 @@ const GAP: usize = 34;
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rung {
-    at_ms: u128,
+    at: Duration,
     /// Between Meta and the SBC, not between the SBC and the PBX.
     outside: bool,
     /// Towards the SBC.
@@ -28,53 +28,36 @@ impl Rung {
         let way = line["way"].as_str()?;
         let sdp = if line["sdp"] == true { " + SDP" } else { "" };
         Some(Self {
-            at_ms: millis(start, said.at),
+            at: said.at.saturating_duration_since(start),
             outside: line["transport"] == "tls",
             inward: way == "in",
             text: format!("{text}{sdp}"),
         })
     }
+
+    fn drawn(&self) -> sim::ladder::Rung {
+        let far = if self.outside { 0 } else { 2 };
+        let (from, to) = if self.inward { (far, 1) } else { (1, far) };
+        sim::ladder::Rung {
+            at: self.at,
+            mark: Mark::Arrow {
+                from,
+                to,
+                label: self.text.clone(),
+                line: Line::Thin,
+            },
+        }
+    }
 }
 
 /// Draws the ladder.
 pub(super) fn draw(rungs: &[Rung]) -> String {
-    let mut drawing = String::new();
-    let _ = writeln!(
-        drawing,
-        "    ms  Meta{:^width$}PBX",
-        "wa-sbc",
-        width = 2 * GAP - 3
-    );
-    let blank = " ".repeat(GAP);
-    for Rung {
-        at_ms,
-        outside,
-        inward,
-        text,
-    } in rungs
-    {
-        // Inward means to the right on the outside and to the left on the inside.
-        let arrow = arrow(text, inward == outside);
-        let _ = match outside {
-            true => writeln!(drawing, "{at_ms:>6}   │{arrow}│{blank}│"),
-            false => writeln!(drawing, "{at_ms:>6}   │{blank}│{arrow}│"),
-        };
+    Ladder {
+        posts: ["Meta", "wa-sbc", "PBX"].map(str::to_owned).into(),
+        rungs: rungs.iter().map(Rung::drawn).collect(),
+        width: GAP,
     }
-    drawing
-}
-
-fn arrow(text: &str, right: bool) -> String {
-    const ROOM: usize = GAP - 6;
-    let text = match text.chars().count() {
-        0..=ROOM => text.to_owned(),
-        _ => text.chars().take(ROOM - 1).chain(['…']).collect(),
-    };
-    let line = "─".repeat(GAP - 4 - text.chars().count());
-    if right {
-        format!("─ {text} {line}►")
-    } else {
-        format!("◄{line} {text} ─")
-    }
+    .text()
 }
 
 #[cfg(test)]
@@ -83,30 +66,34 @@ mod tests {
 
     #[test]
     fn arrows_point_where_the_messages_went() {
-        let rung = |at_ms, outside, inward, text: &str| Rung {
-            at_ms,
+        let rung = |outside, inward, text: &str| Rung {
+            at: Duration::ZERO,
             outside,
             inward,
             text: text.into(),
         };
         let drawing = draw(&[
-            rung(0, true, true, "INVITE + SDP"),
-            rung(1, true, false, "100 Trying"),
-            rung(12, false, false, "INVITE + SDP"),
-            rung(
-                1234,
-                false,
-                true,
-                "a reason phrase much longer than the ladder is wide",
-            ),
+            rung(true, true, "INVITE + SDP"),
+            rung(true, false, "100 Trying"),
+            rung(false, false, "INVITE + SDP"),
+            rung(false, true, "180 Ringing"),
         ]);
-        let expected =
-            "    ms  Meta                             wa-sbc                              PBX
-     0   │─ INVITE + SDP ──────────────────►│                                  │
-     1   │◄──────────────────── 100 Trying ─│                                  │
-    12   │                                  │─ INVITE + SDP ──────────────────►│
-  1234   │                                  │◄── a reason phrase much longer… ─│
-";
-        assert_eq!(drawing, expected);
+        let lines: Vec<&str> = drawing.lines().skip(1).collect();
+        assert!(
+            lines[0].contains("│─") && lines[0].contains("►│ "),
+            "{drawing}"
+        );
+        assert!(
+            lines[1].contains("│◄") && lines[1].contains("100 Trying ─"),
+            "{drawing}"
+        );
+        assert!(
+            lines[2].contains(" │─") && lines[2].ends_with("►│"),
+            "{drawing}"
+        );
+        assert!(
+            lines[3].contains(" │◄") && lines[3].ends_with("─│"),
+            "{drawing}"
+        );
     }
 }

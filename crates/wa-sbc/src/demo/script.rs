@@ -1,6 +1,6 @@
 //! One call of the demo, from the first INVITE to the record.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -113,9 +113,4 @@ impl Call {
             .filter(move |said| said.is(who, event))
             .map(|said| &said.what)
     }
-}
-
-/// Milliseconds from one moment to a later one.
-pub(super) fn millis(from: Instant, to: Instant) -> u128 {
-    to.saturating_duration_since(from).as_millis()
 }

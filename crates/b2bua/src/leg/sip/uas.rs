@@ -56,6 +56,7 @@ impl SipLeg {
         let dialog = Dialog::uas(&invite, &to_tag)?;
         cx.owns_server(side, key);
         cx.owns_dialog(side, dialog.id());
+        cx.names(side, invite.call_id());
         Some(SipLeg {
             side,
             profile: incoming.profile,

@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+mod drawing;
+
+pub use drawing::{Ladder, Line, Mark, Rung};
+
 use crate::world::{Party, Passed, World};
 
 /// Characters between two parties.
@@ -19,74 +23,53 @@ const WIDTH: usize = 30;
 impl World {
     /// Everything that passed so far, and the first media packet of each direction.
     pub fn ladder(&self) -> String {
-        let mut rungs: Vec<Rung> = self.passed.iter().map(Rung::of).collect();
-        rungs.extend(self.first_packets.iter().map(|(way, at)| Rung {
-            at: *at,
-            way: *way,
-            label: "first media".into(),
-            line: '═',
-        }));
+        let mut rungs: Vec<Rung> = self.passed.iter().map(rung).collect();
+        rungs.extend(
+            self.first_packets
+                .iter()
+                .map(|(way, at)| arrow(*at, *way, "first media".into(), Line::Double)),
+        );
         // Stable: what leaves at one moment stays in its order, media behind signalling.
         rungs.sort_by_key(|rung| rung.at);
-        draw(&rungs)
-    }
-}
-
-/// One line of a ladder.
-struct Rung {
-    at: Duration,
-    way: (Party, Party),
-    label: String,
-    line: char,
-}
-
-impl Rung {
-    fn of(passed: &Passed) -> Self {
-        let lost = if passed.arrived { "" } else { " ✗" };
-        Self {
-            at: passed.at,
-            way: (passed.from, passed.to),
-            label: format!("{}{lost}", label(&passed.text)),
-            line: '─',
+        Ladder {
+            posts: ["Meta", "wa-sbc", "PBX"].map(str::to_owned).into(),
+            rungs,
+            width: WIDTH,
         }
-    }
-
-    /// `────── label ─────►` or `◄───── label ──────`, exactly as wide as the gap.
-    fn arrow(&self) -> String {
-        let label: String = self.label.chars().take(WIDTH - 6).collect();
-        let all = WIDTH - 3 - label.chars().count();
-        let line = |length| self.line.to_string().repeat(length);
-        let (before, after) = (line(all / 2), line(all - all / 2));
-        let (from, to) = self.way;
-        match from < to {
-            true => format!("{before} {label} {after}►"),
-            false => format!("◄{before} {label} {after}"),
-        }
+        .text()
     }
 }
 
-fn draw(rungs: &[Rung]) -> String {
-    let mut text = format!(
-        "{:>9}  {:<w$}{:<w$}PBX\n",
-        "",
-        "Meta",
-        "wa-sbc",
-        w = WIDTH + 1
-    );
-    for rung in rungs {
-        let empty = " ".repeat(WIDTH);
-        let (left, right) = match rung.way {
-            (Party::Meta, _) | (_, Party::Meta) => (rung.arrow(), empty),
-            _ => (empty, rung.arrow()),
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:>9.3}  │{left}│{right}│", rung.at.as_secs_f64());
-    }
-    text
+/// A message as an arrow.
+fn rung(passed: &Passed) -> Rung {
+    let lost = if passed.arrived { "" } else { " ✗" };
+    let label = format!("{}{lost}", label(&passed.text));
+    arrow(passed.at, (passed.from, passed.to), label, Line::Thin)
 }
 
-/// Method or status, with `SDP` when there is a body.
-fn label(text: &str) -> String {
+fn arrow(at: Duration, way: (Party, Party), label: String, line: Line) -> Rung {
+    let (from, to) = (post(way.0), post(way.1));
+    Rung {
+        at,
+        mark: Mark::Arrow {
+            from,
+            to,
+            label,
+            line,
+        },
+    }
+}
+
+fn post(party: Party) -> usize {
+    match party {
+        Party::Meta => 0,
+        Party::Sbc => 1,
+        Party::Pbx => 2,
+    }
+}
+
+/// Method or status, with `SDP` when there is a body and `+auth` when there are credentials.
+pub fn label(text: &str) -> String {
     let mut words = text.lines().next().unwrap_or_default().split(' ');
     let first = words.next().unwrap_or_default();
     let name = match first.starts_with("SIP/") {
@@ -324,49 +307,17 @@ fn next_drawn(text: &str) -> Option<(usize, &'static str)> {
 mod tests {
     use super::*;
 
-    fn rung(from: Party, to: Party, text: &str, arrived: bool) -> Rung {
-        Rung::of(&Passed {
-            at: Duration::from_millis(1_500),
-            from,
-            to,
-            connection: 0,
-            text: text.into(),
-            arrived,
-        })
-    }
-
     #[test]
-    fn rungs_have_one_width_and_point_the_right_way() {
-        let drawn = draw(&[
-            rung(
-                Party::Meta,
-                Party::Sbc,
-                "INVITE sip:x SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\nv=0",
-                true,
-            ),
-            rung(
-                Party::Sbc,
-                Party::Meta,
-                "SIP/2.0 100 Trying\r\nCSeq: 1 INVITE\r\n\r\n",
-                true,
-            ),
-            rung(
-                Party::Sbc,
-                Party::Pbx,
-                "BYE sip:x SIP/2.0\r\nCSeq: 1 BYE\r\n\r\n",
-                false,
-            ),
-        ]);
-        let lines: Vec<&str> = drawn.lines().collect();
-        assert!(
-            lines[1].contains("1.500  │")
-                && lines[1].contains(" INVITE SDP ")
-                && lines[1].contains("►│")
+    fn labels_tell_method_status_credentials_and_description() {
+        let of = |text: &str| label(text);
+        assert_eq!(
+            of("INVITE sip:x SIP/2.0\r\nCSeq: 1 INVITE\r\nproxy-authorization: Digest\r\n\r\nv=0"),
+            "INVITE +auth SDP"
         );
-        assert!(lines[2].contains("│◄") && lines[2].contains(" 100 (INVITE) "));
-        assert!(lines[3].contains(" BYE ✗ "));
-        let widths: Vec<usize> = lines[1..].iter().map(|line| line.chars().count()).collect();
-        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{drawn}");
+        assert_eq!(
+            of("SIP/2.0 100 Trying\r\nCSeq: 1 INVITE\r\n\r\n"),
+            "100 (INVITE)"
+        );
     }
 
     #[test]
