@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sdp::plan::LegPlan;
+use sdp::plan::{LegPlan, Sound};
 use sdp::report::MediaReport;
 use sdp::{Agreed, Side};
 
@@ -17,7 +17,7 @@ pub enum MediaCommand {
         /// Where leg B's media lives.
         b: Network,
     },
-    /// Both legs agreed: relay. Plans by [`Side::index`].
+    /// Both legs agreed, or one did and the other is nobody's yet: relay. Plans by [`Side::index`].
     Start {
         /// What to do on each leg.
         plans: Box<[LegPlan; 2]>,
@@ -39,6 +39,20 @@ pub enum MediaCommand {
         digit: char,
         /// How long it was pressed.
         duration: Duration,
+    },
+    /// Somebody else is at a leg from now on; for the other leg nothing breaks.
+    Replace {
+        /// The leg.
+        side: Side,
+        /// What to do on it.
+        plan: Box<LegPlan>,
+    },
+    /// What a leg hears from now on while the other one has nothing to say.
+    Sound {
+        /// The leg that hears it.
+        side: Side,
+        /// Over and over; `None`: nothing, or silence where its plan says so.
+        sound: Option<Sound>,
     },
     /// The call is over: answered by [`MediaEvent::Closed`] whatever happened before.
     Close,

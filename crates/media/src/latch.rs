@@ -29,6 +29,8 @@ pub struct Latch {
     authenticated: bool,
     agreed: SocketAddr,
     held: Option<(SocketAddr, Instant)>,
+    /// Who was here before another one took the leg over: where it sent from, and what its SDP said.
+    former: [Option<SocketAddr>; 2],
 }
 
 impl Latch {
@@ -39,7 +41,15 @@ impl Latch {
             authenticated,
             agreed: canonical(agreed),
             held: None,
+            former: [None; 2],
         }
+    }
+
+    /// The leg was another one's before: its late packets are nobody's, though they come from the same
+    /// host.
+    pub fn follows(&mut self, before: &Latch) {
+        let held = before.held.map(|(source, _)| source);
+        self.former = [held, Some(before.agreed)].map(|of| of.filter(|of| *of != self.agreed));
     }
 
     /// A new agreement: opens the latch if the address is another one.
@@ -47,6 +57,7 @@ impl Latch {
         let agreed = canonical(agreed);
         if agreed != self.agreed {
             self.held = None;
+            self.former = [None; 2];
         }
         (self.agreed, self.authenticated) = (agreed, authenticated);
     }
@@ -54,6 +65,9 @@ impl Latch {
     /// Whether a packet from `source` is worth opening.
     pub fn admits(&self, now: Instant, source: SocketAddr) -> bool {
         let source = canonical(source);
+        if self.former.contains(&Some(source)) {
+            return false;
+        }
         match self.policy {
             plan::Latch::Exact => source == self.agreed,
             // Without SRTP there is nothing that authenticates: only the SDP's address is plausible.
@@ -191,6 +205,24 @@ mod tests {
         assert_eq!(latch.destination(), Some(at("10.0.0.6:4000")));
         latch.agree(false, at("0.0.0.0:4000"));
         assert_eq!(latch.destination(), None, "hold in the style of RFC 2543");
+    }
+
+    #[test]
+    fn who_was_here_before_is_not_heard_again_though_it_lives_on_the_same_host() {
+        let policy = plan::Latch::Plausible { signalling: None };
+        let mut before = Latch::new(policy, false, at("10.0.0.5:4000"));
+        let now = Instant::now();
+        before.confirm(now, at("10.0.0.5:5000"), true);
+        let mut after = Latch::new(policy, false, at("10.0.0.5:4010"));
+        after.follows(&before);
+        assert!(!after.admits(now, at("10.0.0.5:5000")));
+        assert!(!after.admits(now, at("10.0.0.5:4000")));
+        assert!(after.admits(now, at("10.0.0.5:4010")));
+        assert!(after.admits(now, at("10.0.0.5:4011")), "any other port");
+
+        let mut same = Latch::new(policy, false, at("10.0.0.5:4000"));
+        same.follows(&before);
+        assert!(same.admits(now, at("10.0.0.5:4000")), "the SDP says so");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use sdp::plan::{Gate, LegPlan, Silence};
+use sdp::plan::{Gate, LegPlan, Silence, Sound};
+use sdp::report::LegReport;
 use sdp::{Agreed, Codec, Crypto, Keying, Side};
 
 use crate::codec::{self, CodecError, Encoder, Law, OpusSettings, SAMPLES_PER_MS};
 use crate::latch::Latch;
+use crate::player::Player;
 use crate::rtcp;
 use crate::rtp::Clock;
 use crate::srtp::{Protect, Unprotect};
@@ -40,6 +42,10 @@ pub(crate) struct Leg {
     pub(crate) frame: usize,
     /// A frame of silence, ready to send where no encoder runs.
     silence_frame: SilenceFrame,
+    /// What the leg hears of us while the other leg has nothing to say.
+    pub(crate) player: Option<Player>,
+    /// The figures of who was at this leg before.
+    pub(crate) before: LegReport,
     pub(crate) counters: Counters,
     pub(crate) watch: Watch,
     pub(crate) reports: Reports,
@@ -94,6 +100,8 @@ impl Leg {
             ),
             frame,
             silence_frame: SilenceFrame::new(agreed.audio.codec, frame, opus)?,
+            player: None,
+            before: LegReport::default(),
             counters: Counters::default(),
             watch: Watch {
                 patience: plan.inactivity,
@@ -117,6 +125,11 @@ impl Leg {
         if agreed.audio.codec != self.codec() || length != self.frame {
             self.silence_frame = SilenceFrame::new(agreed.audio.codec, length, opus)?;
             self.frame = length;
+        }
+        if agreed.audio.codec != self.codec()
+            && let Some(player) = &mut self.player
+        {
+            player.retune(agreed.audio.codec, opus)?;
         }
         let (local, remote) = (crypto(&agreed.keying), crypto(&self.agreed.keying));
         if local.map(|(local, _)| local) != remote.map(|(local, _)| local) {
@@ -167,9 +180,26 @@ impl Leg {
         self.agreed.direction.sends() && self.rtp_latch.destination().is_some()
     }
 
-    /// Whether silence is to be filled in while the other leg is quiet.
+    /// Plays a sound to the leg from its beginning whenever the other leg has nothing to say, or no
+    /// longer. A sound that plays already goes on.
+    pub(crate) fn play(
+        &mut self,
+        sound: Option<Sound>,
+        opus: &OpusSettings,
+    ) -> Result<(), CodecError> {
+        let playing = self.player.as_ref().map(Player::sound);
+        if playing != sound.as_ref() {
+            let codec = self.codec();
+            let player = sound.map(|sound| Player::new(sound, codec, opus));
+            self.player = player.transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be filled in while the other leg is quiet.
     pub(crate) fn fills(&self) -> bool {
-        self.silence == Silence::Frames && self.gate.is_some() && self.sends()
+        let has_filler = self.silence == Silence::Frames || self.player.is_some();
+        has_filler && self.gate.is_some() && self.sends()
     }
 
     pub(crate) fn silence_payload(&self) -> &[u8] {

@@ -155,7 +155,13 @@ impl Path {
         self.frames.pad(to.frame);
         let fades =
             self.frames.is_empty() && self.continued < MAX_CONCEALED && self.from != self.to;
+        let mut player = to.player.take();
         let len = match (&mut self.encoder, self.frames.first(to.frame)) {
+            (encoder, None) if let Some(player) = &mut player => {
+                self.continued = MAX_CONCEALED;
+                let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
+                player.payload(encoder.as_mut(), pcm, &mut slot.bytes[HEADER..])
+            }
             (Some(encoder), None) if fades => {
                 let mut pcm = [0; 60 * SAMPLES_PER_MS];
                 let pcm = &mut pcm[..to.frame];
@@ -176,6 +182,7 @@ impl Path {
                 Some(silence.len())
             }
         };
+        to.player = player;
         self.frames.clear();
         let Some(len) = len else { return };
         commit(

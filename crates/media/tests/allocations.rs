@@ -160,6 +160,33 @@ fn ten_seconds_of_media_allocate_nothing() {
 }
 
 #[test]
+fn ten_seconds_of_a_sound_allocate_nothing() {
+    for b in [Codec::Opus, Codec::Pcma] {
+        let plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, b)];
+        let start = Instant::now();
+        let mut session =
+            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+        session.replace(start, Side::B, &plan(Side::B, b)).unwrap();
+        session
+            .sound(start, Side::A, Some(media::source::melody()))
+            .unwrap();
+        let mut packet = Packet::new();
+        let mut sent = 0;
+        let work = allocation_counter::measure(|| {
+            while session.next_timeout() < start + ms(10_000) {
+                let due = session.next_timeout();
+                session.timeout(due);
+                while let Some(to) = session.transmit(due, &mut packet) {
+                    sent += u64::from(to.to == Side::A);
+                }
+            }
+        });
+        assert_eq!(work.count_total, 0, "{b:?}: {work:?}");
+        assert!(sent >= 500, "{sent}");
+    }
+}
+
+#[test]
 fn the_counter_counts() {
     let work = allocation_counter::measure(|| {
         std::hint::black_box(Packet::new());

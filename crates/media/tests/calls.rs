@@ -673,3 +673,116 @@ fn comfort_noise_nobody_agreed_on_is_no_loss() {
     );
     assert!(call.peers[0].verdict().holds(LEVEL, 3.0, 0));
 }
+
+fn longest_gap(heard: &[Heard]) -> std::time::Duration {
+    heard.windows(2).map(|w| w[1].at - w[0].at).max().unwrap()
+}
+
+#[test]
+fn another_desk_phone_takes_over_and_the_user_notices_nothing_but_the_voice() {
+    for (first, second) in [
+        (Codec::Pcma, Codec::Pcmu),
+        (Codec::Pcma, Codec::Opus),
+        (Codec::Opus, Codec::Pcma),
+    ] {
+        let mut call = whatsapp_and_desk(Codec::Opus, first);
+        call.run(ms(2_000));
+        let mut next = plan(Side::B, second);
+        next.agreed.remote_rtp = "10.0.0.5:4010".parse().unwrap();
+        next.ssrc = 0x7777_7777;
+        call.session.replace(call.now, Side::B, &next).unwrap();
+        call.drain();
+        // Late packets of the first phone come from the same host, and are nobody's.
+        let late = call.peer(Side::B).say();
+        call.send(Side::B, late);
+        assert_eq!(call.session.report(call.now).legs[1].foreign, 1);
+        let former = call.peers[1].received.len();
+        let peer = call.peer(Side::B);
+        (peer.ssrc, peer.sequence, peer.timestamp) = (0x0bad_cafe, 7, 0x8000_0000);
+        (peer.codec, peer.source) = (second, "10.0.0.5:4010".parse().unwrap());
+        peer.encoder =
+            media::codec::Encoder::new(second, &media::codec::OpusSettings::default()).unwrap();
+        call.run(ms(2_000));
+        call.peers[0].assert_one_line();
+        let user = &call.peers[0].received;
+        assert!(longest_gap(user) <= ms(60), "{:?}", longest_gap(user));
+        let verdict = call.peers[0].verdict();
+        assert!(
+            verdict.holds(LEVEL, 3.0, 60),
+            "{first:?} {second:?} {verdict:?}"
+        );
+        let to_second = &call.peers[1].received[former..];
+        assert!(to_second.len() > 95);
+        assert!(
+            to_second
+                .iter()
+                .all(|heard| heard.header.ssrc == 0x7777_7777)
+        );
+        let report = call.session.report(call.now).legs[1].clone();
+        assert!(report.packets_received > 195, "both phones: {report:?}");
+    }
+}
+
+#[test]
+fn who_waits_hears_a_sound_and_the_first_word_of_the_other_ends_it() {
+    let mut pcm = vec![0; 8_000];
+    media::tone::Tone::new(400.0, LEVEL).fill(&mut pcm);
+    let sound = sdp::plan::Sound::new(pcm).unwrap();
+    for b in [Codec::Pcma, Codec::Opus] {
+        let mut call = whatsapp_and_desk(Codec::Opus, b);
+        call.run(ms(1_000));
+        call.peers[1].talking = false;
+        call.session
+            .sound(call.now, Side::A, Some(sound.clone()))
+            .unwrap();
+        call.drain();
+        call.run(ms(5_000));
+        let clock = call.peers[1].codec.clock();
+        let peer = call.peer(Side::B);
+        peer.timestamp = peer.timestamp.wrapping_add(5_000 * (clock / 1_000));
+        peer.talking = true;
+        call.run(ms(2_000));
+        call.session.sound(call.now, Side::A, None).unwrap();
+        call.run(ms(1_000));
+        call.peers[0].assert_one_line();
+        assert!(longest_gap(&call.peers[0].received) <= ms(60));
+        let heard = call.peers[0].pcm();
+        let played = media::tone::judge(&heard[8_000..48_000], 400.0, LEVEL);
+        assert!(
+            played.holds(LEVEL, 3.0, 20) && played.duration_ms > 4_800,
+            "{b:?} {played:?}"
+        );
+        let spoken = media::tone::judge(&heard[50_000..], HERTZ, LEVEL);
+        assert!(spoken.holds(LEVEL, 3.0, 40), "{b:?} {spoken:?}");
+        assert_eq!(
+            media::tone::judge(&heard[50_000..], 400.0, LEVEL).onset_ms,
+            None
+        );
+    }
+}
+
+#[test]
+fn a_caller_hears_ringing_while_nobody_is_at_the_other_end_and_then_the_user() {
+    let ring = media::source::ringback("de").unwrap();
+    let nobody = sdp::plan::LegPlan::nobody();
+    let mut call = Call::new([plan(Side::A, Codec::Pcma), nobody]);
+    call.peers[1].talking = false;
+    call.session.sound(call.now, Side::A, Some(ring)).unwrap();
+    call.drain();
+    call.run(ms(4_000));
+    let rung = call.peers[0].pcm();
+    assert!(media::tone::level_dbfs(&rung[800..7_200], 425.0) > -17.0);
+    assert!(media::tone::rms_dbfs(&rung[8_800..]) < -60.0);
+    let user = secured(plan(Side::B, Codec::Opus));
+    let before = call.peers[0].received.len();
+    call.session.replace(call.now, Side::B, &user).unwrap();
+    call.session.sound(call.now, Side::A, None).unwrap();
+    call.peers[1] = Peer::new(call.now, Side::B, &user);
+    call.drain();
+    call.run(ms(2_000));
+    call.peers[0].assert_one_line();
+    assert!(call.peers[0].received.len() > before + 95);
+    let verdict = call.peers[0].verdict();
+    assert!(verdict.holds(LEVEL, 3.0, 40), "{verdict:?}");
+    assert!(call.peers[1].verdict().holds(LEVEL, 3.0, 40));
+}

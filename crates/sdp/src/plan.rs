@@ -2,10 +2,12 @@
 //!
 //! Written by signalling, read by the media engine, which knows nothing else of a call.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Agreed;
+use crate::{Agreed, Codec, Direction, Keying, Negotiated};
 
 /// Everything the media engine has to know about one leg.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,69 @@ pub struct LegPlan {
     /// Payload type under which telephone events are accepted though never negotiated
     /// (126 for a peer known to send them unasked).
     pub unsolicited_dtmf: Option<u8>,
+}
+
+impl LegPlan {
+    /// The plan of a leg nobody is at yet: nothing is sent to it, and nothing that comes is believed.
+    pub fn nobody() -> LegPlan {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        LegPlan {
+            agreed: Agreed {
+                remote_rtp: nowhere,
+                remote_rtcp: nowhere,
+                rtcp_mux: false,
+                audio: Negotiated {
+                    codec: Codec::Pcma,
+                    send_pt: 8,
+                    receive_pt: 8,
+                    remote_fmtp: None,
+                },
+                dtmf: None,
+                ptime: 20,
+                keying: Keying::None,
+                direction: Direction::Inactive,
+            },
+            ssrc: 0,
+            cname: String::new(),
+            gate: Gate::Shut,
+            silence: Silence::Rtcp,
+            latch: Latch::Exact,
+            inactivity: None,
+            unsolicited_dtmf: None,
+        }
+    }
+}
+
+/// Audio of our own, played over and over: mono, 8 000 samples of 16 bits a second. Decoded once and
+/// shared by every call that plays it.
+#[derive(Clone)]
+pub struct Sound(Arc<[i16]>);
+
+impl Sound {
+    /// `None` when there is not a single sample.
+    pub fn new(samples: impl Into<Arc<[i16]>>) -> Option<Sound> {
+        let samples = samples.into();
+        (!samples.is_empty()).then_some(Sound(samples))
+    }
+
+    /// The samples of one round; never empty.
+    pub fn samples(&self) -> &[i16] {
+        &self.0
+    }
+}
+
+impl PartialEq for Sound {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Sound {}
+
+impl fmt::Debug for Sound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sound({} ms)", self.0.len() / 8)
+    }
 }
 
 /// Permission to send to a leg.

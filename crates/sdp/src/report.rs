@@ -49,6 +49,36 @@ pub struct LegReport {
     pub first_audio_sent: Option<Duration>,
 }
 
+impl LegReport {
+    /// The figures of a leg whose far side was another one before: `self` are the later ones.
+    #[must_use]
+    pub fn after(self, before: &LegReport) -> LegReport {
+        LegReport {
+            packets_received: self.packets_received + before.packets_received,
+            packets_sent: self.packets_sent + before.packets_sent,
+            octets_received: self.octets_received + before.octets_received,
+            octets_sent: self.octets_sent + before.octets_sent,
+            lost: self.lost + before.lost,
+            reordered: self.reordered + before.reordered,
+            duplicates: self.duplicates + before.duplicates,
+            jitter: self.jitter,
+            concealed: self.concealed + before.concealed,
+            digits_received: self.digits_received + before.digits_received,
+            undecryptable: self.undecryptable + before.undecryptable,
+            foreign: self.foreign + before.foreign,
+            malformed: self.malformed + before.malformed,
+            clipped: self.clipped + before.clipped,
+            rtcp_received: self.rtcp_received + before.rtcp_received,
+            rtcp_sent: self.rtcp_sent + before.rtcp_sent,
+            remote_loss: self.remote_loss.or(before.remote_loss),
+            round_trip: self.round_trip.or(before.round_trip),
+            first_received: before.first_received.or(self.first_received),
+            first_sent: before.first_sent.or(self.first_sent),
+            first_audio_sent: before.first_audio_sent.or(self.first_audio_sent),
+        }
+    }
+}
+
 /// Figures of both legs of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MediaReport {

@@ -10,9 +10,11 @@
 //! The caller has three duties: hand in every datagram ([`Session::receive`]), call
 //! [`Session::timeout`] at [`Session::next_timeout`], and after either fetch packets with
 //! [`Session::transmit`] and events with [`Session::event`] until there are none.
-//! After [`Session::start`] and [`Session::update`] nothing is allocated.
+//! After [`Session::start`], [`Session::update`], [`Session::replace`] and [`Session::sound`] nothing is
+//! allocated.
 
 mod clockwork;
+mod own;
 mod receive;
 
 use std::collections::VecDeque;
@@ -352,13 +354,8 @@ impl Session {
 
     /// All figures until now.
     pub fn report(&self, _now: Instant) -> MediaReport {
-        let leg = |side: Side| {
-            let leg = &self.legs[side.index()];
-            leg.counters
-                .report(self.started, leg.gate, &self.rx[side.index()])
-        };
         MediaReport {
-            legs: Side::BOTH.map(leg),
+            legs: Side::BOTH.map(|side| self.leg_report(side)),
         }
     }
 

@@ -125,7 +125,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn new(now: Instant, side: Side, plan: &LegPlan) -> Self {
+    pub fn new(now: Instant, side: Side, plan: &LegPlan) -> Self {
         let codec = plan.agreed.audio.codec;
         let keys = match &plan.agreed.keying {
             Keying::None => None,

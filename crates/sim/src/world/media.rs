@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
-use media::{Channel, EngineSettings, Event, Packet, Session};
+use media::{Channel, EngineSettings, Event, Packet, Session, StartError};
 use sdp::Side;
 use sdp::report::MediaReport;
 
@@ -100,14 +100,13 @@ impl Relay {
                 Vec::new()
             }
             MediaCommand::Update { side, agreed } => {
-                let failed = self
-                    .session(call)
-                    .and_then(|session| session.update(now, side, *agreed).err());
-                self.drain(now, call);
-                failed
-                    .into_iter()
-                    .map(|why| MediaEvent::Failed(why.to_string()))
-                    .collect()
+                self.change(now, call, |session| session.update(now, side, *agreed))
+            }
+            MediaCommand::Replace { side, plan } => {
+                self.change(now, call, |session| session.replace(now, side, &plan))
+            }
+            MediaCommand::Sound { side, sound } => {
+                self.change(now, call, |session| session.sound(now, side, sound))
             }
             MediaCommand::SendDigit {
                 side,
@@ -134,6 +133,21 @@ impl Relay {
             }
             MediaCommand::Start { .. } => Vec::new(),
         }
+    }
+
+    /// Changes a running session; what it refuses is told.
+    fn change(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        change: impl FnOnce(&mut Session) -> Result<(), StartError>,
+    ) -> Vec<MediaEvent> {
+        let failed = self.session(call).and_then(|session| change(session).err());
+        self.drain(now, call);
+        failed
+            .into_iter()
+            .map(|why| MediaEvent::Failed(why.to_string()))
+            .collect()
     }
 
     /// A datagram came to one of our ports.

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Instant, UNIX_EPOCH};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Packet, Session, StartError};
 use mio::{Events, Poll, Token};
 use rustls::crypto::SecureRandom;
 use sdp::Side;
@@ -143,13 +143,13 @@ impl Worker {
                 self.act(now, call, |session| session.open_gate(now, side))
             }
             MediaCommand::Update { side, agreed } => {
-                let mut refused = None;
-                self.act(now, call, |session| {
-                    refused = session.update(now, side, *agreed).err()
-                });
-                if let Some(why) = refused {
-                    self.tell(call, MediaEvent::Failed(why.to_string()));
-                }
+                self.try_to(now, call, |session| session.update(now, side, *agreed));
+            }
+            MediaCommand::Replace { side, plan } => {
+                self.try_to(now, call, |session| session.replace(now, side, &plan));
+            }
+            MediaCommand::Sound { side, sound } => {
+                self.try_to(now, call, |session| session.sound(now, side, sound));
             }
             MediaCommand::SendDigit {
                 side,
@@ -291,6 +291,20 @@ impl Worker {
             opus_bitrate: self.settings.opus_bitrate,
             wall: wall.map(|wall| (now, wall)),
             ..EngineSettings::default()
+        }
+    }
+
+    /// Changes a session; a change it refuses is told.
+    fn try_to(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        change: impl FnOnce(&mut Session) -> Result<(), StartError>,
+    ) {
+        let mut refused = None;
+        self.act(now, call, |session| refused = change(session).err());
+        if let Some(why) = refused {
+            self.tell(call, MediaEvent::Failed(why.to_string()));
         }
     }
 

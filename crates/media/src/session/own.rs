@@ -1,0 +1,70 @@
+//! What signalling changes while media runs: who is at a leg, and what a leg hears of us.
+
+use std::time::Instant;
+
+use sdp::Side;
+use sdp::plan::{LegPlan, Sound};
+use sdp::report::LegReport;
+
+use super::Session;
+use crate::leg::Leg;
+use crate::rtp::Clock;
+use crate::rx::Receiver;
+use crate::settings::StartError;
+
+impl Session {
+    /// Somebody else is at the leg from now on: another agreement, other keys, an SSRC of its own. For
+    /// the other leg nothing breaks: its SSRC, sequence and timestamps go on. A plan without an audio
+    /// codec is refused and changes nothing.
+    pub fn replace(&mut self, now: Instant, side: Side, plan: &LegPlan) -> Result<(), StartError> {
+        if self.stopped {
+            return Ok(());
+        }
+        let (at, far) = (side.index(), (!side).index());
+        let failed = |why| StartError { side, why };
+        let (sequence, timestamp) = (self.chance.next() as u16, self.chance.next() as u32);
+        let mut leg = Leg::new(now, side, plan, &self.opus, sequence, timestamp).map_err(failed)?;
+        let (codec, other) = (leg.codec(), self.legs[far].codec());
+        self.paths[at]
+            .agree(codec, other, &self.opus)
+            .map_err(failed)?;
+        self.paths[far]
+            .agree(other, codec, &self.opus)
+            .map_err(failed)?;
+        leg.before = self.leg_report(side);
+        leg.rtp_latch.follows(&self.legs[at].rtp_latch);
+        leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
+        self.legs[at] = leg;
+        self.rx[at] = Receiver::new(now, Clock(codec.clock()));
+        self.held[at].deadline = None;
+        self.paths[at].restart(&mut self.legs[far]);
+        if self.legs[at].gate.is_some() {
+            self.opened(now, side);
+        }
+        self.fill(now);
+        Ok(())
+    }
+
+    /// What the leg hears from now on while the other leg has nothing to say; `None`: as its plan has it.
+    /// What the other leg does say comes first.
+    pub fn sound(
+        &mut self,
+        now: Instant,
+        side: Side,
+        sound: Option<Sound>,
+    ) -> Result<(), StartError> {
+        let played = self.legs[side.index()].play(sound, &self.opus);
+        if !self.stopped {
+            self.fill(now);
+        }
+        played.map_err(|why| StartError { side, why })
+    }
+
+    /// The figures of a leg, of all who were at it.
+    pub(super) fn leg_report(&self, side: Side) -> LegReport {
+        let leg = &self.legs[side.index()];
+        leg.counters
+            .report(self.started, leg.gate, &self.rx[side.index()])
+            .after(&leg.before)
+    }
+}
