@@ -50,6 +50,7 @@ fn settings() -> Settings {
         host: host.into(),
         port,
         from: None,
+        at: None,
     };
     Settings {
         node: 1,

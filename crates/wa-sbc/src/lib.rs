@@ -22,6 +22,7 @@ pub mod net;
 pub mod records;
 mod run;
 mod signals;
+mod watch;
 
 pub use config::Settings;
 pub use error::Error;

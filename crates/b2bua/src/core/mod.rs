@@ -121,6 +121,16 @@ impl Core {
         self.calls.len()
     }
 
+    /// The call that began first of those that have not ended.
+    pub fn oldest_call(&self) -> Option<CallId> {
+        self.calls.keys().next().copied()
+    }
+
+    /// The call that began last of those that have not ended.
+    pub fn newest_call(&self) -> Option<CallId> {
+        self.calls.keys().next_back().copied()
+    }
+
     /// Whether nothing is left of any call or transaction: what a quiet core must come to.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.registry.len() == 0 && self.endpoint.counts().total() == 0

@@ -10,15 +10,23 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
+use super::reload::Reload;
 use super::secret::SecretSource;
 
 /// A configuration file.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// Files with further `[[number]]` tables; relative to this one, `*` in the last part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub number_files: Vec<String>,
     /// Our own SIP side.
     pub sip: Sip,
+    /// Ports beyond those of `[sip]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listener: Vec<Spanned<MoreListen>>,
     /// Our own media side.
     pub media: Media,
     /// Meta's side.
@@ -39,6 +47,9 @@ pub struct File {
     /// The log.
     #[serde(default)]
     pub log: Log,
+    /// When the configuration is read again by itself.
+    #[serde(default)]
+    pub reload: Reload,
 }
 
 /// `[sip]`
@@ -92,6 +103,9 @@ pub struct TlsListen {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
+    /// Further certificates, for those who ask for other names (SNI).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFiles>,
     /// The port the outside reaches us at; the bound one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_port: Option<u16>,
@@ -238,6 +252,16 @@ pub struct Trunk {
     /// A further authority its certificate may come from (TLS), PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_ca: Option<Spanned<PathBuf>>,
+    /// The certificate chain we show it (TLS), PEM; none is shown when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The listener its requests leave from and its Contact names; the first of its transport when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Spanned<String>>,
     /// Codecs.
     #[serde(default = "pbx_codecs")]
     pub codecs: Spanned<Vec<String>>,
