@@ -156,7 +156,11 @@ impl Bench {
                     }
                 }
                 Output::Record(record) => self.records.push(*record),
-                Output::Connect { .. } | Output::Leg { .. } | Output::Log(_) => {}
+                Output::Connect { .. }
+                | Output::Leg { .. }
+                | Output::Log(_)
+                | Output::Event(_)
+                | Output::Reply { .. } => {}
                 Output::Wait(at) => {
                     self.wait = at;
                     return;

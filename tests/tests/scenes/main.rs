@@ -17,6 +17,7 @@ mod hearing;
 mod holding;
 mod keys_by_word;
 mod limits;
+mod operating;
 mod rough_networks;
 mod routes;
 mod strangers;

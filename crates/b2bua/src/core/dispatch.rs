@@ -106,7 +106,11 @@ impl Core {
                 let why = format!("no new calls for {}", admitted.number.e164);
                 self.refuse(now, key, &invite, &Cause::Draining, &why);
             }
-            Decision::Admit(admitted) => match self.limits.against(now, &settings, &admitted) {
+            Decision::Admit(admitted) => match self
+                .services
+                .against(&admitted)
+                .or_else(|| self.limits.against(now, &settings, &admitted))
+            {
                 None => self.open(now, *admitted, flow, key, invite),
                 Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
             },

@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod lend;
+mod operator;
 mod ping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +28,7 @@ use crate::io::{Input, Level, LogLine, Output};
 use crate::limits::Limits;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
+use crate::service::Services;
 use crate::settings::Settings;
 
 /// The whole product minus sockets, clocks and threads.
@@ -42,6 +44,7 @@ pub struct Core {
     registry: Registry,
     admission: Admission,
     limits: Limits,
+    services: Services,
     draining: bool,
     calls: BTreeMap<CallId, Call>,
     next_call: u64,
@@ -73,6 +76,7 @@ impl Core {
             registry: Registry::default(),
             admission,
             limits: Limits::default(),
+            services: Services::default(),
             draining: false,
             calls: BTreeMap::new(),
             next_call: 1,
@@ -104,6 +108,7 @@ impl Core {
             }
             Input::Drain => self.draining = true,
             Input::HangUpAll => self.hang_up_all(now),
+            Input::Operator { ticket, wish } => self.operate(now, ticket, wish),
             Input::Tick => self.tick(now),
         }
         self.dispatch(now);
