@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
-use crate::{demo, log, run};
+use crate::{calls, demo, log, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -51,6 +51,8 @@ enum Command {
     Check,
     /// Print the configuration with every default filled in. Secrets appear by their source only.
     PrintConfig,
+    /// Show what was recorded of calls, the newest at the end.
+    Calls(calls::Options),
     /// Place one call in each direction between a simulated Meta and a simulated PBX.
     Demo(demo::Options),
     /// Be one of the two sides the demo and the tests call.
@@ -69,10 +71,16 @@ enum Sim {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let Cli { options, command } = Cli::parse();
+    let config = options.config.clone();
     match command.unwrap_or(Command::Run) {
         Command::Run => report(runtime().and_then(|runtime| runtime.block_on(serve(&options)))),
         Command::Check => check(&options.config),
         Command::PrintConfig => report(print_config(&options.config)),
+        Command::Calls(options) => report(
+            Settings::load(&config)
+                .map_err(Error::from)
+                .and_then(|settings| calls::main(options, &settings)),
+        ),
         Command::Demo(demo) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),

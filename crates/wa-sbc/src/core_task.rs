@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use b2bua::event::Happened;
 use b2bua::{CallId, Core, Input, Level, LogLine, MediaEvent, Output};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -163,7 +164,13 @@ impl CoreTask {
                     }
                 }
                 Output::Leg { .. } => {}
-                Output::Record(record) => self.records.write(&record),
+                Output::Event(event) => {
+                    if let Happened::Over(record) = &event.happened {
+                        self.records.over(record);
+                    }
+                }
+                Output::Reply { .. } => {}
+                Output::Record(record) => self.records.write(record),
                 Output::Log(line) => log(&line),
             }
         }

@@ -60,7 +60,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         flows: Flows::new(Vec::new(), ids)?,
         sockets: Sockets::default(),
         workers: Workers::start(&settings.media, &media_sender).map_err(Error::Media)?,
-        records: Records::start(&settings.records)?,
+        records: Records::start(&settings.records, settings.core.node)?,
         net,
         net_sender,
         media,

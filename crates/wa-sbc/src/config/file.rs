@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
+use super::records::Records;
 use super::reload::Reload;
 use super::secret::SecretSource;
 
@@ -286,17 +287,6 @@ pub struct Headers {
     pub prefix: String,
     /// The header with Meta's id of the call; empty: as Meta names it.
     pub reference: String,
-}
-
-/// `[records]`
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Records {
-    /// Append JSON lines to this file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<Spanned<PathBuf>>,
-    /// Write JSON lines to standard output.
-    pub stdout: bool,
 }
 
 /// `[log]`

@@ -17,6 +17,7 @@ mod file;
 mod listener;
 mod lists;
 mod objection;
+mod records;
 mod reload;
 mod resolve;
 mod secret;
@@ -26,9 +27,9 @@ mod sources;
 pub use file::File;
 pub use listener::CertificateFiles;
 pub use objection::{ConfigError, Objection};
+pub use records::{RecordSettings, Rotation};
 pub use secret::SecretSource;
 pub use settings::{
-    Listener, LogFormat, LogSettings, MediaSettings, Port, RecordSettings, Settings, StreamPort,
-    TlsPort,
+    Listener, LogFormat, LogSettings, MediaSettings, Port, Settings, StreamPort, TlsPort,
 };
 pub use sources::{Fingerprint, Sources};

@@ -27,9 +27,7 @@ use super::file::File;
 use super::listener::CertificateFiles;
 use super::lists::NumberList;
 use super::objection::Critic;
-use super::settings::{
-    LogFormat, LogSettings, MediaSettings, Port, RecordSettings, Settings, TlsPort,
-};
+use super::settings::{LogFormat, LogSettings, MediaSettings, Port, Settings, TlsPort};
 use super::sources::Sources;
 use crate::media::PortRange;
 use crate::net::Limits;
@@ -112,14 +110,7 @@ impl Resolver<'_, '_> {
                 .watch
                 .then(|| Duration::from_secs(file.reload.every.max(1))),
             media: self.media(),
-            records: RecordSettings {
-                file: file
-                    .records
-                    .file
-                    .as_ref()
-                    .map(|path| path.get_ref().clone()),
-                stdout: file.records.stdout,
-            },
+            records: file.records.resolve(),
             log: LogSettings {
                 filter: file.log.filter.clone(),
                 format: self.log_format(),

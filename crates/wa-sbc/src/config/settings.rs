@@ -14,6 +14,7 @@ use super::file::File;
 use super::listener::CertificateFiles;
 use super::lists;
 use super::objection::{ConfigError, Critic};
+use super::records::RecordSettings;
 use super::resolve::Resolver;
 use super::sources::Sources;
 use crate::media::PortRange;
@@ -117,15 +118,6 @@ pub struct MediaSettings {
     pub opus_complexity: u8,
     /// Bit/s of Opus towards Meta.
     pub opus_bitrate: u32,
-}
-
-/// Where records of calls go.
-#[derive(Clone, Debug, Default)]
-pub struct RecordSettings {
-    /// Appended to this file.
-    pub file: Option<PathBuf>,
-    /// Written to standard output.
-    pub stdout: bool,
 }
 
 /// The log.
