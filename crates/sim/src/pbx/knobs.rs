@@ -36,6 +36,10 @@ pub struct PbxScript {
     pub then: PbxThen,
     /// Answer with 200 when CANCEL comes: the agent picked up in the same moment.
     pub answer_despite_cancel: bool,
+    /// The provisional response is a reliable one (RFC 3262).
+    pub reliable: bool,
+    /// Further header lines of the final response: name and value.
+    pub headers: Vec<(String, String)>,
     /// What is said.
     pub talk: Talk,
 }
@@ -62,6 +66,8 @@ pub struct AgentCall {
     pub cancel_after: Option<Duration>,
     /// Further header lines: name and value.
     pub headers: Vec<(String, String)>,
+    /// Where reliable responses are required: acknowledge none of them.
+    pub never_pracks: bool,
     /// What is said.
     pub talk: Talk,
 }
@@ -76,7 +82,6 @@ impl PbxSettings {
                 host: sbc.ip().to_string(),
                 port: sbc.port(),
                 from: None,
-                at: None,
             },
             media: MediaPlace {
                 address: address.ip(),
@@ -98,6 +103,8 @@ impl Default for PbxScript {
             ring: Some((Duration::from_millis(100), 180)),
             then: PbxThen::Answer(Duration::from_millis(1_000)),
             answer_despite_cancel: false,
+            reliable: false,
+            headers: Vec::new(),
             talk: Talk::default(),
         }
     }
@@ -111,6 +118,7 @@ impl AgentCall {
             to: to.into(),
             cancel_after: None,
             headers: Vec::new(),
+            never_pracks: false,
             talk: Talk::default(),
         }
     }

@@ -12,6 +12,7 @@
 mod description;
 pub mod knobs;
 mod media;
+mod midcall;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -96,6 +97,15 @@ struct Call {
     codec: Option<(u8, Codec)>,
     direction: &'static str,
     give_up: bool,
+    /// We asked for an offer in mid-call; our ACK answers it.
+    offerless: bool,
+    /// The last RSeq we acknowledged.
+    rseq: Option<String>,
+    /// We require reliable responses and acknowledge none.
+    never_pracks: bool,
+    reliable: Option<midcall::Reliable>,
+    /// What the far side's next refreshes get, last first.
+    refresh_refusals: Vec<u16>,
     script: Option<PbxScript>,
     talk: Talk,
     voice: Option<Voice>,
@@ -114,6 +124,7 @@ enum Alarm {
     Ring(u32),
     Decide(u32),
     Repeat(u32, Duration),
+    RingAgain(u32, Duration),
 }
 
 impl PbxPeer {
@@ -242,6 +253,11 @@ impl PbxPeer {
             codec: None,
             direction: "sendrecv",
             give_up: false,
+            offerless: false,
+            rseq: None,
+            never_pracks: plan.never_pracks,
+            reliable: None,
+            refresh_refusals: Vec::new(),
             script: None,
             talk: plan.talk.clone(),
             voice: None,
@@ -531,7 +547,8 @@ impl PbxPeer {
             | Alarm::HangUp(c)
             | Alarm::Ring(c)
             | Alarm::Decide(c)
-            | Alarm::Repeat(c, _) => *c != id,
+            | Alarm::Repeat(c, _)
+            | Alarm::RingAgain(c, _) => *c != id,
         });
         self.calls.remove(&id);
         self.clients.retain(|_, (call, _)| *call != id);
@@ -599,6 +616,9 @@ impl PbxPeer {
             (Method::Invite, status @ 100..200) => {
                 let body = !response.body.is_empty();
                 self.report(now, id, What::Progress { status, body });
+                if status > 100 {
+                    self.progressed(now, id, &response);
+                }
                 if body && status > 100 {
                     self.early_media(now, id, &response);
                 }
@@ -655,8 +675,11 @@ impl PbxPeer {
             self.endpoint.resend(flow.id, ack);
             return;
         }
-        let Some(dialog) = Dialog::uac(&call.invite, response) else {
+        let Some(dialog) = self.confirmed_dialog(id, response) else {
             return self.violation(now, id, "200 that makes no dialog");
+        };
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
         };
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
         let ack = dialog.ack(cseq);
@@ -707,7 +730,7 @@ impl PbxPeer {
             );
         }
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let Some(ack) = self
+        let Some(mut ack) = self
             .calls
             .get(&id)
             .and_then(|call| call.dialog.as_ref())
@@ -715,6 +738,11 @@ impl PbxPeer {
         else {
             return;
         };
+        let codec = self.agree(now, id, &response.body);
+        if let Some(answer) = self.late_answer(id) {
+            ack.headers.push(Name::ContentType, "application/sdp");
+            ack.body = answer;
+        }
         let Some(flow) = self.dialog_flow(id) else {
             return;
         };
@@ -723,13 +751,13 @@ impl PbxPeer {
             self.settings.address.to_string(),
         );
         self.endpoint.ack(flow, transport, &sent_by, ack);
-        let codec = self.agree(now, id, &response.body);
+        self.start_voice(now, id);
         self.report(now, id, What::Answered { after_ms: 0, codec });
     }
 }
 
 /// The value of Allow.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK";
 
 impl Peer for PbxPeer {
     fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
@@ -768,6 +796,7 @@ impl Peer for PbxPeer {
                 Alarm::HangUp(id) => self.send_bye(now, id),
                 Alarm::Ring(id) => self.ring(now, id),
                 Alarm::Decide(id) => self.decide(now, id),
+                Alarm::RingAgain(id, interval) => self.ring_again(now, id, interval),
                 Alarm::Repeat(id, interval) => self.repeat_answer(now, id, interval),
             }
         }

@@ -19,6 +19,8 @@ impl PbxPeer {
                 self.invited(now, key, flow, request)
             }
             (Method::Invite, Some(id)) => self.reoffered(now, key, id, &request),
+            (Method::Prack, Some(id)) => self.pracked(now, key, id, &request),
+            (Method::Update, Some(id)) => self.updated(now, key, id, &request),
             (Method::Bye, Some(id)) => {
                 let response = Response::to(&request, 200, "OK");
                 self.endpoint.respond(now, key, response);
@@ -127,6 +129,11 @@ impl PbxPeer {
             codec: None,
             direction: "sendrecv",
             give_up: false,
+            offerless: false,
+            rseq: None,
+            never_pracks: false,
+            reliable: None,
+            refresh_refusals: Vec::new(),
             talk: script.talk.clone(),
             voice: None,
             started: now,
@@ -207,7 +214,7 @@ impl PbxPeer {
             self.start_voice(now, id);
         }
         let body = !response.body.is_empty();
-        self.endpoint.respond(now, key, response);
+        self.send_progress(now, id, key, response);
         self.report(now, id, What::Progress { status, body });
     }
 
@@ -244,6 +251,7 @@ impl PbxPeer {
         let codec = self.agree(now, id, &offer);
         let mut response = self.dialog_response(id, 200, "OK");
         self.set_answer(id, &mut response);
+        self.add_headers(id, &mut response);
         if let Some(call) = self.calls.get_mut(&id) {
             call.answer = Some(response.clone());
         }
@@ -292,6 +300,7 @@ impl PbxPeer {
         call.status = status;
         let mut response = Response::to(&call.invite, status, reason);
         response.tag_to(&call.tag);
+        self.add_headers(id, &mut response);
         self.endpoint.respond(now, key, response);
         self.report(
             now,
@@ -352,14 +361,33 @@ impl PbxPeer {
 
     /// An offer inside the call: answered as it is.
     fn reoffered(&mut self, now: Instant, key: ServerKey, id: u32, request: &Request) {
+        let refusal = self
+            .calls
+            .get_mut(&id)
+            .and_then(|call| call.refresh_refusals.pop());
+        if let Some(status) = refusal {
+            let response = Response::to(request, status, "");
+            return self.endpoint.respond(now, key, response);
+        }
         self.agree(now, id, &request.body);
         let mut response = Response::to(request, 200, "OK");
+        super::midcall::grant(request, &mut response);
         response.headers.push(Name::Contact, self.contact("pbx"));
         if let Some(call) = self.calls.get_mut(&id) {
             call.version += 1;
         }
         self.set_answer(id, &mut response);
         self.endpoint.respond(now, key, response);
+    }
+
+    /// The headers the script adds to a final response.
+    fn add_headers(&self, id: u32, response: &mut Response) {
+        let script = self.calls.get(&id).and_then(|call| call.script.as_ref());
+        for (name, value) in script.into_iter().flat_map(|script| &script.headers) {
+            response
+                .headers
+                .push(Name::from(name.as_str()), value.as_str());
+        }
     }
 
     /// A response that makes or keeps the dialog of a call.
