@@ -38,8 +38,6 @@ pub struct Setup {
     pub challenge: bool,
     /// Further lines for the `[[number]]` table.
     pub number_lines: String,
-    /// Further lines for the `[records]` table.
-    pub record_lines: String,
     /// Whole further tables.
     pub tables: String,
     /// The log filter.
@@ -56,7 +54,6 @@ impl Setup {
             pbx_codecs: vec!["PCMA"],
             challenge: true,
             number_lines: String::new(),
-            record_lines: String::new(),
             tables: String::new(),
             log: "debug",
         }
@@ -138,7 +135,6 @@ codecs = [{pbx_codecs}]
 
 [records]
 file = "{records}"
-{record_lines}
 
 [log]
 filter = "{log}"
@@ -157,7 +153,6 @@ filter = "{log}"
                 pbx_address = setup.pbx.0.ip(),
                 transport = setup.pbx.1,
                 records = records.display(),
-                record_lines = setup.record_lines,
                 log = setup.log,
                 tables = setup.tables,
             ),

@@ -55,6 +55,10 @@ pub enum Cause {
     },
     /// Our 200 was never acknowledged (RFC 3261 §13.3.1.4).
     NoAck,
+    /// A provisional response of ours was never acknowledged (RFC 3262 §3).
+    NoPrack,
+    /// Nobody refreshed the session of this leg in time (RFC 4028 §10).
+    SessionExpired(Side),
     /// An answered leg sent neither RTP nor RTCP for too long.
     MediaSilent(Side),
     /// No ports, or the media engine refused the plan.
@@ -63,11 +67,6 @@ pub enum Cause {
     UserBusy,
     /// A configured limit was reached.
     Limit(&'static str),
-    /// The operator took the number or the trunk out of service.
-    OutOfService {
-        /// Callers are to hear busy.
-        busy: bool,
-    },
     /// We are going out of service.
     Draining,
     /// The operator ended the call.
@@ -148,15 +147,15 @@ impl Cause {
             Cause::Normal | Cause::Operator => 480,
             Cause::Cancelled => 487,
             Cause::NoAnswer => 480,
-            Cause::UserBusy | Cause::OutOfService { busy: true } => 486,
-            Cause::OutOfService { busy: false } => 503,
+            Cause::UserBusy => 486,
             Cause::UnknownNumber => 404,
             Cause::Forbidden | Cause::BadCredentials | Cause::PstnForbidden => 403,
             Cause::CredentialsRefused { .. } => 500,
             Cause::NoCommonMedia(_) => 488,
             Cause::Refused { meaning, .. } => meaning.sip,
             Cause::Unreachable { .. } | Cause::Timeout { .. } => 503,
-            Cause::NoAck | Cause::MediaSilent(_) => 408,
+            Cause::NoAck | Cause::MediaSilent(_) | Cause::SessionExpired(_) => 408,
+            Cause::NoPrack => 504,
             Cause::MediaFailed(_) | Cause::Limit(_) | Cause::Draining => 503,
             Cause::Bug => 500,
         }
@@ -167,8 +166,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Cancelled | Cause::Operator => 16,
             Cause::NoAnswer => 19,
-            Cause::UserBusy | Cause::OutOfService { busy: true } => 17,
-            Cause::OutOfService { busy: false } => 27,
+            Cause::UserBusy => 17,
             Cause::UnknownNumber => 1,
             Cause::Forbidden | Cause::BadCredentials => 21,
             Cause::PstnForbidden => 57,
@@ -177,7 +175,7 @@ impl Cause {
             | Cause::Timeout { .. } => 38,
             Cause::NoCommonMedia(_) => 88,
             Cause::Refused { meaning, .. } => meaning.q850,
-            Cause::NoAck | Cause::MediaSilent(_) => 102,
+            Cause::NoAck | Cause::NoPrack | Cause::MediaSilent(_) | Cause::SessionExpired(_) => 102,
             Cause::MediaFailed(_) => 47,
             Cause::Limit(_) | Cause::Draining => 42,
             Cause::Bug => 41,
@@ -201,11 +199,11 @@ impl Cause {
             Cause::Unreachable { .. } => "unreachable",
             Cause::Timeout { .. } => "timeout",
             Cause::NoAck => "no_ack",
+            Cause::NoPrack => "no_prack",
+            Cause::SessionExpired(_) => "session_expired",
             Cause::MediaSilent(_) => "media_silent",
             Cause::MediaFailed(_) => "media_failed",
             Cause::Limit(_) => "limit",
-            Cause::OutOfService { busy: true } => "busied_out",
-            Cause::OutOfService { busy: false } => "out_of_service",
             Cause::Draining => "draining",
             Cause::Operator => "operator",
             Cause::Bug => "bug",
@@ -250,6 +248,9 @@ impl Cause {
             Cause::NoAck => {
                 "the peer never saw our 200: look for a box that rewrites Record-Route or Contact"
             }
+            Cause::SessionExpired(_) => {
+                "the peer no longer refreshes its session: it lost the call, or the way to it"
+            }
             Cause::PstnForbidden => "PSTN leg not allowed",
             _ => "",
         }
@@ -267,7 +268,7 @@ impl fmt::Display for Cause {
             Cause::Timeout { leg } | Cause::CredentialsRefused { by: leg } => {
                 write!(f, " (leg {leg:?})")
             }
-            Cause::MediaSilent(side) => write!(f, " (leg {side:?})"),
+            Cause::MediaSilent(side) | Cause::SessionExpired(side) => write!(f, " (leg {side:?})"),
             Cause::NoCommonMedia(why) | Cause::MediaFailed(why) => write!(f, " ({why})"),
             Cause::Limit(which) => write!(f, " ({which})"),
             _ => Ok(()),

@@ -72,7 +72,6 @@ mod tests {
             host: host.into(),
             port: 5061,
             from: None,
-            at: None,
         }
     }
 

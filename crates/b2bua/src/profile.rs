@@ -49,10 +49,17 @@ pub struct PeerProfile {
 /// An ordinary PBX: everything RFC 3261 and RFC 3264 allow, plain RTP, symmetric.
 pub const PBX: PeerProfile = PeerProfile {
     name: "pbx",
-    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO",
+    allow: "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK",
     progress: Progress::Pass,
     reoffer: Reoffer::Negotiate,
-    extensions: Extensions { info_digits: true },
+    extensions: Extensions {
+        info_digits: true,
+        reliable: true,
+        session_timer: Some(SessionPolicy {
+            ask: None,
+            least: 90,
+        }),
+    },
     opaque_user: None,
     refusals: &[],
     gated: false,
@@ -91,11 +98,28 @@ pub enum Reoffer {
 pub struct Extensions {
     /// Digits in INFO requests (`application/dtmf-relay`, `application/dtmf`).
     pub info_digits: bool,
+    /// Reliable provisional responses and PRACK (RFC 3262).
+    pub reliable: bool,
+    /// Session timers (RFC 4028).
+    pub session_timer: Option<SessionPolicy>,
+}
+
+/// What we want of a session timer. A peer that asks for one gets it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// The interval we ask for by ourselves, in seconds; `None`: we do not ask.
+    pub ask: Option<u32>,
+    /// The shortest interval we take, in seconds; 90 at least (RFC 4028 §5).
+    pub least: u32,
 }
 
 impl Extensions {
     /// Plain RFC 3261.
-    pub const NONE: Extensions = Extensions { info_digits: false };
+    pub const NONE: Extensions = Extensions {
+        info_digits: false,
+        reliable: false,
+        session_timer: None,
+    };
 }
 
 /// The form of a user's name that is no number: letters, a separator, letters and digits.

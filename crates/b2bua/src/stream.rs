@@ -165,6 +165,16 @@ impl Stream {
         self.answer(prefer).inspect_err(|_| self.theirs = before)
     }
 
+    /// Another peer is asked: what its predecessor agreed to is void.
+    pub(crate) fn forget_agreement(&mut self) {
+        self.agreed = None;
+    }
+
+    /// What we said last, word for word.
+    pub(crate) fn current(&self) -> Option<Bytes> {
+        self.ours.as_ref().map(|ours| Bytes::from(ours.to_bytes()))
+    }
+
     /// The peer asks us to offer in mid-call (an offerless re-INVITE).
     pub(crate) fn offer_again(&mut self) -> Result<Bytes, Cause> {
         if self.peer.reoffer == Reoffer::OnlyUnchanged {

@@ -50,7 +50,6 @@ fn settings() -> Settings {
         host: host.into(),
         port,
         from: None,
-        at: None,
     };
     Settings {
         node: 1,
@@ -156,11 +155,7 @@ impl Bench {
                     }
                 }
                 Output::Record(record) => self.records.push(*record),
-                Output::Connect { .. }
-                | Output::Leg { .. }
-                | Output::Log(_)
-                | Output::Event(_)
-                | Output::Reply { .. } => {}
+                Output::Connect { .. } | Output::Leg { .. } | Output::Log(_) => {}
                 Output::Wait(at) => {
                     self.wait = at;
                     return;

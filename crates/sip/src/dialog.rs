@@ -101,7 +101,6 @@ impl Hop {
             host: self.host.clone(),
             port: self.port_or_default(),
             from: None,
-            at: None,
         }
     }
 }

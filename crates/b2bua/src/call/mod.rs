@@ -35,7 +35,6 @@
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
 mod ending;
-mod facts;
 mod reoffer;
 mod setup;
 
@@ -54,7 +53,6 @@ use crate::cause;
 use crate::context::Context;
 use crate::dial::{self, Inherited};
 use crate::draft::Draft;
-use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
 use crate::leg::sip::{Incoming, SipLeg};
@@ -217,7 +215,6 @@ impl Call {
                 self.draft.metadata.reference().unwrap_or("-"),
             ),
         );
-        self.say(cx, Happened::Began);
         let stream = &mut self.streams[Side::A.index()];
         if let Err(cause) = stream.offered(offer) {
             self.release(cx, cause, ReleasedBy::Us);
@@ -384,8 +381,13 @@ impl Call {
                     *patience = None;
                 }
             }
-            LegEvent::Progress { status, headers } => {
+            LegEvent::Progress {
+                status,
+                headers,
+                answer,
+            } => {
                 self.learn(side, &headers);
+                self.answered_early(side, &answer);
                 self.progress(cx, status);
             }
             LegEvent::Answered { body, headers } => {
@@ -412,6 +414,7 @@ impl Call {
                 }
             }
             LegEvent::Failed(cause) => self.dial_failed(cx, cause, ReleasedBy::Us),
+            LegEvent::WantsRefresh => self.refresh(cx, side),
             LegEvent::NoAck => self.release(cx, Cause::NoAck, ReleasedBy::Us),
             LegEvent::Released { headers } => {
                 self.learn(side, &headers);

@@ -13,14 +13,17 @@ impl Call {
     pub(super) fn reoffered(&mut self, cx: &mut Context<'_>, side: Side, offer: Option<Bytes>) {
         let talking = matches!(self.state, State::Answering | State::Talking);
         let stream = &mut self.streams[side.index()];
+        // Before the answer only a leg that has agreed already may agree on something else.
+        let early = matches!(self.state, State::Dialing { .. } | State::Ringing)
+            && stream.agreed().is_some();
         let (body, changed) = match offer {
-            _ if !talking => (None, false),
+            _ if !talking && !early => (None, false),
             Some(offer) => (stream.reoffered(&offer).ok(), true),
             None => (stream.offer_again().ok(), false),
         };
         let agreed = stream
             .agreed()
-            .filter(|_| body.is_some() && changed)
+            .filter(|_| talking && body.is_some() && changed)
             .cloned();
         if let Some(leg) = self.leg_mut(side) {
             leg.answer_reoffer(cx, body);
@@ -30,6 +33,23 @@ impl Call {
                 side,
                 agreed: Box::new(agreed),
             });
+        }
+    }
+
+    /// A reliable provisional response brought leg B's answer (RFC 3262 §5): it holds from now on,
+    /// though media waits for the 200. One we cannot use is judged when the 200 comes.
+    pub(super) fn answered_early(&mut self, side: Side, body: &[u8]) {
+        if !body.is_empty() {
+            let _ = self.streams[side.index()].answered(body);
+        }
+    }
+
+    /// The leg refreshes its session with a re-INVITE: what holds is offered again.
+    pub(super) fn refresh(&mut self, cx: &mut Context<'_>, side: Side) {
+        if let Some(body) = self.streams[side.index()].current()
+            && let Some(leg) = self.leg_mut(side)
+        {
+            leg.refresh_with(cx, body);
         }
     }
 

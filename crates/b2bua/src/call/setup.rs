@@ -9,7 +9,6 @@ use super::{Call, State};
 use crate::Cause;
 use crate::context::Context;
 use crate::dial::{self, Words};
-use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
@@ -40,6 +39,7 @@ impl Call {
         let Some(target) = self.route.pop_front() else {
             return;
         };
+        self.streams[Side::B.index()].forget_agreement();
         let offer = match self.streams[Side::B.index()].offer() {
             Ok(offer) => offer,
             Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
@@ -138,7 +138,6 @@ impl Call {
         }
         if first {
             cx.log(Level::Info, "ringing");
-            self.say(cx, Happened::Rang);
         }
         self.state = State::Ringing;
     }
@@ -152,7 +151,12 @@ impl Call {
             return;
         }
         let [a, b] = &mut self.streams;
-        let codec = b.answered(body).map(|agreed| agreed.audio.codec);
+        // An answer that was told before, reliably, need not come again (RFC 3261 §13.2.1).
+        let told = b.agreed().filter(|_| body.is_empty()).cloned();
+        let codec = match told {
+            Some(agreed) => Ok(agreed.audio.codec),
+            None => b.answered(body).map(|agreed| agreed.audio.codec),
+        };
         let words = codec.and_then(|codec| match a.was_offered() {
             true => a.answer(Some(codec)),
             false => a.offer(),
@@ -171,7 +175,6 @@ impl Call {
         }
         self.draft.answered(cx.now, cx.wall());
         cx.log(Level::Info, "answered");
-        self.say(cx, Happened::Answered);
         self.state = State::Answering;
     }
 

@@ -12,7 +12,10 @@ use crate::call_id::CallId;
 use crate::context;
 use crate::dial::Inherited;
 use crate::io::Level;
+use crate::leg::sip::extensions::{self, Objection};
 use crate::leg::sip::words;
+use crate::record::Direction;
+use crate::settings::Settings;
 
 impl Core {
     pub(super) fn dispatch(&mut self, now: Instant) {
@@ -83,9 +86,9 @@ impl Core {
 
     fn invite(&mut self, now: Instant, key: ServerKey, flow: Flow, invite: Request) {
         self.counters.invites += 1;
-        if let Some(required) = invite.headers.first(&Name::Require) {
-            let required = required.clone();
-            return self.respond_with(now, key, &invite, 420, Some((Name::Unsupported, required)));
+        if let Some(objection) = extensions::unknown(&invite) {
+            let header = Some(objection.header);
+            return self.respond_with(now, key, &invite, objection.status, header);
         }
         if Inherited::from(&invite).is_none() {
             return self.respond(now, key, &invite, 483);
@@ -106,14 +109,16 @@ impl Core {
                 let why = format!("no new calls for {}", admitted.number.e164);
                 self.refuse(now, key, &invite, &Cause::Draining, &why);
             }
-            Decision::Admit(admitted) => match self
-                .services
-                .against(&admitted)
-                .or_else(|| self.limits.against(now, &settings, &admitted))
-            {
-                None => self.open(now, *admitted, flow, key, invite),
-                Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
-            },
+            Decision::Admit(admitted) => {
+                if let Some(objection) = objection(&settings, &admitted, &invite) {
+                    let header = Some(objection.header);
+                    return self.respond_with(now, key, &invite, objection.status, header);
+                }
+                match self.limits.against(now, &settings, &admitted) {
+                    None => self.open(now, *admitted, flow, key, invite),
+                    Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
+                }
+            }
             Decision::Challenge(challenge) => {
                 self.counters.challenges += 1;
                 let header = (Name::ProxyAuthenticate, challenge);
@@ -183,4 +188,13 @@ impl Core {
         }
         self.endpoint.respond(now, key, response);
     }
+}
+
+/// What the caller requires and may not have, or asks for in too small a measure.
+fn objection(settings: &Settings, admitted: &Admitted, invite: &Request) -> Option<Objection> {
+    let caller = match admitted.direction {
+        Direction::UserInitiated => &settings.carrier.profile,
+        Direction::BusinessInitiated => &admitted.trunk.profile,
+    };
+    extensions::objection(invite, &caller.extensions)
 }

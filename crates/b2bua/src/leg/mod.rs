@@ -22,10 +22,12 @@ pub(crate) enum LegEvent {
         status: u16,
         /// Facts the peer told along.
         headers: ::sip::Headers,
+        /// The SDP answer of a reliable response (RFC 3262 §5); else empty.
+        answer: Bytes,
     },
     /// The called side answered; its answer has been acknowledged.
     Answered {
-        /// Its SDP answer.
+        /// Its SDP answer; empty if it was told before, reliably.
         body: Bytes,
         /// Facts the peer told along.
         headers: ::sip::Headers,
@@ -46,7 +48,7 @@ pub(crate) enum LegEvent {
         /// Its Retry-After (RFC 3261 §20.33).
         retry_after: Option<Duration>,
     },
-    /// The leg failed before an answer, and not by the peer's word.
+    /// The leg failed, and not by the peer's word.
     Failed(Cause),
     /// Our answer was never acknowledged.
     NoAck,
@@ -60,7 +62,9 @@ pub(crate) enum LegEvent {
         /// Its new SDP offer; `None` asks us to offer.
         offer: Option<Bytes>,
     },
-    /// The answer to an offer of ours in mid-call (the ACK of an offerless re-INVITE).
+    /// The session is to be refreshed with a re-INVITE: what do we offer?
+    WantsRefresh,
+    /// The answer to an offer of ours in mid-call (the ACK of an offerless re-INVITE, or a refresh).
     Reanswered {
         /// Its SDP answer.
         body: Bytes,

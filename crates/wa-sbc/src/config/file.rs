@@ -10,24 +10,15 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
-use super::records::Records;
-use super::reload::Reload;
 use super::secret::SecretSource;
 
 /// A configuration file.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Files with further `[[number]]` tables; relative to this one, `*` in the last part.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub number_files: Vec<String>,
     /// Our own SIP side.
     pub sip: Sip,
-    /// Ports beyond those of `[sip]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub listener: Vec<Spanned<MoreListen>>,
     /// Our own media side.
     pub media: Media,
     /// Meta's side.
@@ -48,9 +39,6 @@ pub struct File {
     /// The log.
     #[serde(default)]
     pub log: Log,
-    /// When the configuration is read again by itself.
-    #[serde(default)]
-    pub reload: Reload,
 }
 
 /// `[sip]`
@@ -104,9 +92,6 @@ pub struct TlsListen {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
-    /// Further certificates, for those who ask for other names (SNI).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub certificates: Vec<CertificateFiles>,
     /// The port the outside reaches us at; the bound one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_port: Option<u16>,
@@ -253,16 +238,6 @@ pub struct Trunk {
     /// A further authority its certificate may come from (TLS), PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_ca: Option<Spanned<PathBuf>>,
-    /// The certificate chain we show it (TLS), PEM; none is shown when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
-    /// The key of that certificate, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// The listener its requests leave from and its Contact names; the first of its transport when
-    /// absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<Spanned<String>>,
     /// Codecs.
     #[serde(default = "pbx_codecs")]
     pub codecs: Spanned<Vec<String>>,
@@ -275,6 +250,12 @@ pub struct Trunk {
     /// It leads to the public telephone network.
     #[serde(default)]
     pub pstn: bool,
+    /// Seconds between refreshes of the session that we ask for; 0: we do not ask.
+    #[serde(default = "no_seconds")]
+    pub session_expires: Spanned<u32>,
+    /// The shortest such interval we take.
+    #[serde(default = "least_session")]
+    pub min_session_expires: Spanned<u32>,
 }
 
 /// `[headers]`
@@ -287,6 +268,17 @@ pub struct Headers {
     pub prefix: String,
     /// The header with Meta's id of the call; empty: as Meta names it.
     pub reference: String,
+}
+
+/// `[records]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    /// Append JSON lines to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<Spanned<PathBuf>>,
+    /// Write JSON lines to standard output.
+    pub stdout: bool,
 }
 
 /// `[log]`
@@ -417,6 +409,14 @@ fn no_answer() -> Spanned<u64> {
 
 fn ring_limit() -> u64 {
     60
+}
+
+fn no_seconds() -> Spanned<u32> {
+    unplaced(0)
+}
+
+fn least_session() -> Spanned<u32> {
+    unplaced(90)
 }
 
 fn ptime() -> Spanned<u8> {

@@ -2,7 +2,7 @@
 
 use sip::{Failure, Method, Name, Request, ServerKey, Text};
 
-use super::{Phase, SipLeg, words};
+use super::{Phase, SipLeg, extensions, words};
 use crate::Cause;
 use crate::context::Context;
 use crate::io::Level;
@@ -16,20 +16,38 @@ impl SipLeg {
         key: ServerKey,
         request: Request,
     ) -> Option<LegEvent> {
-        if let Some(dialog) = &mut self.dialog
+        let dialog = match self.early_of(&request) {
+            Some(early) => Some(&mut early.dialog),
+            None => self.dialog.as_mut(),
+        };
+        if let Some(dialog) = dialog
             && let Err(refusal) = dialog.accept(&request)
         {
             self.respond_in_dialog(cx, key, &request, refusal.status);
             return None;
         }
+        if matches!(request.method, Method::Invite | Method::Update)
+            && let Some(objection) = extensions::objection(&request, &self.profile.extensions)
+        {
+            let mut response =
+                words::response(&request, objection.status, "", &cx.settings.product);
+            let (name, value) = objection.header;
+            response.headers.push(name, value);
+            cx.respond(key, response);
+            return None;
+        }
         match request.method {
             Method::Bye => self.bye_received(cx, key, &request),
-            Method::Invite => self.reinvited(cx, key, request),
+            Method::Invite => self.reoffered(cx, key, request),
             Method::Update if request.body.is_empty() => {
-                self.respond_in_dialog(cx, key, &request, 200);
+                self.updated(cx, key, &request);
                 None
             }
             Method::Update => self.reoffered(cx, key, request),
+            Method::Prack => {
+                self.pracked(cx, key, &request);
+                None
+            }
             Method::Options | Method::Notify => {
                 self.respond_in_dialog(cx, key, &request, 200);
                 None
@@ -47,18 +65,16 @@ impl SipLeg {
         }
     }
 
-    fn reinvited(
-        &mut self,
-        cx: &mut Context<'_>,
-        key: ServerKey,
-        request: Request,
-    ) -> Option<LegEvent> {
-        if let (Some(dialog), Some(contact)) =
-            (&mut self.dialog, request.headers.first(&Name::Contact))
-        {
-            dialog.retarget(contact.clone());
-        }
-        self.reoffered(cx, key, request)
+    /// An UPDATE without an offer: a refresh of the session, or of the peer's address.
+    fn updated(&mut self, cx: &mut Context<'_>, key: ServerKey, request: &Request) {
+        let mut response = words::response(request, 200, "", &cx.settings.product);
+        let headers = &mut response.headers;
+        headers.push(Name::Allow, Text::from(self.profile.allow));
+        headers.push(Name::Contact, self.contact.clone());
+        extensions::put_supported(headers, &self.profile.extensions);
+        self.session.grant(cx.now, request, &mut response);
+        self.retarget(request);
+        cx.respond(key, response);
     }
 
     fn bye_received(
@@ -121,12 +137,7 @@ impl SipLeg {
         };
         if why == Failure::FlowLost && !fresh {
             let (bye, acked) = (bye.clone(), acked.clone());
-            if self.anchor.is_none() {
-                self.anchor = self
-                    .dialog
-                    .as_ref()
-                    .map(|dialog| dialog.first_hop().target());
-            }
+            self.anchor_at_dialog();
             let hop = self.in_dialog_hop(cx);
             let key = cx.request(self.side, &hop, (*bye).clone());
             self.phase = Phase::Releasing {
@@ -163,8 +174,11 @@ impl SipLeg {
         if let Some((name, value)) = super::info::refusal_header(&request.method, status) {
             response.headers.push(name, value);
         }
-        if request.method == Method::Update && status == 200 {
-            response.headers.push(Name::Contact, self.contact.clone());
+        if status == 500 {
+            // RFC 3261 §14.2: some seconds, by chance, so that both sides do not meet again.
+            let seconds = cx.ident.u32() % 10 + 1;
+            let seconds = Text::from(seconds.to_string());
+            response.headers.push(Name::RetryAfter, seconds);
         }
         cx.respond(key, response);
     }

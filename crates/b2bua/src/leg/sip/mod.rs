@@ -10,10 +10,16 @@
 //! ```
 //!
 //! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
-//! what both do once there is a dialog, `info` the digits in INFO, `words` the headers we write.
+//! what both do once there is a dialog, `info` the digits in INFO, `prack` reliable provisional
+//! responses, `session_timer` and `refresh` what keeps a session alive, `extensions` what a peer may use
+//! of these, `words` the headers we write.
 
+pub(crate) mod extensions;
 mod indialog;
 mod info;
+mod prack;
+mod refresh;
+mod session_timer;
 mod uac;
 mod uas;
 pub(crate) mod words;
@@ -31,6 +37,7 @@ use super::LegEvent;
 use crate::context::{Context, Hop};
 use crate::profile::PeerProfile;
 
+use session_timer::SessionTimer;
 pub(crate) use uac::{Calling, Outgoing};
 pub(crate) use uas::Incoming;
 
@@ -47,6 +54,19 @@ pub(crate) struct SipLeg {
     dialog: Option<Dialog>,
     phase: Phase,
     reoffer: Option<uas::Reoffer>,
+    /// We were called: the Call-ID is the peer's.
+    called: bool,
+    /// A reliable provisional response of ours that waits for its PRACK.
+    unacknowledged: Option<prack::Unacknowledged>,
+    /// The number of our last one; 0 before the first.
+    last_rseq: u32,
+    session: SessionTimer,
+    /// The peer takes UPDATE.
+    takes_update: bool,
+    /// A refresh of ours under way.
+    refreshing: Option<refresh::Refreshing>,
+    /// The ACK of our last re-INVITE's 2xx.
+    reacked: Option<Acked>,
     timers: TimerSettings,
 }
 
@@ -153,18 +173,23 @@ impl SipLeg {
         let phase = match &self.phase {
             Phase::Answering { repeat, .. } => Some(repeat.next_timeout()),
             Phase::Calling(calling) => calling.next_timeout(),
+            Phase::Confirmed { .. } => self.session.next_timeout(),
             _ => None,
         };
         let reoffer = self.reoffer.as_ref().and_then(uas::Reoffer::next_timeout);
-        [phase, reoffer].into_iter().flatten().min()
+        let progress = self.unacknowledged.as_ref();
+        let progress = progress.map(prack::Unacknowledged::next_timeout);
+        [phase, reoffer, progress].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
         self.repeat_reoffer_answer(cx);
         match self.phase {
+            Phase::Offered { .. } => self.repeat_progress(cx),
             Phase::Answering { .. } => self.repeat_answer(cx),
             Phase::Calling(_) => self.calling_timeout(cx),
+            Phase::Confirmed { .. } => self.session_timeout(cx),
             _ => None,
         }
     }
@@ -176,6 +201,9 @@ impl SipLeg {
         key: ClientKey,
         response: Response,
     ) -> Option<LegEvent> {
+        if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
+            return self.refresh_response(cx, response);
+        }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_response(cx, response),
             Phase::Releasing { key: bye, .. } if *bye == key => {
@@ -192,6 +220,9 @@ impl SipLeg {
         key: ClientKey,
         why: sip::Failure,
     ) -> Option<LegEvent> {
+        if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
+            return self.refresh_failed(cx, why);
+        }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_failed(cx, why),
             Phase::Releasing { key: bye, .. } if *bye == key => self.bye_failed(cx, why),
@@ -222,13 +253,21 @@ impl SipLeg {
     fn gone(&mut self) -> LegEvent {
         self.phase = Phase::Gone;
         self.reoffer = None;
+        self.unacknowledged = None;
         LegEvent::Gone
     }
 
     /// Where the next in-dialog request goes.
     fn in_dialog_hop(&mut self, cx: &mut Context<'_>) -> Hop {
+        match self.dialog.as_ref().map(|d| d.first_hop().target()) {
+            Some(target) => self.hop_to(cx, target),
+            None => self.hop.clone(),
+        }
+    }
+
+    /// The way to a dialog whose first hop is `target`.
+    fn hop_to(&self, cx: &mut Context<'_>, target: Target) -> Hop {
         let target = self.anchor.clone().or_else(|| {
-            let target = self.dialog.as_ref()?.first_hop().target();
             // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
             // the only path open.
             let by_flow =
@@ -242,6 +281,16 @@ impl SipLeg {
                 sent_by: self.hop.sent_by.clone(),
             },
             None => self.hop.clone(),
+        }
+    }
+
+    /// The flow of the INVITE is dead: from now on the dialog's first hop is the way.
+    fn anchor_at_dialog(&mut self) {
+        if self.anchor.is_none() {
+            self.anchor = self
+                .dialog
+                .as_ref()
+                .map(|dialog| dialog.first_hop().target());
         }
     }
 }

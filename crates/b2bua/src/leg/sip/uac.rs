@@ -9,7 +9,9 @@ use sip::{
     Answerer, ClientKey, Dialog, Failure, Method, Name, Request, Response, Target, Text, Uri,
 };
 
-use super::{Acked, Phase, SipLeg, words};
+use super::prack::Early;
+use super::session_timer::SessionTimer;
+use super::{Acked, Phase, SipLeg, extensions, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::io::Level;
@@ -20,12 +22,14 @@ use crate::profile::PeerProfile;
 #[derive(Debug)]
 pub(crate) struct Calling {
     key: ClientKey,
-    invite: Request,
+    pub(super) invite: Request,
     answerer: Option<Answerer>,
     /// Any response came.
     heard: bool,
     /// Where it goes over a connection older than the call, which may be dead.
     pooled: Option<Target>,
+    /// The dialogs made before the answer, one per branch of a fork.
+    pub(super) earlies: Vec<Early>,
     /// We no longer want the answer; until when we wait for the end of it.
     cancelled_until: Option<Instant>,
 }
@@ -79,6 +83,9 @@ impl SipLeg {
         headers.push(Name::CSeq, format!("{cseq} INVITE"));
         headers.push(Name::Contact, out.contact.clone());
         headers.push(Name::Allow, out.profile.allow);
+        extensions::put_supported(headers, &out.profile.extensions);
+        let session = SessionTimer::new(out.profile.extensions.session_timer);
+        session.ask(headers);
         if !cx.settings.product.is_empty() {
             headers.push(Name::UserAgent, cx.settings.product.as_str());
         }
@@ -101,6 +108,7 @@ impl SipLeg {
             answerer: out.answerer,
             heard: false,
             pooled,
+            earlies: Vec::new(),
             cancelled_until: None,
         };
         Some(SipLeg {
@@ -113,6 +121,13 @@ impl SipLeg {
             dialog: None,
             phase: Phase::Calling(Box::new(calling)),
             reoffer: None,
+            called: false,
+            unacknowledged: None,
+            last_rseq: 0,
+            session,
+            takes_update: false,
+            refreshing: None,
+            reacked: None,
             timers: cx.settings.timers,
         })
     }
@@ -146,8 +161,9 @@ impl SipLeg {
         }
         match response.status {
             100 => Some(LegEvent::Trying),
-            101..=199 => self.calling_progress(&response),
+            101..=199 => self.calling_progress(cx, response),
             200..=299 => self.calling_answered(cx, response),
+            422 if self.calls_with_longer_session(cx, &response) => None,
             401 | 407 => self.calling_challenged(cx, &response),
             _ => Some(self.calling_refused(&response)),
         }
@@ -192,22 +208,57 @@ impl SipLeg {
         matches!(&self.phase, Phase::Calling(calling) if calling.cancelled_until.is_some())
     }
 
-    fn calling_progress(&mut self, response: &Response) -> Option<LegEvent> {
-        if self.is_cancelled() {
+    fn calling_progress(&mut self, cx: &mut Context<'_>, response: Response) -> Option<LegEvent> {
+        // Acknowledged even when nobody wants it any more: else it would be repeated.
+        let news = self.note_progress(cx, &response);
+        if !news || self.is_cancelled() {
             return None;
         }
+        let reliable = response.headers.lists(&Name::Require, "100rel");
         Some(LegEvent::Progress {
             status: response.status,
-            headers: response.headers.clone(),
+            headers: response.headers,
+            answer: match reliable && self.profile.extensions.reliable {
+                true => response.body,
+                false => Bytes::new(),
+            },
         })
+    }
+
+    /// The peer wants longer sessions (422): the same INVITE again, with what it asks for.
+    fn calls_with_longer_session(&mut self, cx: &mut Context<'_>, response: &Response) -> bool {
+        if self.is_cancelled() || !self.session.refused(response) {
+            return false;
+        }
+        if let Phase::Calling(calling) = &mut self.phase {
+            self.session.ask(&mut calling.invite.headers);
+            let cseq = calling.invite.cseq().map_or(1, |cseq| cseq.number) + 1;
+            let headers = &mut calling.invite.headers;
+            headers.set(Name::CSeq, format!("{cseq} INVITE"));
+            calling.earlies.clear();
+            calling.key = cx.request(self.side, &self.hop, calling.invite.clone());
+        }
+        true
     }
 
     fn calling_answered(&mut self, cx: &mut Context<'_>, response: Response) -> Option<LegEvent> {
         let cancelled = self.is_cancelled();
-        let Phase::Calling(calling) = &self.phase else {
+        let Phase::Calling(calling) = &mut self.phase else {
             return None;
         };
-        let Some(dialog) = Dialog::uac(&calling.invite, &response) else {
+        let early = sip::DialogId::of_response(&response)
+            .and_then(|id| calling.earlies.iter().position(|e| e.dialog.id() == id))
+            .map(|at| calling.earlies.swap_remove(at).dialog);
+        let known = early.is_some();
+        let dialog = match early {
+            // It has counted the PRACKs; routes and target are those of the 2xx.
+            Some(mut dialog) => {
+                dialog.update_from_2xx(&response);
+                Some(dialog)
+            }
+            None => Dialog::uac(&calling.invite, &response),
+        };
+        let Some(dialog) = dialog else {
             // A 200 without a To tag or Contact makes no dialog: there is nobody to send BYE to.
             let (leg, why) = (self.side, "its 200 lacks a To tag or a Contact".into());
             self.gone();
@@ -218,7 +269,9 @@ impl SipLeg {
             });
         };
         let cseq = calling.invite.cseq().map_or(0, |cseq| cseq.number);
-        cx.owns_dialog(self.side, dialog.id());
+        if !known {
+            cx.owns_dialog(self.side, dialog.id());
+        }
         let ack = dialog.ack(cseq);
         self.dialog = Some(dialog);
         let hop = self.in_dialog_hop(cx);
@@ -235,6 +288,8 @@ impl SipLeg {
             self.bye(cx, &Cause::Cancelled);
             return None;
         }
+        self.note_allow(&response.headers);
+        self.session.granted(cx.now, &response);
         Some(LegEvent::Answered {
             body: response.body,
             headers: response.headers,
@@ -311,14 +366,15 @@ impl SipLeg {
         let (Phase::Confirmed { acked } | Phase::Releasing { acked, .. }) = &self.phase else {
             return None;
         };
+        let cseq = response.cseq()?;
+        let is_answer = response.is_success() && cseq.method == Method::Invite;
+        let acked = [acked, &self.reacked]
+            .into_iter()
+            .flatten()
+            .find(|acked| is_answer && acked.cseq == cseq.number);
         let (Some(acked), Some(dialog)) = (acked, &self.dialog) else {
             return None;
         };
-        let cseq = response.cseq()?;
-        let is_answer = (200..300).contains(&response.status) && cseq.method == Method::Invite;
-        if !is_answer || cseq.number != acked.cseq {
-            return None;
-        }
         if response
             .to_tag()
             .is_some_and(|tag| tag == dialog.id().remote_tag)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sdp::Side;
 use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Target, Text};
 
+use super::session_timer::SessionTimer;
 use super::{Phase, Repeat, SipLeg, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
@@ -57,6 +58,8 @@ impl SipLeg {
         cx.owns_server(side, key);
         cx.owns_dialog(side, dialog.id());
         cx.names(side, invite.call_id());
+        let session = SessionTimer::new(incoming.profile.extensions.session_timer);
+        let takes_update = invite.headers.lists(&Name::Allow, "UPDATE");
         Some(SipLeg {
             side,
             profile: incoming.profile,
@@ -75,6 +78,13 @@ impl SipLeg {
                 to_tag,
             },
             reoffer: None,
+            called: true,
+            unacknowledged: None,
+            last_rseq: 0,
+            session,
+            takes_update,
+            refreshing: None,
+            reacked: None,
             timers: cx.settings.timers,
         })
     }
@@ -95,7 +105,14 @@ impl SipLeg {
                 &self.profile,
                 &cx.settings.product,
             );
-            cx.respond(*key, response);
+            let key = *key;
+            if !self.requires_reliable(invite) {
+                cx.respond(key, response);
+            } else if !invite.body.is_empty() {
+                self.progress_reliably(cx, key, response);
+            }
+            // The first reliable answer to an INVITE without an offer would have to carry ours
+            // (RFC 3261 §13.2.1); the 200 does, so it is the first.
         }
     }
 
@@ -120,6 +137,8 @@ impl SipLeg {
         );
         words::put_sdp(&mut ok.headers);
         ok.body = body;
+        self.session.grant(cx.now, invite, &mut ok);
+        self.unacknowledged = None;
         cx.respond(key, ok.clone());
         let repeat = Repeat::new(cx.now, &self.timers);
         self.phase = Phase::Answering {
@@ -172,7 +191,11 @@ impl SipLeg {
                 }
             });
         }
-        let reoffer = self.reoffer.take_if(|reoffer| reoffer.ok.is_some())?;
+        // The ACK of an earlier one may come late.
+        let number = ack.cseq().map(|cseq| cseq.number);
+        let reoffer = self.reoffer.take_if(|reoffer| {
+            reoffer.ok.is_some() && reoffer.request.cseq().map(|cseq| cseq.number) == number
+        })?;
         reoffer.awaits_answer.then(|| LegEvent::Reanswered {
             body: ack.body.clone(),
         })
@@ -205,11 +228,12 @@ impl SipLeg {
         key: ServerKey,
         request: Request,
     ) -> Option<LegEvent> {
-        if self.reoffer.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
-            // RFC 3261 §14.2: one at a time.
-            self.respond_in_dialog(cx, key, &request, 491);
+        if let Some(status) = self.refuses_offer(&request) {
+            self.respond_in_dialog(cx, key, &request, status);
             return None;
         }
+        // A re-INVITE whose answer waits for its ACK has been answered; the peer goes on without it.
+        self.reoffer = None;
         cx.owns_server(self.side, key);
         let offer = (!request.body.is_empty()).then(|| request.body.clone());
         let awaits_answer = offer.is_none();
@@ -245,11 +269,52 @@ impl SipLeg {
         ok.headers.remove(&Name::RecordRoute);
         words::put_sdp(&mut ok.headers);
         ok.body = body;
+        let request = reoffer.request.clone();
+        self.session.grant(cx.now, &request, &mut ok);
+        self.retarget(&request);
         cx.respond(key, ok.clone());
-        if is_invite {
-            reoffer.ok = Some((ok, Repeat::new(cx.now, &self.timers)));
-        } else {
-            self.reoffer = None;
+        match &mut self.reoffer {
+            Some(reoffer) if is_invite => {
+                reoffer.ok = Some((ok, Repeat::new(cx.now, &self.timers)));
+            }
+            _ => self.reoffer = None,
+        }
+    }
+
+    /// The status an offer of the peer gets that comes at the wrong moment.
+    fn refuses_offer(&mut self, request: &Request) -> Option<u16> {
+        let invites = request.method == sip::Method::Invite;
+        // Our offer waits for its answer: in a refresh of ours, or in the 200 of an offerless one.
+        let ours = self.refreshing.as_ref().is_some_and(|ours| ours.offers)
+            || self.reoffer.as_ref().is_some_and(|r| r.awaits_answer);
+        match &self.phase {
+            // RFC 3261 §14.2: our own is in progress.
+            Phase::Confirmed { .. } if ours => Some(491),
+            // Its answer is not out yet: a second one has to wait (RFC 3261 §14.2, RFC 3311 §5.2).
+            Phase::Confirmed { .. } => {
+                let unanswered = self.reoffer.as_ref().is_some_and(|r| r.ok.is_none());
+                unanswered.then_some(500)
+            }
+            Phase::Offered { .. } => Some(500),
+            // The ACK was overtaken or is lost: asked again, it will be there.
+            Phase::Answering { .. } => Some(491),
+            Phase::Calling(_) if invites => Some(481),
+            // The first offer is ours; only what answered it reliably can be followed by another.
+            Phase::Calling(_) => {
+                let answered = self.early_of(request).is_some_and(|e| e.is_answered());
+                (!answered).then_some(491)
+            }
+            Phase::Releasing { .. } | Phase::Gone => Some(481),
+        }
+    }
+
+    /// Moves the remote target to where a request of the peer that succeeds says it is
+    /// (RFC 3261 §12.2.2, RFC 3311 §5.2).
+    pub(super) fn retarget(&mut self, request: &Request) {
+        if let (Some(dialog), Some(contact)) =
+            (&mut self.dialog, request.headers.first(&Name::Contact))
+        {
+            dialog.retarget(contact.clone());
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) fn dialog_response(
     response
         .headers
         .push(Name::Allow, Text::from(profile.allow));
+    super::extensions::put_supported(&mut response.headers, &profile.extensions);
     response
 }
 
