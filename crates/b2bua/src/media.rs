@@ -101,6 +101,13 @@ pub enum MediaEvent {
         /// For how long.
         after: Duration,
     },
+    /// A leg's peer should send and has sent no RTP for this long; nothing ends for that.
+    Quiet {
+        /// The leg.
+        side: Side,
+        /// For how long.
+        after: Duration,
+    },
     /// A silent leg's peer is back.
     Resumed(Side),
     /// A digit came (RFC 4733).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sdp::plan::{Latch, Silence};
+use sdp::plan::{Latch, Proof, Silence};
 
 use crate::cause::RefusalRule;
 
@@ -26,12 +26,16 @@ pub struct PeerProfile {
     pub refusals: &'static [RefusalRule],
     /// Packets to it wait for the moment the call is answered.
     pub gated: bool,
+    /// What proves that it hears us: the other leg's audio is held until then. `None`: nothing is held.
+    pub proof: Option<Proof>,
     /// What it gets while there is no audio for it.
     pub silence: Silence,
     /// Whose packets we believe to be its.
     pub latch: LatchRule,
     /// End the call when it sent neither RTP nor RTCP for this long.
     pub inactivity: Option<Duration>,
+    /// Warn when it should send and sent no RTP for this long.
+    pub quiet: Option<Duration>,
     /// Payload type under which it sends telephone events unasked.
     pub unsolicited_dtmf: Option<u8>,
     /// Payload type of Opus in our offers.
@@ -63,10 +67,12 @@ pub const PBX: PeerProfile = PeerProfile {
     opaque_user: None,
     refusals: &[],
     gated: false,
+    proof: None,
     silence: Silence::Rtcp,
     latch: LatchRule::Plausible,
     // A PBX may be quiet for as long as it likes: hold without music, an agent on mute.
     inactivity: None,
+    quiet: Some(Duration::from_secs(10)),
     unsolicited_dtmf: None,
     opus_pt: 111,
     dtmf_pt: 101,

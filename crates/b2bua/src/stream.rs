@@ -208,9 +208,11 @@ impl Stream {
             ssrc: local.ssrc,
             cname: local.cname.clone(),
             gate,
+            proof: self.peer.proof,
             silence: self.peer.silence,
             latch: self.peer.latch.latch(signalling),
             inactivity: self.peer.inactivity,
+            quiet: self.peer.quiet,
             unsolicited_dtmf: self.peer.unsolicited_dtmf,
         })
     }

@@ -11,7 +11,7 @@ use b2bua::profile::{
 use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk};
 use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
 use bytes::Bytes;
-use sdp::plan::Silence;
+use sdp::plan::{Proof, Silence};
 use sdp::{Codec, Suite};
 use sip::{Flow, FlowId, Secret, Target, TimerSettings, Transport};
 
@@ -31,6 +31,8 @@ const CARRIER: PeerProfile = PeerProfile {
     silence: Silence::Frames,
     latch: LatchRule::Authenticated,
     inactivity: Some(Duration::from_secs(20)),
+    quiet: Some(Duration::from_secs(10)),
+    proof: Some(Proof::Heard),
     unsolicited_dtmf: Some(126),
     opus_pt: 111,
     dtmf_pt: 126,

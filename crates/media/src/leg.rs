@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sdp::plan::{Gate, LegPlan, Silence, Sound};
+use sdp::plan::{Gate, LegPlan, Proof, Silence, Sound};
 use sdp::report::LegReport;
 use sdp::{Agreed, Codec, Crypto, Keying, Side};
 
@@ -30,6 +30,10 @@ pub(crate) struct Leg {
     pub(crate) agreed: Agreed,
     pub(crate) cname: Box<[u8]>,
     pub(crate) silence: Silence,
+    /// What proves the way to the leg.
+    pub(crate) proof: Option<Proof>,
+    /// The leg was heard, RTP or RTCP.
+    pub(crate) heard: bool,
     /// Since when packets may go to the leg.
     pub(crate) gate: Option<Instant>,
     unsolicited_dtmf: Option<u8>,
@@ -51,11 +55,17 @@ pub(crate) struct Leg {
     pub(crate) reports: Reports,
 }
 
-/// When we last heard of the far side at all.
+/// When we last heard of the far side.
 pub(crate) struct Watch {
     pub(crate) patience: Option<Duration>,
+    /// RTP or RTCP.
     pub(crate) heard: Instant,
     pub(crate) silent: bool,
+    /// Silence of this length is worth a word.
+    pub(crate) quiet_after: Option<Duration>,
+    /// RTP.
+    pub(crate) media: Instant,
+    pub(crate) quiet: bool,
 }
 
 /// The RTCP of a leg.
@@ -86,6 +96,8 @@ impl Leg {
             side,
             cname: plan.cname.as_bytes().into(),
             silence: plan.silence,
+            proof: plan.proof,
+            heard: false,
             gate: matches!(plan.gate, Gate::Open).then_some(now),
             unsolicited_dtmf: plan.unsolicited_dtmf,
             rtp_latch: Latch::new(plan.latch, secured, agreed.remote_rtp),
@@ -107,6 +119,9 @@ impl Leg {
                 patience: plan.inactivity,
                 heard: now,
                 silent: false,
+                quiet_after: plan.quiet,
+                media: now,
+                quiet: false,
             },
             reports: Reports::default(),
             agreed,
@@ -144,6 +159,7 @@ impl Leg {
         self.tx.agree(now, Clock(agreed.audio.codec.clock()));
         if agreed.direction.receives() && !self.agreed.direction.receives() {
             self.watch.heard = now;
+            self.watch.media = now;
         }
         self.agreed = agreed;
         Ok(())
@@ -213,6 +229,15 @@ impl Leg {
             .patience
             .filter(|_| watched)
             .map(|patience| self.watch.heard + patience)
+    }
+
+    /// When missing RTP is worth a word.
+    pub(crate) fn quiet_at(&self) -> Option<Instant> {
+        let watched = !self.watch.quiet && self.agreed.direction.receives();
+        self.watch
+            .quiet_after
+            .filter(|_| watched)
+            .map(|after| self.watch.media + after)
     }
 
     /// Reads what the far side reports. `ntp`: this moment.

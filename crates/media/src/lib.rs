@@ -31,6 +31,7 @@ mod leg;
 mod packet;
 mod path;
 mod player;
+mod preroll;
 mod queue;
 pub mod rtcp;
 pub mod rtp;

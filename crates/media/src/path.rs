@@ -10,13 +10,15 @@
 use std::time::{Duration, Instant};
 
 use sdp::Codec;
+use sdp::plan::Proof;
 
 use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
 use crate::dtmf::{self, Digit, Relay, Step};
 use crate::frames::Frames;
 use crate::keyboard::Keyboard;
 use crate::leg::{Kind, Leg};
-use crate::queue::Queue;
+use crate::preroll::Preroll;
+use crate::queue::{LONGEST, Queue};
 use crate::rtp::HEADER;
 use crate::session::Channel;
 
@@ -33,6 +35,9 @@ pub enum Mode {
 const MAX_CONCEALED: usize = 100 * SAMPLES_PER_MS;
 /// How much of jitter adds to our patience with a quiet source, at most.
 const MAX_JITTER: Duration = Duration::from_millis(40);
+
+/// What waited is caught up when it is late by less than this.
+const PUNCTUAL: Duration = Duration::from_millis(15);
 
 /// A packet in its turn.
 pub(crate) struct Turn<'a> {
@@ -59,10 +64,19 @@ pub(crate) struct Path {
     /// Samples by which filler has continued the source's last sound since then. Whether it paused
     /// or packets are missing is known only when the next one comes.
     continued: usize,
+    /// What came before the way to the other leg was proven.
+    preroll: Option<Preroll>,
+    /// Ticks to take off the source's positions: what was cut out of the preroll.
+    shift: i64,
 }
 
 impl Path {
-    pub(crate) fn new(from: Codec, to: Codec, opus: &OpusSettings) -> Result<Self, CodecError> {
+    pub(crate) fn new(
+        from: Codec,
+        to: Codec,
+        opus: &OpusSettings,
+        preroll: Option<Preroll>,
+    ) -> Result<Self, CodecError> {
         let mut path = Self {
             from,
             to,
@@ -73,6 +87,8 @@ impl Path {
             keyboard: Keyboard::new(),
             heard: 20 * SAMPLES_PER_MS,
             continued: MAX_CONCEALED,
+            preroll,
+            shift: 0,
         };
         path.make_coders(opus, true, true)?;
         Ok(path)
@@ -86,6 +102,8 @@ impl Path {
         opus: &OpusSettings,
     ) -> Result<(), CodecError> {
         let passed = !self.codes();
+        self.preroll = None;
+        self.shift = 0;
         let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
         (self.from, self.to) = (from, to);
         self.frames.clear();
@@ -103,13 +121,91 @@ impl Path {
 
     /// The source is another one: its timestamps begin anew.
     pub(crate) fn restart(&mut self, to: &mut Leg) {
+        if let Some(preroll) = &mut self.preroll {
+            return preroll.restart();
+        }
+        self.shift = 0;
         self.frames.clear();
         self.continued = MAX_CONCEALED;
         to.tx.forget_source();
     }
 
-    /// Takes one packet in its turn and queues what follows from it. Returns a digit that ended.
-    pub(crate) fn play(
+    /// Takes one packet in its turn and queues what follows from it, unless it has to wait until the way
+    /// to the other leg is proven. Returns a digit that ended.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        if let Some(preroll) = &mut self.preroll
+            && turn.kind != Kind::Other
+        {
+            let dropped = preroll.keep(now, self.from, from.ticks_per_sample(), turn);
+            to.counters.clipped += dropped;
+            return None;
+        }
+        let position = match turn.kind {
+            Kind::Audio => turn.position - self.shift,
+            _ => turn.position,
+        };
+        self.play(now, &Turn { position, ..*turn }, from, to, queue)
+    }
+
+    /// The gate of the other leg is open.
+    pub(crate) fn opened(&mut self, now: Instant, to: &mut Leg) {
+        let Some(preroll) = &mut self.preroll else {
+            return;
+        };
+        preroll.opened(now);
+        if to.proof == Some(Proof::Gate) || to.heard {
+            self.proven(now, to);
+        }
+    }
+
+    /// The other leg was heard for the first time, or nobody waits for that any longer.
+    pub(crate) fn proven(&mut self, now: Instant, to: &mut Leg) {
+        let Some(preroll) = &mut self.preroll else {
+            return;
+        };
+        if to.gate.is_some() {
+            preroll.proven(now);
+            to.counters.held = preroll.waited();
+            if preroll.is_over() {
+                self.preroll = None;
+            }
+        }
+    }
+
+    /// Plays what waited and is due.
+    fn play_out(
+        &mut self,
+        now: Instant,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        let mut preroll = self.preroll.take()?;
+        let mut bytes = [0; LONGEST];
+        let due = preroll.due(now, from.ticks_per_sample(), &mut bytes);
+        let over = preroll.is_over();
+        let late = due.as_ref().map_or(Duration::ZERO, |due| due.late);
+        let digit = due.and_then(|due| self.play(now, &due.turn, from, to, queue));
+        if !over {
+            self.preroll = Some(preroll);
+            return digit;
+        }
+        self.shift = preroll.shift();
+        if late > PUNCTUAL {
+            // The source paused before all was caught up: it goes on where the clock is.
+            to.tx.forget_source();
+        }
+        digit
+    }
+
+    fn play(
         &mut self,
         now: Instant,
         turn: &Turn,
@@ -196,10 +292,11 @@ impl Path {
         );
     }
 
-    /// When the relay of events wants to be called.
+    /// When the relay of events or what waits wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let keys = self.keyboard.next_timeout(self.relay.active());
-        [self.relay.next_timeout(), keys]
+        let waits = self.preroll.as_ref().and_then(Preroll::next_timeout);
+        [self.relay.next_timeout(), keys, waits]
             .into_iter()
             .flatten()
             .min()
@@ -210,7 +307,7 @@ impl Path {
         self.keyboard.press(now, digit, duration)
     }
 
-    /// Sends what is due of keys pressed by word, ends events that are due to end, repeats end
+    /// Plays what waited, sends what is due of keys pressed by word, ends events that are due to end, repeats end
     /// packets.
     pub(crate) fn timeout(
         &mut self,
@@ -219,6 +316,17 @@ impl Path {
         to: &mut Leg,
         queue: &mut Queue,
     ) -> Option<Digit> {
+        if self
+            .preroll
+            .as_ref()
+            .is_some_and(|preroll| preroll.awaits_until(now))
+        {
+            self.proven(now, to);
+        }
+        let waited = self.preroll.as_ref().and_then(Preroll::next_timeout);
+        if waited.is_some_and(|at| at <= now) {
+            return self.play_out(now, from, to, queue);
+        }
         if let Some(stroke) = self.keyboard.stroke(now, self.relay.active()) {
             self.frames.clear();
             let mut start = None;

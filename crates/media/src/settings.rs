@@ -17,6 +17,8 @@ pub struct EngineSettings {
     pub fec: bool,
     /// Loss the Opus encoder prepares for, in percent.
     pub expected_loss: u8,
+    /// The most audio that is held until the way to a leg is proven ([`sdp::plan::Proof`]); zero: none.
+    pub preroll: Duration,
     /// A moment in both reckonings, for the NTP timestamps of sender reports: an instant, and the same
     /// as time since the Unix epoch. Without it the reports count from the start of the session, which
     /// is enough for round trips (RFC 3550 §4).
@@ -31,6 +33,7 @@ impl Default for EngineSettings {
             opus_bitrate: opus.bitrate,
             fec: opus.fec,
             expected_loss: opus.expected_loss,
+            preroll: Duration::from_millis(600),
             wall: None,
         }
     }

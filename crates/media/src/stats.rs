@@ -28,6 +28,10 @@ pub(crate) struct Counters {
     pub(crate) first_received: Option<Instant>,
     pub(crate) first_sent: Option<Instant>,
     pub(crate) first_audio_sent: Option<Instant>,
+    pub(crate) last_received: Option<Instant>,
+    pub(crate) last_sent: Option<Instant>,
+    /// Audio that waited for the leg's way to be proven.
+    pub(crate) held: Duration,
 }
 
 impl Counters {
@@ -61,6 +65,9 @@ impl Counters {
             round_trip: self.round_trip,
             first_received: self.first_received.map(since(started)),
             first_sent: self.first_sent.map(since(started)),
+            last_received: self.last_received.map(since(started)),
+            last_sent: self.last_sent.map(since(started)),
+            held: self.held,
             first_audio_sent: opened.and_then(|opened| self.first_audio_sent.map(since(opened))),
         }
     }

@@ -20,12 +20,17 @@ pub struct LegPlan {
     pub cname: String,
     /// Whether packets may go to this leg at once.
     pub gate: Gate,
+    /// When the way to this leg counts as proven: audio of the other leg that comes before is held and
+    /// played then. `None`: nothing is held.
+    pub proof: Option<Proof>,
     /// What we send while the other leg has nothing to say.
     pub silence: Silence,
     /// Whose packets we believe.
     pub latch: Latch,
     /// Report [`crate::report`]-worthy silence when the leg sent neither RTP nor RTCP for this long.
     pub inactivity: Option<Duration>,
+    /// Say so when the leg, which should send, sent no RTP for this long; nothing else comes of it.
+    pub quiet: Option<Duration>,
     /// Payload type under which telephone events are accepted though never negotiated
     /// (126 for a peer known to send them unasked).
     pub unsolicited_dtmf: Option<u8>,
@@ -54,9 +59,11 @@ impl LegPlan {
             ssrc: 0,
             cname: String::new(),
             gate: Gate::Shut,
+            proof: None,
             silence: Silence::Rtcp,
             latch: Latch::Exact,
             inactivity: None,
+            quiet: None,
             unsolicited_dtmf: None,
         }
     }
@@ -101,6 +108,16 @@ pub enum Gate {
     Shut,
     /// Packets may leave at once.
     Open,
+}
+
+/// What proves that audio sent to a leg is heard there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The gate is open.
+    Gate,
+    /// The gate is open, and the leg was heard: one authentic packet of its came, RTP or RTCP. It need
+    /// not come: after the longest time audio may be held the way counts as proven.
+    Heard,
 }
 
 /// What keeps a leg alive while there is no audio for it.

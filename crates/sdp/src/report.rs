@@ -47,6 +47,12 @@ pub struct LegReport {
     pub first_sent: Option<Duration>,
     /// From the opening of the gate to the first packet *carrying the other leg's audio* (not filler) sent.
     pub first_audio_sent: Option<Duration>,
+    /// From `start` of the media session to the last packet received.
+    pub last_received: Option<Duration>,
+    /// From `start` of the media session to the last packet sent.
+    pub last_sent: Option<Duration>,
+    /// Audio for this leg that was held because its way was not proven, and played then.
+    pub held: Duration,
 }
 
 impl LegReport {
@@ -75,6 +81,9 @@ impl LegReport {
             first_received: before.first_received.or(self.first_received),
             first_sent: before.first_sent.or(self.first_sent),
             first_audio_sent: before.first_audio_sent.or(self.first_audio_sent),
+            last_received: self.last_received.or(before.last_received),
+            last_sent: self.last_sent.or(before.last_sent),
+            held: self.held + before.held,
         }
     }
 }

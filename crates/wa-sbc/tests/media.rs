@@ -30,6 +30,7 @@ impl Lab {
             threads,
             dscp: 46,
             opus_complexity: 5,
+            preroll: Duration::ZERO,
             opus_bitrate: 20_000,
         };
         let (sender, events) = unbounded_channel();
@@ -139,6 +140,8 @@ impl Phone {
             silence,
             latch: Latch::Plausible { signalling: None },
             inactivity: None,
+            quiet: None,
+            proof: None,
             unsolicited_dtmf: None,
         }
     }

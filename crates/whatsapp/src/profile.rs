@@ -1,7 +1,7 @@
 //! How Meta wants to be treated: the facts, put into the form the core reads.
 
 use b2bua::profile::{Extensions, LatchRule, OpaqueUser, PeerProfile, Progress, Reoffer};
-use sdp::plan::Silence;
+use sdp::plan::{Proof, Silence};
 
 use crate::{facts, headers, refusal};
 
@@ -24,9 +24,12 @@ pub const META: PeerProfile = PeerProfile {
     gated: !facts::EARLY_MEDIA,
     // The first packet must be ours (10.3), and 20 s without one end the call (10.7).
     silence: Silence::Frames,
+    // Meta answers our first packet; what the agent says before is held (10.8).
+    proof: Some(Proof::Heard),
     // Its relays may answer from another address than the SDP names; SRTP tells who is who.
     latch: LatchRule::Authenticated,
     inactivity: Some(facts::INACTIVITY),
+    quiet: b2bua::profile::PBX.quiet,
     unsolicited_dtmf: Some(facts::DTMF_PAYLOAD_TYPE),
     opus_pt: facts::OPUS_PAYLOAD_TYPE,
     dtmf_pt: facts::DTMF_PAYLOAD_TYPE,

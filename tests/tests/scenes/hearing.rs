@@ -291,3 +291,67 @@ fn every_codec_pair_carries_both_voices() {
         }
     }
 }
+
+#[test]
+fn the_agents_first_word_is_not_clipped_however_long_the_way_to_meta_takes() {
+    for codec in [Codec::Pcma, Codec::Opus] {
+        // 200 ms each way: what the agent says in the first 400 ms would be lost on the way.
+        let mut world = world_with(|b| {
+            b.meta_link = sim::net::Link::after(ms(200));
+            b.pbx.codecs = vec![codec, Codec::TelephoneEvent];
+            with_trunk(&mut b.settings, |t| {
+                t.codecs = vec![codec, Codec::TelephoneEvent]
+            });
+        });
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().hanging_up_after(secs(20)));
+        let story = world.story(secs(120));
+        story.is_clean().both_heard_each_other();
+        let record = story.record();
+        let leg = &record.media.legs[0];
+        assert_eq!(leg.clipped, 0, "{leg:?}");
+        assert!((ms(300)..=ms(500)).contains(&leg.held), "{leg:?}");
+        let to_user = record.answer_to_first_audio(sdp::Side::A);
+        let to_agent = record.answer_to_first_audio(sdp::Side::B);
+        assert!(
+            (ms(380)..=ms(480)).contains(&to_user.unwrap()),
+            "{to_user:?}"
+        );
+        assert!(
+            (ms(380)..=ms(480)).contains(&to_agent.unwrap()),
+            "{to_agent:?}"
+        );
+    }
+}
+
+#[test]
+fn a_user_who_falls_silent_is_named_in_the_log_long_before_the_call_ends() {
+    let mut world = world();
+    world.pbx.script(agent_answers(secs(1)));
+    let mut call = user();
+    call.talk.mute_after = Some(secs(5));
+    world.user_calls(call);
+    let cause = world.story(secs(200)).record().cause.label();
+    assert_eq!(cause, "media_silent");
+    assert_eq!(warnings(&world, "no audio from leg A (meta) for 10s"), 1);
+}
+
+#[test]
+fn an_agent_who_says_nothing_is_named_in_the_log_and_keeps_the_call() {
+    let mut world = world();
+    let mut script = agent_answers(secs(1));
+    script.talk.mute_after = Some(secs(3));
+    world.pbx.script(script);
+    world.user_calls(user().hanging_up_after(secs(45)));
+    let cause = world.story(secs(200)).record().cause.label();
+    assert_eq!(cause, "normal");
+    assert_eq!(warnings(&world, "no audio from leg B (pbx) for 10s"), 1);
+}
+
+fn warnings(world: &sim::world::World, text: &str) -> usize {
+    world
+        .log
+        .iter()
+        .filter(|line| line.text.contains(text))
+        .count()
+}

@@ -293,6 +293,13 @@ impl Call {
                 );
                 self.release(cx, Cause::MediaSilent(side), ReleasedBy::Us);
             }
+            MediaEvent::Quiet { side, after } => {
+                let name = self.leg(side).map_or("no", |leg| leg.profile().name);
+                cx.log(
+                    Level::Warn,
+                    format!("no audio from leg {side:?} ({name}) for {after:?}"),
+                );
+            }
             MediaEvent::Digit {
                 from,
                 digit,

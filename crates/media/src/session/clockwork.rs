@@ -43,6 +43,7 @@ impl Session {
 
     /// The leg's gate has opened: the first report leaves at once where nothing else would.
     pub(super) fn opened(&mut self, now: Instant, side: Side) {
+        self.paths[(!side).index()].opened(now, &mut self.legs[side.index()]);
         let wait = match self.legs[side.index()].silence {
             Silence::Rtcp => Duration::ZERO,
             Silence::Frames => Duration::from_millis(500 + self.chance.next() % 1_000),

@@ -30,6 +30,7 @@ use crate::codec::OpusSettings;
 use crate::leg::Leg;
 use crate::packet::Packet;
 use crate::path::{Mode, Path};
+use crate::preroll::Preroll;
 use crate::queue::Queue;
 use crate::rtp::{self, Clock};
 use crate::rx::Receiver;
@@ -70,6 +71,13 @@ pub enum Event {
         /// For how many milliseconds.
         for_ms: u64,
     },
+    /// The leg should send and has sent no RTP for as long as [`LegPlan::quiet`] says; once until it does.
+    Quiet {
+        /// The quiet leg.
+        side: Side,
+        /// For how many milliseconds.
+        for_ms: u64,
+    },
     /// A silent leg is heard again.
     Resumed(Side),
     /// A key was pressed (RFC 4733); told when it is released.
@@ -86,6 +94,9 @@ pub enum Event {
 /// Time between our RTCP reports, shaken by up to a tenth (RFC 3550 §6.2 without the membership
 /// arithmetic of large groups); a far side that counts 5 s hears one in time (Meta reference 10.7).
 const REPORT: Duration = Duration::from_millis(4_500);
+
+/// The most audio that may be held before a leg's way is proven.
+const MAX_PREROLL: Duration = Duration::from_secs(2);
 
 /// When nothing is due: an hour.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -133,12 +144,11 @@ impl Session {
         };
         let legs = [leg(Side::A)?, leg(Side::B)?];
         let path = |from: Side| {
-            Path::new(
-                legs[from.index()].codec(),
-                legs[(!from).index()].codec(),
-                &opus,
-            )
-            .map_err(|why| StartError { side: from, why })
+            let to = &legs[(!from).index()];
+            let holds = to.proof.is_some() && !settings.preroll.is_zero();
+            let preroll = holds.then(|| Preroll::new(settings.preroll.min(MAX_PREROLL)));
+            Path::new(legs[from.index()].codec(), to.codec(), &opus, preroll)
+                .map_err(|why| StartError { side: from, why })
         };
         let paths = [path(Side::A)?, path(Side::B)?];
         let rx =
@@ -222,6 +232,7 @@ impl Session {
                 Channel::Rtcp => counters.rtcp_sent += 1,
                 Channel::Rtp => {
                     counters.packets_sent += 1;
+                    counters.last_sent = Some(now);
                     counters.octets_sent += (plain - rtp::HEADER) as u64;
                     if outgoing.live && counters.first_audio_sent.is_none() {
                         counters.first_audio_sent = Some(now);
@@ -269,6 +280,12 @@ impl Session {
                 self.legs[side.index()].reports.next = Some(now + REPORT - REPORT / 10 + spread);
             }
             let leg = &mut self.legs[side.index()];
+            if leg.quiet_at().is_some_and(|at| at <= now) {
+                leg.watch.quiet = true;
+                let quiet = now.saturating_duration_since(leg.watch.media);
+                let for_ms = quiet.as_millis() as u64;
+                tell(&mut self.events, Event::Quiet { side, for_ms });
+            }
             if leg.silent_at().is_some_and(|at| at <= now) {
                 leg.watch.silent = true;
                 let quiet = now.saturating_duration_since(leg.watch.heard);
@@ -297,6 +314,7 @@ impl Session {
                 self.paths[side.index()].next_timeout(),
                 leg.reports.next,
                 leg.silent_at(),
+                leg.quiet_at(),
                 self.fill_at(side),
             ];
             next = due.into_iter().flatten().fold(next, Instant::min);

@@ -1,13 +1,12 @@
 //! What comes in: believed, opened, put in order, played.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use sdp::Side;
 
 use super::{Channel, Event, Session, pair, tell};
-use crate::leg::{Kind, Leg};
+use crate::leg::Kind;
 use crate::packet::Packet;
 use crate::path::Turn;
 use crate::queue::LONGEST;
@@ -60,8 +59,12 @@ impl Session {
             leg.counters.first_received = Some(now);
             tell(&mut self.events, Event::FirstReceived(from));
         }
-        heard(now, leg, &mut self.events);
+        leg.counters.last_received = Some(now);
+        leg.watch.media = now;
+        leg.watch.quiet = false;
+        self.heard(now, from);
 
+        let rx = &self.rx[from.index()];
         let index = rx.index(&header);
         let position = rx.position(&header);
         let payload = &bytes[header.payload];
@@ -150,13 +153,25 @@ impl Session {
             lost,
         };
         let (leg, to) = pair(&mut self.legs, from);
-        let digit = self.paths[at].play(now, &turn, leg, to, &mut self.queue);
+        let digit = self.paths[at].take(now, &turn, leg, to, &mut self.queue);
         self.tell_digit(from, digit);
+    }
+
+    /// The leg is alive, and with the first packet of its the way there is proven.
+    fn heard(&mut self, now: Instant, side: Side) {
+        let leg = &mut self.legs[side.index()];
+        leg.watch.heard = now;
+        if std::mem::take(&mut leg.watch.silent) {
+            tell(&mut self.events, Event::Resumed(side));
+        }
+        if !std::mem::replace(&mut leg.heard, true) {
+            self.paths[(!side).index()].proven(now, leg);
+        }
     }
 
     fn play(&mut self, now: Instant, from: Side, turn: &Turn) {
         let (leg, to) = pair(&mut self.legs, from);
-        let digit = self.paths[from.index()].play(now, turn, leg, to, &mut self.queue);
+        let digit = self.paths[from.index()].take(now, turn, leg, to, &mut self.queue);
         self.tell_digit(from, digit);
     }
 
@@ -191,7 +206,7 @@ impl Session {
         // RTCP on the RTP port keeps the latch where it is; where RTP comes from, RTP says.
         latch.confirm(now, src, channel == Channel::Rtcp);
         leg.read_rtcp(now, ntp, packet.as_slice());
-        heard(now, leg, &mut self.events);
+        self.heard(now, from);
     }
 }
 
@@ -199,14 +214,6 @@ fn count(why: UnprotectError, counters: &mut Counters) {
     match why {
         UnprotectError::Malformed => counters.malformed += 1,
         _ => counters.undecryptable += 1,
-    }
-}
-
-/// The leg is alive.
-fn heard(now: Instant, leg: &mut Leg, events: &mut VecDeque<Event>) {
-    leg.watch.heard = now;
-    if std::mem::take(&mut leg.watch.silent) {
-        tell(events, Event::Resumed(leg.side));
     }
 }
 

@@ -77,9 +77,11 @@ pub fn plan(side: Side, codec: Codec) -> LegPlan {
         ssrc: 0x1111_1111 * (side.index() as u32 + 1),
         cname: "audio@sbc".to_owned(),
         gate: Gate::Open,
+        proof: None,
         silence: Silence::Rtcp,
         latch: Latch::Plausible { signalling: None },
         inactivity: Some(Duration::from_secs(20)),
+        quiet: Some(Duration::from_secs(10)),
         unsolicited_dtmf: None,
     }
 }
@@ -311,9 +313,13 @@ pub struct Call {
 
 impl Call {
     pub fn new(plans: [LegPlan; 2]) -> Self {
+        Self::with(plans, &EngineSettings::default())
+    }
+
+    pub fn with(plans: [LegPlan; 2], settings: &EngineSettings) -> Self {
         let now = Instant::now();
         let peers = Side::BOTH.map(|side| Peer::new(now, side, &plans[side.index()]));
-        let session = Session::start(now, plans, &EngineSettings::default(), [7; 32]).unwrap();
+        let session = Session::start(now, plans, settings, [7; 32]).unwrap();
         let mut call = Self {
             now,
             start: now,

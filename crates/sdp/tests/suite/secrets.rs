@@ -64,6 +64,8 @@ fn no_type_prints_a_key() {
         silence: Silence::Frames,
         latch: Latch::Authenticated,
         inactivity: None,
+        quiet: None,
+        proof: None,
         unsolicited_dtmf: None,
     };
     let shown = format!(

@@ -236,6 +236,10 @@ impl Relay {
                     side,
                     after: Duration::from_millis(for_ms),
                 },
+                Event::Quiet { side, for_ms } => MediaEvent::Quiet {
+                    side,
+                    after: Duration::from_millis(for_ms),
+                },
                 Event::Resumed(side) => MediaEvent::Resumed(side),
                 Event::Digit {
                     from,

@@ -134,6 +134,9 @@ pub struct Media {
     /// Bit/s of Opus towards Meta.
     #[serde(default = "opus_bitrate")]
     pub opus_bitrate: Spanned<u32>,
+    /// Milliseconds of PBX audio held until Meta's path is proven, 0 to 2000; 0: none.
+    #[serde(default = "preroll_ms")]
+    pub preroll_ms: Spanned<u64>,
     /// DSCP of media packets, 0 to 63.
     #[serde(default = "dscp")]
     pub dscp: Spanned<u8>,
@@ -393,6 +396,10 @@ fn ports() -> Spanned<String> {
 
 fn opus_complexity() -> Spanned<u8> {
     unplaced(5)
+}
+
+fn preroll_ms() -> Spanned<u64> {
+    unplaced(600)
 }
 
 fn opus_bitrate() -> Spanned<u32> {

@@ -218,6 +218,14 @@ impl Resolver<'_, '_> {
                 "write 20000, what Meta asks for",
             );
         }
+        if *media.preroll_ms.get_ref() > 2_000 {
+            self.object(
+                media.preroll_ms.span(),
+                "media.preroll_ms",
+                "it goes from 0 to 2000",
+                "write 600 unless you measured, 0 to hold nothing",
+            );
+        }
         if *media.dscp.get_ref() > 63 {
             self.object(
                 media.dscp.span(),
@@ -240,6 +248,7 @@ impl Resolver<'_, '_> {
             dscp: *media.dscp.get_ref(),
             opus_complexity: *media.opus_complexity.get_ref(),
             opus_bitrate: *media.opus_bitrate.get_ref(),
+            preroll: Duration::from_millis(*media.preroll_ms.get_ref()),
         }
     }
 

@@ -87,6 +87,8 @@ pub struct MediaSettings {
     pub opus_complexity: u8,
     /// Bit/s of Opus towards Meta.
     pub opus_bitrate: u32,
+    /// The most PBX audio that is held until Meta's path is proven; zero: none.
+    pub preroll: Duration,
 }
 
 /// Where records of calls go.

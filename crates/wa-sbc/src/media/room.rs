@@ -168,6 +168,10 @@ fn told(event: media::Event) -> MediaEvent {
             side,
             after: Duration::from_millis(for_ms),
         },
+        media::Event::Quiet { side, for_ms } => MediaEvent::Quiet {
+            side,
+            after: Duration::from_millis(for_ms),
+        },
         media::Event::Resumed(side) => MediaEvent::Resumed(side),
         media::Event::Digit {
             from,

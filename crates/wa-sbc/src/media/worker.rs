@@ -289,6 +289,7 @@ impl Worker {
         EngineSettings {
             opus_complexity: self.settings.opus_complexity,
             opus_bitrate: self.settings.opus_bitrate,
+            preroll: self.settings.preroll,
             wall: wall.map(|wall| (now, wall)),
             ..EngineSettings::default()
         }

@@ -32,6 +32,7 @@ struct Line<'a> {
     duration_ms: u64,
     carrier_duration_s: Option<u64>,
     pulses: Option<u64>,
+    answer_to_first_audio_ms: FirstAudio,
     released_by: &'a str,
     cause: &'a str,
     text: String,
@@ -62,6 +63,9 @@ struct Leg<'a> {
     first_received_ms: Option<u64>,
     first_sent_ms: Option<u64>,
     first_audio_sent_ms: Option<u64>,
+    last_received_ms: Option<u64>,
+    last_sent_ms: Option<u64>,
+    held_ms: u64,
     digits: u32,
     undecryptable: u64,
     foreign: u64,
@@ -69,6 +73,13 @@ struct Leg<'a> {
     clipped: u64,
     rtcp_received: u64,
     rtcp_sent: u64,
+}
+
+/// From the answer to the first packet that carried the other side's audio, by the side it went to.
+#[derive(Serialize)]
+struct FirstAudio {
+    carrier: Option<u64>,
+    pbx: Option<u64>,
 }
 
 impl<'a> Line<'a> {
@@ -90,6 +101,10 @@ impl<'a> Line<'a> {
             duration_ms: millis(record.duration),
             carrier_duration_s: record.carrier_duration,
             pulses: record.pulses,
+            answer_to_first_audio_ms: FirstAudio {
+                carrier: record.answer_to_first_audio(carrier).map(millis),
+                pbx: record.answer_to_first_audio(!carrier).map(millis),
+            },
             released_by: record.released_by.label(),
             cause: record.cause.label(),
             text: record.cause.to_string(),
@@ -129,6 +144,9 @@ impl<'a> Leg<'a> {
             first_received,
             first_sent,
             first_audio_sent,
+            last_received,
+            last_sent,
+            held,
             ..
         } = record.media.legs[side.index()];
         let media: Option<LegMedia> = record.legs[side.index()];
@@ -157,6 +175,9 @@ impl<'a> Leg<'a> {
             first_received_ms: first_received.map(millis),
             first_sent_ms: first_sent.map(millis),
             first_audio_sent_ms: first_audio_sent.map(millis),
+            last_received_ms: last_received.map(millis),
+            last_sent_ms: last_sent.map(millis),
+            held_ms: millis(held),
             digits: record.digits[side.index()],
             undecryptable,
             foreign,
@@ -200,6 +221,8 @@ pub(super) mod tests {
             lost: 1,
             jitter: Duration::from_micros(1_500),
             first_audio_sent: Some(Duration::from_millis(17)),
+            last_sent: Some(Duration::from_millis(5_990)),
+            held: Duration::from_millis(140),
             ..LegReport::default()
         };
         Record {
@@ -241,12 +264,12 @@ pub(super) mod tests {
     #[test]
     fn a_record_is_one_line_with_the_carriers_leg_before_the_pbxs() {
         let line = line(&record(7));
-        let head = r#"{"id":7,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","user":"+12195550714","trunk":"office","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"released_by":"carrier","cause":"normal","text":"normal","sip":200,"q850":16,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
+        let head = r#"{"id":7,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","user":"+12195550714","trunk":"office","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"answer_to_first_audio_ms":{"carrier":17,"pbx":null},"released_by":"carrier","cause":"normal","text":"normal","sip":200,"q850":16,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
         assert!(line.starts_with(head), "{line}");
         for part in [
             r#""lost":1,"loss":0.01,"#,
             r#""jitter_ms":1.5,"#,
-            r#""first_audio_sent_ms":17,"digits":3,"#,
+            r#""first_audio_sent_ms":17,"last_received_ms":null,"last_sent_ms":5990,"held_ms":140,"digits":3,"#,
             r#""pbx":{"codec":"PCMA","keying":"none","suite":null,"#,
             r#""metadata":{"x-name":"value"}}"#,
         ] {
