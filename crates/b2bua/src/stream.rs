@@ -133,6 +133,15 @@ impl Stream {
         Ok(self.agreed.insert(agreed))
     }
 
+    /// The peer's answer to an offer of ours in mid-call. `None`: what holds goes on to hold
+    /// (RFC 3264 §8), because the answer is of no use or the peer may change nothing.
+    pub(crate) fn reanswered(&mut self, body: &[u8]) -> Option<&Agreed> {
+        if self.peer.reoffer == Reoffer::OnlyUnchanged {
+            return None;
+        }
+        self.answered(body).ok()
+    }
+
     /// Our answer to the peer's offer, with `prefer` as the codec where both sides have it.
     pub(crate) fn answer(&mut self, prefer: Option<Codec>) -> Result<Bytes, Cause> {
         let offer = self
@@ -159,10 +168,15 @@ impl Stream {
                 .map(|ours| Bytes::from(ours.to_bytes()))
                 .ok_or_else(|| Cause::NoCommonMedia("the peer may not change its media".into()));
         }
-        let before = self.theirs.replace(offer);
+        let said = (self.ours.clone(), self.theirs.replace(offer));
         let prefer = self.agreed.as_ref().map(|agreed| agreed.audio.codec);
+        let answer = self.answer(prefer).inspect_err(|_| self.theirs = said.1)?;
+        if self.ours == said.0 {
+            // A refresh: the same words in the same version (RFC 3264 §8).
+            return Ok(answer);
+        }
         self.next_version();
-        self.answer(prefer).inspect_err(|_| self.theirs = before)
+        self.answer(prefer)
     }
 
     /// Another peer is asked: what its predecessor agreed to is void.

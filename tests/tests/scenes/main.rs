@@ -8,6 +8,7 @@ mod agent_challenged;
 mod agent_refused;
 mod answering;
 mod broken_connections;
+mod changing;
 mod connections;
 mod documented_refusals;
 mod firewall;

@@ -54,8 +54,7 @@ impl Call {
     }
 
     pub(super) fn reanswered(&mut self, cx: &mut Context<'_>, side: Side, body: &[u8]) {
-        // An answer we cannot use leaves what was agreed before (RFC 3264 §8).
-        if let Ok(agreed) = self.streams[side.index()].answered(body) {
+        if let Some(agreed) = self.streams[side.index()].reanswered(body) {
             let agreed = Box::new(agreed.clone());
             cx.media(MediaCommand::Update { side, agreed });
         }
