@@ -15,9 +15,11 @@ use sip::{
 };
 
 use crate::call_id::CallId;
+use crate::counters::Counters;
 use crate::flows::Flows;
 use crate::health::Health;
 use crate::io::{Level, LogLine, Output};
+use crate::late::Late;
 use crate::media::MediaCommand;
 use crate::settings::Settings;
 
@@ -132,6 +134,8 @@ pub(crate) struct Context<'a> {
     pub(crate) flows: &'a mut Flows,
     pub(crate) health: &'a mut Health,
     pub(crate) registry: &'a mut Registry,
+    pub(crate) late: &'a mut Late,
+    pub(crate) counters: &'a mut Counters,
     pub(crate) ident: &'a mut Ident,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) pending: &'a mut VecDeque<sip::Event>,

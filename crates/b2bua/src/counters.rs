@@ -19,6 +19,10 @@ pub struct Counters {
     pub ended: u64,
     /// Final refusals nobody acknowledged (RFC 3261 timer H).
     pub refusals_unacknowledged: u64,
+    /// BYEs of ours that never got an answer, over a fresh connection neither.
+    pub byes_unanswered: u64,
+    /// Answers that came when nobody waited for them any more; each was hung up.
+    pub late_answers: u64,
     /// Broken invariants of ours, each of which cost one call.
     pub bugs: u64,
 }

@@ -19,6 +19,7 @@ mod draft;
 mod flows;
 mod health;
 mod io;
+mod late;
 mod leg;
 mod limits;
 mod media;

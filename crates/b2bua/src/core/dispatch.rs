@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip::{Event, Flow, Method, Name, Request, ServerKey, Text};
+use sip::{Event, Flow, Method, Name, Request, Response, ServerKey, Text};
 
 use super::Core;
 use crate::Cause;
@@ -12,6 +12,7 @@ use crate::call_id::CallId;
 use crate::context;
 use crate::dial::Inherited;
 use crate::io::Level;
+use crate::late::Ending;
 use crate::leg::sip::extensions::{self, Objection};
 use crate::leg::sip::words;
 use crate::record::Direction;
@@ -45,8 +46,17 @@ impl Core {
                 }
             }
             Event::Failed { key, .. } if self.health.is_asked(key) => self.pinged(key, false),
-            Event::Response { key, response, .. } => {
+            Event::LateAnswer { flow, response } => self.late_answer(now, &flow, &response),
+            Event::Response {
+                key,
+                flow,
+                response,
+            } => {
                 let owner = self.registry.client(key);
+                let to_invite = response.cseq().is_some_and(|c| c.method == Method::Invite);
+                if owner.is_none() && to_invite && response.is_success() {
+                    return self.late_answer(now, &flow, &response);
+                }
                 self.with_owner(now, owner, |call, cx, side| {
                     call.on_response(cx, side, key, response);
                 });
@@ -59,6 +69,33 @@ impl Core {
             }
             // A refusal of ours was never acknowledged: the caller knows, or is gone.
             Event::NoAck { .. } => self.counters.refusals_unacknowledged += 1,
+        }
+    }
+
+    /// A 2xx to an INVITE whose call is over, or has been given up.
+    fn late_answer(&mut self, now: Instant, flow: &Flow, response: &Response) {
+        let Some((ending, way)) = self.late.answered(now, response) else {
+            return;
+        };
+        match ending {
+            Ending::Again { flow, ack } => self.endpoint.resend(flow, ack),
+            Ending::New { ack, mut bye } => {
+                self.counters.late_answers += 1;
+                let bytes = self
+                    .endpoint
+                    .ack(flow.id, way.transport, &way.sent_by, *ack);
+                self.late.ended(response, flow.id, bytes);
+                bye.headers
+                    .push(Name::Reason, words::reason(&Cause::Cancelled));
+                // Nobody waits for its answer.
+                let _ = self
+                    .endpoint
+                    .request(now, flow.id, way.transport, &way.sent_by, *bye);
+                self.log(
+                    Level::Info,
+                    "an answer came too late and was hung up".into(),
+                );
+            }
         }
     }
 

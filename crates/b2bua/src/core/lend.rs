@@ -27,6 +27,8 @@ impl Core {
             flows: &mut self.flows,
             health: &mut self.health,
             registry: &mut self.registry,
+            late: &mut self.late,
+            counters: &mut self.counters,
             ident: &mut self.ident,
             out: &mut self.out,
             pending: &mut self.pending,

@@ -24,6 +24,7 @@ use crate::directory::Directory;
 use crate::flows::Flows;
 use crate::health::Health;
 use crate::io::{Input, Level, LogLine, Output};
+use crate::late::Late;
 use crate::limits::Limits;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
@@ -40,6 +41,7 @@ pub struct Core {
     flows: Flows,
     health: Health,
     registry: Registry,
+    late: Late,
     admission: Admission,
     limits: Limits,
     draining: bool,
@@ -71,6 +73,7 @@ impl Core {
             flows: Flows::new(),
             health,
             registry: Registry::default(),
+            late: Late::default(),
             admission,
             limits: Limits::default(),
             draining: false,

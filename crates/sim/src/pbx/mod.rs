@@ -591,6 +591,7 @@ impl PbxPeer {
                     }
                 }
             }
+            Event::LateAnswer { .. } => {}
             Event::NoAck { key } => {
                 if let Some(id) = self.servers.remove(&key) {
                     self.report(now, id, What::Unconfirmed { refused: false });

@@ -168,7 +168,15 @@ impl Endpoint {
                 let input = Input::Status(response.status);
                 self.step_client(now, key, input, Some((flow, response)));
             }
-            None => self.noise.stray_responses += 1,
+            None => {
+                self.noise.stray_responses += 1;
+                let to_invite = response
+                    .cseq()
+                    .is_some_and(|cseq| cseq.method == Method::Invite);
+                if to_invite && response.is_success() {
+                    self.tell(Event::LateAnswer { flow, response });
+                }
+            }
         }
     }
 

@@ -78,6 +78,14 @@ pub enum Event {
         /// The response.
         response: Response,
     },
+    /// A 2xx to an INVITE that no transaction waits for: it may be ours, given up long ago. Whoever
+    /// sends it, the user knows whether it was asked for.
+    LateAnswer {
+        /// Where it came from.
+        flow: Flow,
+        /// The 2xx.
+        response: Response,
+    },
     /// No final response will come.
     Failed {
         /// The request.

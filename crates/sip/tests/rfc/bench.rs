@@ -132,6 +132,7 @@ pub(crate) fn short(output: &Output) -> String {
         Output::Event(Event::Response { response, .. }) => format!("response {}", response.status),
         Output::Event(Event::Failed { why, .. }) => format!("failed {why:?}"),
         Output::Event(Event::NoAck { .. }) => "no ack".into(),
+        Output::Event(Event::LateAnswer { .. }) => "late answer".into(),
     }
 }
 

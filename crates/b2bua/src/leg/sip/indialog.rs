@@ -148,6 +148,7 @@ impl SipLeg {
             };
             return None;
         }
+        cx.counters.byes_unanswered += 1;
         cx.log(
             Level::Warn,
             format!(

@@ -35,6 +35,7 @@ use sip::{
 
 use super::LegEvent;
 use crate::context::{Context, Hop};
+use crate::late::Unwanted;
 use crate::profile::PeerProfile;
 
 use session_timer::SessionTimer;
@@ -67,6 +68,8 @@ pub(crate) struct SipLeg {
     refreshing: Option<refresh::Refreshing>,
     /// The ACK of our last re-INVITE's 2xx.
     reacked: Option<Acked>,
+    /// Answers of other branches of a fork, hung up.
+    unwanted: Unwanted,
     timers: TimerSettings,
 }
 

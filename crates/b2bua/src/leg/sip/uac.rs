@@ -15,6 +15,7 @@ use super::{Acked, Phase, SipLeg, extensions, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::io::Level;
+use crate::late::{Ending, Unwanted};
 use crate::leg::LegEvent;
 use crate::profile::PeerProfile;
 
@@ -128,6 +129,7 @@ impl SipLeg {
             takes_update: false,
             refreshing: None,
             reacked: None,
+            unwanted: Unwanted::default(),
             timers: cx.settings.timers,
         })
     }
@@ -148,7 +150,10 @@ impl SipLeg {
             return None;
         };
         let over = calling.cancelled_until.is_some_and(|until| cx.now >= until);
-        over.then(|| self.gone())
+        over.then(|| {
+            self.expect_late(cx);
+            self.gone()
+        })
     }
 
     pub(super) fn calling_response(
@@ -177,6 +182,9 @@ impl SipLeg {
         why: Failure,
     ) -> Option<LegEvent> {
         let leg = self.side;
+        if why == Failure::Timeout {
+            self.expect_late(cx);
+        }
         if self.is_cancelled() {
             return Some(self.gone());
         }
@@ -197,6 +205,17 @@ impl SipLeg {
                 why: "connection failed".into(),
             },
         }))
+    }
+
+    /// From now on nobody waits for an answer to our INVITE; should one come all the same, it is hung
+    /// up.
+    fn expect_late(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Calling(calling) = &self.phase {
+            let until = cx.now + self.timers.t1 * 64;
+            let (transport, sent_by) = (self.hop.transport, self.hop.sent_by.clone());
+            cx.late
+                .expect(cx.now, until, &calling.invite, transport, sent_by);
+        }
     }
 
     /// Whether the peer we call has given no sign of life.
@@ -243,6 +262,8 @@ impl SipLeg {
 
     fn calling_answered(&mut self, cx: &mut Context<'_>, response: Response) -> Option<LegEvent> {
         let cancelled = self.is_cancelled();
+        // Another branch of a fork may answer too, when this call is over already.
+        self.expect_late(cx);
         let Phase::Calling(calling) = &mut self.phase else {
             return None;
         };
@@ -386,23 +407,18 @@ impl SipLeg {
         None
     }
 
-    fn refuse_fork(&self, cx: &mut Context<'_>, response: &Response) {
-        // The INVITE is long gone; what a dialog takes from it is in the response too.
-        let Some(to) = response.to_header() else {
-            return;
-        };
-        let mut invite = Request::new(Method::Invite, to.uri);
-        for name in [Name::From, Name::CallId, Name::CSeq] {
-            invite.headers.copy(&name, &response.headers);
+    /// Another branch of a fork answered: one telephone is enough.
+    fn refuse_fork(&mut self, cx: &mut Context<'_>, response: &Response) {
+        match self.unwanted.end(response) {
+            Some(Ending::Again { flow, ack }) => cx.resend(flow, ack),
+            Some(Ending::New { ack, mut bye }) => {
+                let bytes = cx.ack(&self.hop, *ack);
+                self.unwanted.ended(response, self.hop.flow, bytes);
+                bye.headers
+                    .push(Name::Reason, words::reason(&Cause::Normal));
+                let _ = cx.request(self.side, &self.hop, *bye);
+            }
+            None => {}
         }
-        let Some(mut other) = Dialog::uac(&invite, response) else {
-            return;
-        };
-        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let _ = cx.ack(&self.hop, other.ack(cseq));
-        let mut bye = other.request(Method::Bye);
-        bye.headers
-            .push(Name::Reason, words::reason(&Cause::Normal));
-        let _ = cx.request(self.side, &self.hop, bye);
     }
 }

@@ -10,6 +10,7 @@ use super::session_timer::SessionTimer;
 use super::{Phase, Repeat, SipLeg, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
+use crate::late::Unwanted;
 use crate::leg::LegEvent;
 use crate::profile::PeerProfile;
 use std::sync::Arc;
@@ -85,6 +86,7 @@ impl SipLeg {
             takes_update,
             refreshing: None,
             reacked: None,
+            unwanted: Unwanted::default(),
             timers: cx.settings.timers,
         })
     }

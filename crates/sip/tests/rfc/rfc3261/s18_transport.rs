@@ -61,9 +61,20 @@ fn only_the_top_via_of_a_joined_line_is_touched() {
 #[test]
 fn responses_to_nothing_we_asked_are_counted_and_forgotten() {
     let mut b = Bench::new(UDP);
-    let mut stray = Response::to(&incoming("INVITE", "z9hG4bKnobody"), 200, "");
-    stray.tag_to("x");
-    b.receive(stray);
-    assert_eq!(b.drain(), [""; 0]);
-    assert_eq!(b.endpoint.noise().stray_responses, 1);
+    for (method, status) in [("INVITE", 180), ("INVITE", 486), ("OPTIONS", 200)] {
+        let mut stray = Response::to(&incoming(method, "z9hG4bKnobody"), status, "");
+        stray.tag_to("x");
+        b.receive(stray);
+        assert_eq!(b.drain(), [""; 0]);
+    }
+    assert_eq!(b.endpoint.noise().stray_responses, 3);
+}
+
+#[test]
+fn an_answer_nobody_waits_for_is_told_because_it_may_have_to_be_hung_up() {
+    let mut b = Bench::new(UDP);
+    let mut late = Response::to(&incoming("INVITE", "z9hG4bKnobody"), 200, "");
+    late.tag_to("x");
+    b.receive(late);
+    assert_eq!(b.drain(), ["late answer"]);
 }
