@@ -242,7 +242,7 @@ impl Leg {
 
     /// Reads what the far side reports. `ntp`: this moment.
     pub(crate) fn read_rtcp(&mut self, now: Instant, ntp: u64, bytes: &[u8]) {
-        let ssrc = self.tx.ssrc();
+        let (ssrc, clock) = (self.tx.ssrc(), self.tx.clock());
         let (counters, reports) = (&mut self.counters, &mut self.reports);
         let whole = rtcp::read(bytes, |item| match item {
             rtcp::Item::Sender { report, .. } => {
@@ -250,6 +250,8 @@ impl Leg {
             }
             rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
                 counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
+                counters.remote_lost = block.lost.max(0) as u64;
+                counters.remote_jitter = clock.duration(i64::from(block.jitter));
                 if block.last_report != 0 {
                     let trip = ((ntp >> 16) as u32)
                         .wrapping_sub(block.last_report)

@@ -32,6 +32,7 @@ mod packet;
 mod path;
 mod player;
 mod preroll;
+pub mod quality;
 mod queue;
 pub mod rtcp;
 pub mod rtp;

@@ -13,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::quality::{BurstFigures, Bursts, Drift};
 use crate::rtcp::Block;
 use crate::rtp::{Clock, Header, extend};
 
@@ -49,6 +50,8 @@ pub struct Receiver {
     /// Accept whoever comes next (a new agreement).
     open: bool,
     interval: (u64, u64),
+    bursts: Bursts,
+    drift: Drift,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +111,8 @@ impl Receiver {
             past: Figures::default(),
             open: true,
             interval: (0, 0),
+            bursts: Bursts::default(),
+            drift: Drift::default(),
         }
     }
 
@@ -161,6 +166,7 @@ impl Receiver {
             self.past.reordered += 1;
             if at == source.expected {
                 source.expected += 1;
+                self.bursts.received();
                 return Order::Next;
             }
             if at > source.expected {
@@ -184,12 +190,14 @@ impl Receiver {
         let step = header.timestamp.wrapping_sub(source.timestamp as u32) as i32;
         source.timestamp += i64::from(step);
         if paces {
-            source.hear(self.clock, self.epoch, now);
+            let (at, transit) = source.hear(self.clock, self.epoch, now);
+            self.drift.heard(self.clock.0, at, transit);
         }
         self.candidate = None;
         self.open = false;
         if at == source.expected {
             source.expected += 1;
+            self.bursts.received();
             Order::Next
         } else {
             Order::Ahead
@@ -201,6 +209,11 @@ impl Receiver {
         self.source
             .as_ref()
             .is_some_and(|source| source.ssrc == ssrc)
+    }
+
+    /// The source we hear.
+    pub fn source(&self) -> Option<u32> {
+        self.source.as_ref().map(|source| source.ssrc)
     }
 
     /// The extended sequence number of a packet just sequenced.
@@ -229,6 +242,8 @@ impl Receiver {
         };
         let missing = index.saturating_sub(source.expected);
         source.expected = source.expected.max(index + 1);
+        self.bursts.lost(missing);
+        self.bursts.received();
         missing
     }
 
@@ -252,6 +267,16 @@ impl Receiver {
     /// Interarrival jitter (RFC 3550 A.8), in ticks.
     pub fn jitter(&self) -> u64 {
         self.source.as_ref().map_or(0, |source| source.jitter >> 4)
+    }
+
+    /// How losses fell: in bursts or by chance.
+    pub fn bursts(&self) -> BurstFigures {
+        self.bursts.figures()
+    }
+
+    /// Parts per million by which the source's clock is faster than ours.
+    pub fn drift_ppm(&self) -> Option<f32> {
+        self.drift.ppm(self.clock.0)
     }
 
     /// The same as a duration.
@@ -318,6 +343,8 @@ impl Receiver {
         if paces {
             source.hear(self.clock, self.epoch, now);
         }
+        self.bursts.received();
+        self.drift = Drift::default();
         self.source = Some(source);
         (self.candidate, self.open) = (None, false);
         Order::Restart
@@ -331,8 +358,8 @@ impl Receiver {
 }
 
 impl Source {
-    /// RFC 3550 A.8.
-    fn hear(&mut self, clock: Clock, epoch: Instant, now: Instant) {
+    /// RFC 3550 A.8. Returns the arrival and the transit time, in ticks.
+    fn hear(&mut self, clock: Clock, epoch: Instant, now: Instant) -> (i64, i64) {
         let arrival = clock.ticks(now.saturating_duration_since(epoch));
         let transit = arrival - self.timestamp;
         if let Some(last) = self.transit.replace(transit) {
@@ -342,6 +369,7 @@ impl Source {
                 self.jitter = (self.jitter + difference).saturating_sub((self.jitter + 8) >> 4);
             }
         }
+        (arrival, transit)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use sdp::Codec;
 use sdp::report::LegReport;
 
 use crate::codec::SAMPLES_PER_MS;
+use crate::quality::{Conditions, VoipMetrics, mos, rating};
 use crate::rx::Receiver;
 
 /// What is counted while packets pass.
@@ -24,6 +26,10 @@ pub(crate) struct Counters {
     pub(crate) rtcp_received: u64,
     pub(crate) rtcp_sent: u64,
     pub(crate) remote_loss: Option<f32>,
+    /// Packets of ours the far side missed since the beginning.
+    pub(crate) remote_lost: u64,
+    /// Jitter of our packets there.
+    pub(crate) remote_jitter: Duration,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) first_received: Option<Instant>,
     pub(crate) first_sent: Option<Instant>,
@@ -41,8 +47,12 @@ impl Counters {
         started: Instant,
         opened: Option<Instant>,
         rx: &Receiver,
+        codec: Codec,
     ) -> LegReport {
         let figures = rx.figures();
+        let received = self.received(rx, codec);
+        let sent = self.sent(codec);
+        let score = |conditions| mos(rating(&conditions)) as f32;
         let since = |from: Instant| move |at: Instant| at.saturating_duration_since(from);
         LegReport {
             packets_received: self.packets_received,
@@ -68,7 +78,63 @@ impl Counters {
             last_received: self.last_received.map(since(started)),
             last_sent: self.last_sent.map(since(started)),
             held: self.held,
+            clock_drift_ppm: rx.drift_ppm(),
+            mos_received: received.map(score),
+            mos_sent: sent.map(score),
             first_audio_sent: opened.and_then(|opened| self.first_audio_sent.map(since(opened))),
         }
     }
+
+    /// What the model has to know of what came from the far side; `None` before anything came.
+    fn received(&self, rx: &Receiver, codec: Codec) -> Option<Conditions> {
+        let figures = rx.figures();
+        (figures.received > 0).then(|| Conditions {
+            codec,
+            loss: figures.lost() as f64 / figures.expected.max(1) as f64,
+            burstiness: rx.bursts().burstiness,
+            delay: self.delay(rx.jitter_time()),
+        })
+    }
+
+    /// The same of what we sent, by the far side's reports; `None` before one came.
+    fn sent(&self, codec: Codec) -> Option<Conditions> {
+        self.remote_loss.filter(|_| self.packets_sent > 0)?;
+        Some(Conditions {
+            codec,
+            loss: self.remote_lost as f64 / self.packets_sent as f64,
+            burstiness: 1.0,
+            delay: self.delay(self.remote_jitter),
+        })
+    }
+
+    /// From one side of the leg to the ear on the other: the way, a packet, and the jitter buffer that
+    /// a telephone needs for this jitter.
+    fn delay(&self, jitter: Duration) -> Duration {
+        self.round_trip.unwrap_or_default() / 2 + PACKET + 2 * jitter
+    }
+
+    /// The leg's metrics for an extended report; `None` before anything came.
+    pub(crate) fn voip_metrics(&self, rx: &Receiver, codec: Codec) -> Option<VoipMetrics> {
+        let conditions = self.received(rx, codec)?;
+        let listening = Conditions {
+            delay: Duration::ZERO,
+            ..conditions
+        };
+        let rated = rating(&conditions);
+        Some(VoipMetrics {
+            ssrc: rx.source()?,
+            loss: conditions.loss,
+            discarded: 0.0,
+            bursts: rx.bursts(),
+            packet: PACKET,
+            round_trip: self.round_trip.unwrap_or_default(),
+            end_system: PACKET,
+            rating: rated,
+            mos_listening: mos(rating(&listening)),
+            mos_conversing: mos(rated),
+        })
+    }
 }
+
+/// The usual packet.
+const PACKET: Duration = Duration::from_millis(20);

@@ -91,7 +91,11 @@ fn ten_seconds_of_media_allocate_nothing() {
         (Codec::Pcmu, Codec::Pcma),
         (Codec::Opus, Codec::Opus),
     ] {
-        let plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
+        let mut plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
+        for plan in &mut plans {
+            plan.agreed.wants_voip_metrics = true;
+            plan.proof = Some(sdp::plan::Proof::Heard);
+        }
         let datagrams = traffic(a, b, &plans);
         let start = Instant::now();
         let mut session =

@@ -92,6 +92,7 @@ pub fn agree(offer: &Description, answer: &Description, we: Role) -> Result<Agre
         direction: ours
             .effective_direction()
             .meet(theirs.effective_direction().reversed()),
+        wants_voip_metrics: theirs.wants_voip_metrics(),
     })
 }
 

@@ -113,6 +113,8 @@ pub struct Agreed {
     pub keying: Keying,
     /// Direction, from our point of view.
     pub direction: Direction,
+    /// The far side asks for the VoIP metrics of RTCP XR (RFC 3611 §5.1).
+    pub wants_voip_metrics: bool,
 }
 
 impl Agreed {

@@ -118,6 +118,20 @@ impl<'a> Media<'a> {
         self.attributes("rtcp-mux").next().is_some()
     }
 
+    /// Whether the writer asks for the VoIP metrics of RTCP XR: `a=rtcp-xr:… voip-metrics …`, of the
+    /// stream or of the session (RFC 3611 §5.1).
+    pub fn wants_voip_metrics(&self) -> bool {
+        let asks = |attributes: &[sdp_types::Attribute]| {
+            attributes
+                .iter()
+                .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-xr"))
+                .filter_map(|attribute| attribute.value.as_deref())
+                .flat_map(str::split_ascii_whitespace)
+                .any(|format| format.eq_ignore_ascii_case("voip-metrics"))
+        };
+        asks(&self.media.attributes) || asks(&self.session.attributes)
+    }
+
     /// The synchronisation source the writer announces to send under (RFC 5576).
     pub fn ssrc(&self) -> Option<Ssrc> {
         self.values("ssrc").find_map(Ssrc::parse)
@@ -306,6 +320,17 @@ mod tests {
             rtcp(&["a=rtcp:9 IN IP4 0.0.0.0"]).as_deref(),
             Some("192.0.2.8:4001")
         );
+    }
+
+    #[test]
+    fn voip_metrics_are_sent_to_who_asks_for_them() {
+        let asks = |session: &[&str], media: &[&str]| {
+            audio(session, media, |audio| audio.wants_voip_metrics())
+        };
+        assert!(!asks(&[], &[]));
+        assert!(!asks(&[], &["a=rtcp-xr:rcvr-rtt=all:10000"]));
+        assert!(asks(&[], &["a=rtcp-xr:rcvr-rtt=all VoIP-metrics"]));
+        assert!(asks(&["a=rtcp-xr:voip-metrics"], &[]));
     }
 
     #[test]

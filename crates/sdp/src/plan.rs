@@ -55,6 +55,7 @@ impl LegPlan {
                 ptime: 20,
                 keying: Keying::None,
                 direction: Direction::Inactive,
+                wants_voip_metrics: false,
             },
             ssrc: 0,
             cname: String::new(),

@@ -53,6 +53,12 @@ pub struct LegReport {
     pub last_sent: Option<Duration>,
     /// Audio for this leg that was held because its way was not proven, and played then.
     pub held: Duration,
+    /// How much faster the far side's clock is than ours, in parts per million; negative: slower.
+    pub clock_drift_ppm: Option<f32>,
+    /// Mean opinion score of what came from the far side (ITU-T G.107), 1.0 to 4.5.
+    pub mos_received: Option<f32>,
+    /// The same of what the far side got from us, by its reports.
+    pub mos_sent: Option<f32>,
 }
 
 impl LegReport {
@@ -84,6 +90,9 @@ impl LegReport {
             last_received: self.last_received.or(before.last_received),
             last_sent: self.last_sent.or(before.last_sent),
             held: self.held + before.held,
+            clock_drift_ppm: self.clock_drift_ppm.or(before.clock_drift_ppm),
+            mos_received: self.mos_received.or(before.mos_received),
+            mos_sent: self.mos_sent.or(before.mos_sent),
         }
     }
 }

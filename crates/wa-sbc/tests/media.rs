@@ -128,6 +128,7 @@ impl Phone {
                 remote_rtp: self.rtp.local_addr().expect("bound"),
                 remote_rtcp: self.rtcp.local_addr().expect("bound"),
                 rtcp_mux: false,
+                wants_voip_metrics: false,
                 audio,
                 dtmf: None,
                 ptime: 20,

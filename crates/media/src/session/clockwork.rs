@@ -26,6 +26,12 @@ impl Session {
             octets: leg.counters.octets_sent as u32,
         });
         leg.reports.sent_before = [leg.reports.sent_before[1], sent];
+        let rx = &self.rx[side.index()];
+        let metrics = leg
+            .agreed
+            .wants_voip_metrics
+            .then(|| leg.counters.voip_metrics(rx, leg.codec()))
+            .flatten();
         let Some(slot) = self.queue.vacant() else {
             return;
         };
@@ -37,6 +43,11 @@ impl Session {
             &leg.cname,
             bye,
         );
+        // BYE is the last word (RFC 3550 §6.6).
+        if let Some(metrics) = metrics.filter(|_| !bye) {
+            let rest = &mut slot.bytes[slot.len..];
+            slot.len += rtcp::write_xr(rest, leg.tx.ssrc(), &metrics.to_block());
+        }
         (slot.to, slot.channel, slot.live) = (side, Channel::Rtcp, false);
         self.queue.commit();
     }

@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn leg_report(&self, side: Side) -> LegReport {
         let leg = &self.legs[side.index()];
         leg.counters
-            .report(self.started, leg.gate, &self.rx[side.index()])
+            .report(self.started, leg.gate, &self.rx[side.index()], leg.codec())
             .after(&leg.before)
     }
 }

@@ -73,6 +73,7 @@ pub fn plan(side: Side, codec: Codec) -> LegPlan {
             ptime: 20,
             keying: Keying::None,
             direction: Direction::SendRecv,
+            wants_voip_metrics: false,
         },
         ssrc: 0x1111_1111 * (side.index() as u32 + 1),
         cname: "audio@sbc".to_owned(),

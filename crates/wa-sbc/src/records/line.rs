@@ -66,6 +66,9 @@ struct Leg<'a> {
     last_received_ms: Option<u64>,
     last_sent_ms: Option<u64>,
     held_ms: u64,
+    clock_drift_ppm: Option<f32>,
+    mos_received: Option<f32>,
+    mos_sent: Option<f32>,
     digits: u32,
     undecryptable: u64,
     foreign: u64,
@@ -147,7 +150,10 @@ impl<'a> Leg<'a> {
             last_received,
             last_sent,
             held,
-            ..
+            clock_drift_ppm,
+            mos_received,
+            mos_sent,
+            digits_received: _,
         } = record.media.legs[side.index()];
         let media: Option<LegMedia> = record.legs[side.index()];
         let suite = media.map(|media| media.suite);
@@ -178,6 +184,9 @@ impl<'a> Leg<'a> {
             last_received_ms: last_received.map(millis),
             last_sent_ms: last_sent.map(millis),
             held_ms: millis(held),
+            clock_drift_ppm,
+            mos_received: mos_received.map(hundredths),
+            mos_sent: mos_sent.map(hundredths),
             digits: record.digits[side.index()],
             undecryptable,
             foreign,
@@ -194,6 +203,11 @@ fn suite_name(suite: Suite) -> &'static str {
         Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
         Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
     }
+}
+
+/// A score to two digits.
+fn hundredths(score: f32) -> f32 {
+    (score * 100.0).round() / 100.0
 }
 
 fn since_1970(time: SystemTime) -> u64 {
@@ -223,6 +237,8 @@ pub(super) mod tests {
             first_audio_sent: Some(Duration::from_millis(17)),
             last_sent: Some(Duration::from_millis(5_990)),
             held: Duration::from_millis(140),
+            clock_drift_ppm: Some(-12.5),
+            mos_received: Some(4.321),
             ..LegReport::default()
         };
         Record {
@@ -269,7 +285,7 @@ pub(super) mod tests {
         for part in [
             r#""lost":1,"loss":0.01,"#,
             r#""jitter_ms":1.5,"#,
-            r#""first_audio_sent_ms":17,"last_received_ms":null,"last_sent_ms":5990,"held_ms":140,"digits":3,"#,
+            r#""first_audio_sent_ms":17,"last_received_ms":null,"last_sent_ms":5990,"held_ms":140,"clock_drift_ppm":-12.5,"mos_received":4.32,"mos_sent":null,"digits":3,"#,
             r#""pbx":{"codec":"PCMA","keying":"none","suite":null,"#,
             r#""metadata":{"x-name":"value"}}"#,
         ] {
