@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: help demo build run test check e2e interop load hostile scenes bench doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes bench doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ e2e: build ## the real binary between our simulated Meta and PBX, on real socket
 
 interop: build install-tools ## the real binary between SIPp, Kamailio, baresip, tshark and openssl
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'interop*'
+
+srtp: ## a million packets under every SRTP suite, with loss and wraps, before libsrtp (needs libsrtp2-dev)
+	SRTP_PACKETS=1000000 cargo test --locked --release -p tests --test interop_libsrtp
 
 load: build ## 1,000 calls in each direction at 50 calls/s, then look for what was left behind
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_load -- --nocapture

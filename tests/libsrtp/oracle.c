@@ -1,6 +1,6 @@
 /* libsrtp behind a pipe: the foreign judge of our SRTP.
  *
- * Arguments: suite (80 | 32), master key and salt as 60 hex digits, MKI as hex digits or "-".
+ * Arguments: suite (80 | 32 | 128 | 256: the latter GCM), master key and salt as hex digits, MKI as hex digits or "-".
  * Each request on stdin: one octet of command, two octets of length (big endian), the packet.
  *   'P' protect RTP, 'U' unprotect RTP, 'p' protect RTCP, 'u' unprotect RTCP.
  * Each answer on stdout: one octet of status (0: done), two octets of length, the packet.
@@ -28,6 +28,13 @@ static srtp_t session(int suite, unsigned char *key, unsigned char *mki, size_t 
     else
         srtp_crypto_policy_set_rtp_default(&policy.rtp);
     srtp_crypto_policy_set_rtcp_default(&policy.rtcp);
+    if (suite == 128) {
+        srtp_crypto_policy_set_aes_gcm_128_16_auth(&policy.rtp);
+        srtp_crypto_policy_set_aes_gcm_128_16_auth(&policy.rtcp);
+    } else if (suite == 256) {
+        srtp_crypto_policy_set_aes_gcm_256_16_auth(&policy.rtp);
+        srtp_crypto_policy_set_aes_gcm_256_16_auth(&policy.rtcp);
+    }
     policy.ssrc.type = direction;
     policy.window_size = 128;
     if (mki_len) {
@@ -47,10 +54,11 @@ int main(int argc, char **argv) {
     static unsigned char packet[4096];
     size_t mki_len;
     srtp_t out, in;
-    if (argc != 4 || unhex(argv[2], key) != 30 || srtp_init() != srtp_err_status_ok)
+    if (argc != 4 || unhex(argv[2], key) < 28 || srtp_init() != srtp_err_status_ok)
         return 2;
     mki_len = argv[3][0] == '-' ? 0 : unhex(argv[3], mki);
-    int suite = strcmp(argv[1], "32") == 0 ? 32 : 80;
+    int suite = 80;
+    sscanf(argv[1], "%d", &suite);
     out = session(suite, key, mki, mki_len, ssrc_any_outbound);
     in = session(suite, key, mki, mki_len, ssrc_any_inbound);
     if (!out || !in)

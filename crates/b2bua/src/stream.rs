@@ -82,7 +82,7 @@ impl Stream {
             version: 0,
             ssrc: 0,
             cname: String::new(),
-            key: Some(SrtpKey::new([0; 30])),
+            key: Some(SrtpKey::wide([0; 44])),
         };
         let answer =
             sdp::compose::answer(&offer, &self.profile, &anywhere, None).map_err(disagreement)?;
@@ -103,7 +103,7 @@ impl Stream {
             ssrc: ident.u32(),
             cname: ident.tag(),
             key: matches!(self.profile.profile, sdp::Profile::Savp)
-                .then(|| SrtpKey::new(ident.bytes())),
+                .then(|| SrtpKey::wide(ident.bytes())),
         });
     }
 

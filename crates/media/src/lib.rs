@@ -10,7 +10,7 @@
 //!
 //! | does | does not |
 //! |------|----------|
-//! | SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 and _32, MKI (RFC 3711, RFC 4568) | AES-GCM, DTLS, ICE |
+//! | SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 and _32, AES-GCM, MKI (RFC 3711, RFC 7714, RFC 4568) | DTLS, ICE |
 //! | Opus, PCMA, PCMU, transcoded at 8 kHz, re-framed (RFC 7587, RFC 3551) | wideband through a transcoder |
 //! | in-band FEC, concealment, a reorder window of one packet | a jitter buffer (endpoints have one) |
 //! | telephone events, relayed, told and made on request (RFC 4733) | tones in the audio |

@@ -92,6 +92,9 @@ fn ten_seconds_of_media_allocate_nothing() {
         (Codec::Opus, Codec::Opus),
     ] {
         let mut plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
+        if b == Codec::Opus {
+            plans[0].agreed.keying = sdes(sdp::Suite::AeadAes256Gcm, None);
+        }
         for plan in &mut plans {
             plan.agreed.wants_voip_metrics = true;
             plan.proof = Some(sdp::plan::Proof::Heard);

@@ -83,7 +83,7 @@ pub fn offer(profile: &MediaProfile, local: &Local) -> Description {
     let crypto: Vec<Crypto> = match (&local.key, profile.profile) {
         (Some(key), Profile::Savp) => (1..)
             .zip(&profile.suites)
-            .map(|(tag, suite)| our_crypto(tag, *suite, key))
+            .filter_map(|(tag, suite)| our_crypto(tag, *suite, key))
             .collect(),
         _ => Vec::new(),
     };
@@ -255,7 +255,7 @@ fn answered_crypto(
         .crypto()
         .iter()
         .find(|line| profile.suites.contains(&line.suite))
-        .map(|line| our_crypto(line.tag, line.suite, key))
+        .and_then(|line| our_crypto(line.tag, line.suite, key))
         .ok_or(Disagreement::NoCrypto)
 }
 
@@ -268,14 +268,15 @@ fn our_format(profile: &MediaProfile, pt: u8, codec: Codec) -> Format {
     Format { pt, codec, fmtp }
 }
 
-fn our_crypto(tag: u32, suite: Suite, key: &SrtpKey) -> Crypto {
-    Crypto {
+/// `None`: the key is too short for the suite.
+fn our_crypto(tag: u32, suite: Suite, key: &SrtpKey) -> Option<Crypto> {
+    Some(Crypto {
         tag,
         suite,
-        key: key.clone(),
+        key: key.fit(suite)?,
         lifetime: None,
         mki: None,
-    }
+    })
 }
 
 fn session(local: &Local, times: Vec<Time>) -> Session {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{Crypto, Mki, SrtpKey, Suite};
 
-/// Standard alphabet; padding and stray trailing bits do not matter when reading.
+/// Standard alphabet; written with the padding a length asks for; padding and stray trailing bits do not matter when reading.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -33,8 +33,8 @@ pub enum Unusable {
     /// A suite we do not have.
     #[error("the crypto suite is unknown")]
     Suite,
-    /// The key is no base64, or not 30 bytes long.
-    #[error("the key is not 30 bytes in base64")]
+    /// The key is no base64, or not as long as the suite's: 30, 28 or 44 bytes.
+    #[error("the key is not as long as the suite needs, in base64")]
     Key,
     /// Several keys in one line: they would need MKI-driven key changes (RFC 4568 §6.1).
     #[error("the crypto line carries several keys")]
@@ -52,17 +52,19 @@ pub enum Unusable {
 }
 
 impl Suite {
-    /// The name in an `a=crypto` line (RFC 4568 §6.2).
+    /// The name in an `a=crypto` line (RFC 4568 §6.2, RFC 7714 §14.2).
     pub const fn name(self) -> &'static str {
         match self {
             Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
             Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Suite::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Suite::AeadAes256Gcm => "AEAD_AES_256_GCM",
         }
     }
 
     /// The suite of that name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32]
+        Suite::ALL
             .into_iter()
             .find(|suite| name.eq_ignore_ascii_case(suite.name()))
     }
@@ -87,7 +89,7 @@ impl Crypto {
         if !words.all(harmless_session_parameter) {
             return Err(Unusable::SessionParameter);
         }
-        let (key, lifetime, mki) = parse_key_params(key)?;
+        let (key, lifetime, mki) = parse_key_params(suite, key)?;
         Ok(Self {
             tag,
             suite,
@@ -99,12 +101,8 @@ impl Crypto {
 
     /// The value to print behind `a=crypto:`. Holds the key: for the wire only.
     pub fn to_value(&self) -> String {
-        let mut bytes = Zeroizing::new([0u8; 30]);
-        let (key, salt) = bytes.split_at_mut(16);
-        key.copy_from_slice(self.key.key());
-        salt.copy_from_slice(self.key.salt());
         let mut value = format!("{} {} inline:", self.tag, self.suite.name());
-        BASE64.encode_string(bytes.as_slice(), &mut value);
+        BASE64.encode_string(self.key.whole(), &mut value);
         match self.lifetime {
             Some(packets) if packets.is_power_of_two() => {
                 value.push_str(&format!("|2^{}", packets.trailing_zeros()));
@@ -120,7 +118,10 @@ impl Crypto {
 }
 
 /// `inline:<base64>["|" lifetime]["|" mki ":" length]` (RFC 4568 §6.1).
-fn parse_key_params(text: &str) -> Result<(SrtpKey, Option<u64>, Option<Mki>), Unusable> {
+fn parse_key_params(
+    suite: Suite,
+    text: &str,
+) -> Result<(SrtpKey, Option<u64>, Option<Mki>), Unusable> {
     if text.contains(';') {
         return Err(Unusable::SeveralKeys);
     }
@@ -129,7 +130,7 @@ fn parse_key_params(text: &str) -> Result<(SrtpKey, Option<u64>, Option<Mki>), U
         return Err(Unusable::Form);
     }
     let mut fields = info.split('|');
-    let key = parse_key(fields.next().unwrap_or_default())?;
+    let key = parse_key(suite, fields.next().unwrap_or_default())?;
     let (mut lifetime, mut mki) = (None, None);
     for (index, field) in fields.enumerate() {
         match (field.contains(':'), index) {
@@ -141,17 +142,17 @@ fn parse_key_params(text: &str) -> Result<(SrtpKey, Option<u64>, Option<Mki>), U
     Ok((key, lifetime, mki))
 }
 
-fn parse_key(text: &str) -> Result<SrtpKey, Unusable> {
-    // 30 bytes fill their 40 characters, so padding says nothing; some write it all the same.
+fn parse_key(suite: Suite, text: &str) -> Result<SrtpKey, Unusable> {
+    // 30 bytes fill their 40 characters; 28 and 44 want padding. Some leave out what is wanted, some
+    // write what is not.
     let text = text.trim_end_matches('=');
-    // Room for one group more than 30 bytes: a longer text fails instead of being cut.
-    let mut bytes = Zeroizing::new([0u8; 36]);
+    // Room for one group more than the longest: a longer text fails instead of being cut.
+    let mut bytes = Zeroizing::new([0u8; 51]);
     let length = BASE64
         .decode_slice(text, bytes.as_mut_slice())
         .map_err(|_| Unusable::Key)?;
     let decoded = bytes.get(..length).ok_or(Unusable::Key)?;
-    let key = <[u8; 30]>::try_from(decoded).map_err(|_| Unusable::Key)?;
-    Ok(SrtpKey::new(key))
+    SrtpKey::from_bytes(suite, decoded).ok_or(Unusable::Key)
 }
 
 /// Packets a key may protect: decimal or `2^n`, up to 2^48 (RFC 3711 §9.2).
@@ -296,7 +297,9 @@ mod tests {
                 "1234567890 AES_CM_128_HMAC_SHA1_80 inline:KEY",
                 Unusable::Tag,
             ),
-            ("1 AEAD_AES_128_GCM inline:KEY", Unusable::Suite),
+            ("1 AEAD_AES_128_GCM inline:KEY", Unusable::Key),
+            ("1 AEAD_AES_256_GCM inline:KEY", Unusable::Key),
+            ("1 AEAD_AES_128_CCM inline:KEY", Unusable::Suite),
             ("1 F8_128_HMAC_SHA1_80 inline:KEY", Unusable::Suite),
             ("1 AES_CM_128_HMAC_SHA1_80 inline:", Unusable::Key),
             ("1 AES_CM_128_HMAC_SHA1_80 inline:KEYKEY", Unusable::Key),
@@ -350,6 +353,32 @@ mod tests {
         ];
         for (value, why) in cases {
             assert_eq!(parse(value), Err(why), "{value}");
+        }
+    }
+
+    #[test]
+    fn keys_of_gcm_are_read_with_and_without_padding_and_written_with_it() {
+        for (suite, key, padding) in [
+            (
+                "AEAD_AES_128_GCM",
+                &"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHA"[..],
+                "==",
+            ),
+            (
+                "AEAD_AES_256_GCM",
+                "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSYnKCkqKyw",
+                "=",
+            ),
+        ] {
+            let padded = format!("1 {suite} inline:{key}{padding}");
+            let crypto = Crypto::parse(&padded).expect("a usable line");
+            let bare = Crypto::parse(&format!("1 {suite} inline:{key}"));
+            assert_eq!(bare.as_ref(), Ok(&crypto));
+            assert_eq!(crypto.to_value(), padded);
+            let (key, salt) = (crypto.key.key(), crypto.key.salt());
+            assert_eq!((key.len(), salt.len()), (crypto.suite.key_len(), 12));
+            let counted: Vec<u8> = (1..=(key.len() + 12) as u8).collect();
+            assert_eq!([key, salt].concat(), counted);
         }
     }
 

@@ -4,47 +4,117 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-/// A protection profile of SRTP (RFC 4568 §6.2).
+/// A protection profile of SRTP (RFC 4568 §6.2, RFC 7714 §14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// `AES_CM_128_HMAC_SHA1_80`: AES-128 counter mode, 80-bit tag.
     AesCm128HmacSha1_80,
     /// `AES_CM_128_HMAC_SHA1_32`: the same with a 32-bit tag on SRTP (SRTCP keeps 80 bits).
     AesCm128HmacSha1_32,
+    /// `AEAD_AES_128_GCM`: AES-128 in Galois/counter mode, 128-bit tag (RFC 7714).
+    AeadAes128Gcm,
+    /// `AEAD_AES_256_GCM`: the same with AES-256.
+    AeadAes256Gcm,
 }
 
-/// An SRTP master key and salt: 16 bytes of key, then 14 bytes of salt (RFC 4568 §6.2).
+impl Suite {
+    /// Every suite.
+    pub const ALL: [Suite; 4] = [
+        Suite::AesCm128HmacSha1_80,
+        Suite::AesCm128HmacSha1_32,
+        Suite::AeadAes128Gcm,
+        Suite::AeadAes256Gcm,
+    ];
+
+    /// Octets of its master key.
+    pub const fn key_len(self) -> usize {
+        match self {
+            Suite::AeadAes256Gcm => 32,
+            _ => 16,
+        }
+    }
+
+    /// Octets of its master salt.
+    pub const fn salt_len(self) -> usize {
+        match self {
+            Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => 14,
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 12,
+        }
+    }
+}
+
+/// The longest master key and salt: those of AES-256-GCM.
+const LONGEST: usize = 44;
+
+/// An SRTP master key and the salt behind it (RFC 4568 §6.2): 16 and 14 bytes, or as the suite has them.
 ///
 /// Cannot be printed; wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SrtpKey([u8; 30]);
+pub struct SrtpKey {
+    bytes: [u8; LONGEST],
+    key: u8,
+    len: u8,
+}
 
 impl SrtpKey {
     /// Takes 16 bytes of master key followed by 14 bytes of master salt.
     pub fn new(bytes: [u8; 30]) -> Self {
-        Self(bytes)
+        Self::of(16, &bytes)
     }
 
-    /// The 16-byte master key.
+    /// Takes chance for a key of any suite; [`SrtpKey::fit`] cuts it.
+    pub fn wide(bytes: [u8; 44]) -> Self {
+        Self::of(32, &bytes)
+    }
+
+    /// Takes master key and salt as `suite` has them. `None`: the length is another one.
+    pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == suite.key_len() + suite.salt_len())
+            .then(|| Self::of(suite.key_len(), bytes))
+    }
+
+    /// The same bytes, as many as `suite` needs. `None`: there are too few.
+    pub fn fit(&self, suite: Suite) -> Option<Self> {
+        let len = suite.key_len() + suite.salt_len();
+        (len <= usize::from(self.len)).then(|| Self::of(suite.key_len(), &self.bytes[..len]))
+    }
+
+    /// The master key.
     pub fn key(&self) -> &[u8] {
-        &self.0[..16]
+        &self.bytes[..usize::from(self.key)]
     }
 
-    /// The 14-byte master salt.
+    /// The master salt.
     pub fn salt(&self) -> &[u8] {
-        &self.0[16..]
+        &self.bytes[usize::from(self.key)..usize::from(self.len)]
+    }
+
+    /// Master key and salt, as an `a=crypto` line carries them.
+    pub(crate) fn whole(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// `from` is no longer than the longest.
+    fn of(key: usize, from: &[u8]) -> Self {
+        let mut bytes = [0; LONGEST];
+        bytes[..from.len()].copy_from_slice(from);
+        Self {
+            bytes,
+            key: key as u8,
+            len: from.len() as u8,
+        }
     }
 }
 
 impl fmt::Debug for SrtpKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SrtpKey(30 bytes)")
+        write!(f, "SrtpKey({} bytes)", self.len)
     }
 }
 
 impl Drop for SrtpKey {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.bytes.zeroize();
     }
 }
 

@@ -325,7 +325,8 @@ mod tests {
     #[test]
     fn voip_metrics_are_sent_to_who_asks_for_them() {
         let asks = |session: &[&str], media: &[&str]| {
-            audio(session, media, |audio| audio.wants_voip_metrics())
+            let media = [&["m=audio 4000 RTP/AVP 8"], media].concat();
+            audio(session, &media, |audio| audio.wants_voip_metrics())
         };
         assert!(!asks(&[], &[]));
         assert!(!asks(&[], &["a=rtcp-xr:rcvr-rtt=all:10000"]));

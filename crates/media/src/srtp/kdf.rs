@@ -1,7 +1,8 @@
-//! Key derivation (RFC 3711 §4.3): AES counter mode over label and master salt; derivation rate 0.
+//! Key derivation (RFC 3711 §4.3): AES counter mode over label and master salt; derivation rate 0. With
+//! a key of 256 bits AES-256 (RFC 6188 §3), and a salt of 96 bits is filled up with zeros (RFC 7714 §11).
 
-use aes::Aes128Enc;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes::cipher::{Array, BlockCipherEncrypt, BlockSizeUser, KeyInit, consts::U16};
+use aes::{Aes128Enc, Aes256Enc};
 use sdp::SrtpKey;
 
 /// What a derived key is for (RFC 3711 §4.3.2).
@@ -17,18 +18,30 @@ pub(super) enum Label {
 
 /// Fills `out` with the key for `label`.
 pub(super) fn derive(master: &SrtpKey, label: Label, out: &mut [u8]) {
-    let key: [u8; 16] = master
-        .key()
-        .try_into()
-        .expect("an SrtpKey has 16 octets of key");
-    let cipher = Aes128Enc::new(&key.into());
+    match master.key().len() {
+        32 => stream(&cipher::<Aes256Enc>(master), master, label, out),
+        _ => stream(&cipher::<Aes128Enc>(master), master, label, out),
+    }
+}
+
+fn cipher<C: KeyInit>(master: &SrtpKey) -> C {
+    C::new_from_slice(master.key()).expect("an SrtpKey has 16 or 32 octets of key")
+}
+
+fn stream<C: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16>>(
+    cipher: &C,
+    master: &SrtpKey,
+    label: Label,
+    out: &mut [u8],
+) {
     let mut counter = [0u8; 16];
-    counter[..14].copy_from_slice(master.salt());
+    let salt = master.salt();
+    counter[..salt.len()].copy_from_slice(salt);
     counter[7] ^= label as u8; // key_id = label ‖ 48 bits of index, right-aligned in 112 bits
     for (block, chunk) in out.chunks_mut(16).enumerate() {
         let mut input = counter;
         input[14..].copy_from_slice(&(block as u16).to_be_bytes());
-        let mut stream = input.into();
+        let mut stream: Array<u8, U16> = input.into();
         cipher.encrypt_block(&mut stream);
         chunk.copy_from_slice(&stream[..chunk.len()]);
     }

@@ -10,18 +10,41 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
+use super::gcm::Gcm;
 use super::kdf::{Label, derive};
 
-/// The keys of SRTP and SRTCP under one master key.
-pub(super) struct SessionKeys {
+/// The keys of SRTP and SRTCP under one master key, and how packets look with them.
+pub(super) enum SessionKeys {
+    /// Counter mode and a tag of HMAC-SHA1.
+    Counter(Box<Counter>),
+    /// Galois/counter mode.
+    Gcm(Box<Gcm>),
+}
+
+impl SessionKeys {
+    /// The key is one of the suite (as every `a=crypto` line that could be read has it).
+    pub(super) fn derive(suite: Suite, master: &SrtpKey) -> Self {
+        match suite {
+            Suite::AesCm128HmacSha1_80 | Suite::AesCm128HmacSha1_32 => {
+                Self::Counter(Box::new(Counter::derive(suite, master)))
+            }
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => {
+                Self::Gcm(Box::new(Gcm::derive(suite, master)))
+            }
+        }
+    }
+}
+
+/// SRTP and SRTCP of RFC 3711.
+pub(super) struct Counter {
     pub(super) rtp: Cipher,
     pub(super) rtcp: Cipher,
     /// Octets of tag on SRTP: 10, or 4 with a `_32` suite.
     pub(super) rtp_tag: usize,
 }
 
-impl SessionKeys {
-    pub(super) fn derive(suite: Suite, master: &SrtpKey) -> Self {
+impl Counter {
+    fn derive(suite: Suite, master: &SrtpKey) -> Self {
         Self {
             rtp: Cipher::derive(
                 master,
@@ -36,8 +59,8 @@ impl SessionKeys {
                 Label::RtcpSalt,
             ),
             rtp_tag: match suite {
-                Suite::AesCm128HmacSha1_80 => 10,
                 Suite::AesCm128HmacSha1_32 => 4,
+                _ => 10,
             },
         }
     }

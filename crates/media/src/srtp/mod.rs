@@ -1,4 +1,4 @@
-//! SRTP and SRTCP (RFC 3711) with AES_CM_128_HMAC_SHA1_80 and _32, in place.
+//! SRTP and SRTCP (RFC 3711) with AES_CM_128_HMAC_SHA1_80 and _32, and with AES-GCM (RFC 7714), in place.
 //!
 //! ```text
 //!  RTP    header ‖ payload ─────────────► header ‖ E(payload) ‖ [MKI] ‖ tag(10 | 4)
@@ -12,6 +12,7 @@
 //! * A `_32` suite shortens the tag of SRTP only; SRTCP keeps 80 bits (RFC 4568 §6.2.2).
 //! * No allocation after construction. AES key schedules and the keyed HMAC state are made once.
 
+mod gcm;
 mod kdf;
 mod keys;
 mod replay;
@@ -77,8 +78,7 @@ impl Protect {
     pub fn rtp(&mut self, packet: &mut Packet) -> Result<(), ProtectError> {
         let len = packet.len();
         let start = rtp::header_len(packet.as_slice()).ok_or(ProtectError::Malformed)?;
-        let tail = self.mki_len() + self.keys.rtp_tag;
-        if len + tail > CAPACITY {
+        if len + LONGEST_TAIL > CAPACITY {
             return Err(ProtectError::Malformed);
         }
         if self.used >= self.lifetime {
@@ -97,21 +97,28 @@ impl Protect {
         self.used += 1;
 
         let bytes = packet.buffer_mut();
-        self.keys.rtp.crypt(ssrc, index, &mut bytes[start..len]);
-        let tag = self
-            .keys
-            .rtp
-            .tag(&bytes[..len], &((index >> 16) as u32).to_be_bytes());
-        let at = write_mki(bytes, len, self.mki);
-        bytes[at..at + self.keys.rtp_tag].copy_from_slice(&tag[..self.keys.rtp_tag]);
-        packet.set_len(len + tail);
+        let end = match &self.keys {
+            SessionKeys::Counter(keys) => {
+                keys.rtp.crypt(ssrc, index, &mut bytes[start..len]);
+                let roc = ((index >> 16) as u32).to_be_bytes();
+                let tag = keys.rtp.tag(&bytes[..len], &roc);
+                let at = write_mki(bytes, len, self.mki);
+                bytes[at..at + keys.rtp_tag].copy_from_slice(&tag[..keys.rtp_tag]);
+                at + keys.rtp_tag
+            }
+            SessionKeys::Gcm(keys) => {
+                let end = keys.seal_rtp(bytes, start, len, ssrc, index);
+                write_mki(bytes, end, self.mki)
+            }
+        };
+        packet.set_len(end);
         Ok(())
     }
 
     /// RTCP in, SRTCP out, in place, encrypted.
     pub fn rtcp(&mut self, packet: &mut Packet) -> Result<(), ProtectError> {
         let len = packet.len();
-        if len < 8 || len + 4 + self.mki_len() + RTCP_TAG > CAPACITY {
+        if len < 8 || len + LONGEST_TAIL > CAPACITY {
             return Err(ProtectError::Malformed);
         }
         let ssrc = rtcp_ssrc(packet.as_slice());
@@ -126,12 +133,22 @@ impl Protect {
         stream.rtcp.remember(index);
 
         let bytes = packet.buffer_mut();
-        self.keys.rtcp.crypt(ssrc, index, &mut bytes[8..len]);
-        bytes[len..len + 4].copy_from_slice(&(ENCRYPTED | index as u32).to_be_bytes());
-        let tag = self.keys.rtcp.tag(&bytes[..len + 4], &[]);
-        let at = write_mki(bytes, len + 4, self.mki);
-        bytes[at..at + RTCP_TAG].copy_from_slice(&tag[..RTCP_TAG]);
-        packet.set_len(at + RTCP_TAG);
+        let word = ENCRYPTED | index as u32;
+        let end = match &self.keys {
+            SessionKeys::Counter(keys) => {
+                keys.rtcp.crypt(ssrc, index, &mut bytes[8..len]);
+                bytes[len..len + 4].copy_from_slice(&word.to_be_bytes());
+                let tag = keys.rtcp.tag(&bytes[..len + 4], &[]);
+                let at = write_mki(bytes, len + 4, self.mki);
+                bytes[at..at + RTCP_TAG].copy_from_slice(&tag[..RTCP_TAG]);
+                at + RTCP_TAG
+            }
+            SessionKeys::Gcm(keys) => {
+                let end = keys.seal_rtcp(bytes, len, ssrc, word);
+                write_mki(bytes, end, self.mki)
+            }
+        };
+        packet.set_len(end);
         Ok(())
     }
 
@@ -143,10 +160,6 @@ impl Protect {
     /// Takes over the state of one source.
     pub fn restore(&mut self, state: StreamState) {
         self.streams.restore(state);
-    }
-
-    fn mki_len(&self) -> usize {
-        self.mki.map_or(0, |mki| usize::from(mki.length))
     }
 }
 
@@ -172,8 +185,17 @@ impl Unprotect {
         use UnprotectError::*;
         let bytes = packet.as_mut_slice();
         let start = rtp::header_len(bytes).ok_or(Malformed)?;
-        let (end, tag) = self.split(bytes, self.keys.rtp_tag)?;
-        if end < start {
+        // Behind the MKI stands the tag with HMAC, nothing with GCM, whose tag belongs to the payload.
+        let behind = match &self.keys {
+            SessionKeys::Counter(keys) => keys.rtp_tag,
+            SessionKeys::Gcm(_) => 0,
+        };
+        let (end, tag) = self.split(bytes, behind)?;
+        let least = match &self.keys {
+            SessionKeys::Counter(_) => start,
+            SessionKeys::Gcm(_) => start + gcm::TAG,
+        };
+        if end < least {
             return Err(Malformed);
         }
         let ssrc = rtp::ssrc(bytes);
@@ -184,13 +206,21 @@ impl Unprotect {
         if known.is_some_and(|s| !s.rtp.admit(index)) {
             return Err(Replayed);
         }
-        let roc = ((index >> 16) as u32).to_be_bytes();
-        if !self.keys.rtp.verify(&bytes[..end], &roc, &bytes[tag..]) {
-            return Err(Forged);
-        }
+        let plain = match &self.keys {
+            SessionKeys::Counter(keys) => {
+                let roc = ((index >> 16) as u32).to_be_bytes();
+                if !keys.rtp.verify(&bytes[..end], &roc, &bytes[tag..]) {
+                    return Err(Forged);
+                }
+                keys.rtp.crypt(ssrc, index, &mut bytes[start..end]);
+                end
+            }
+            SessionKeys::Gcm(keys) => keys
+                .open_rtp(bytes, start, end, ssrc, index)
+                .ok_or(Forged)?,
+        };
         self.streams.receiving(ssrc).rtp.remember(index);
-        self.keys.rtp.crypt(ssrc, index, &mut bytes[start..end]);
-        packet.set_len(end);
+        packet.set_len(plain);
         Ok(())
     }
 
@@ -198,8 +228,12 @@ impl Unprotect {
     pub fn rtcp(&mut self, packet: &mut Packet) -> Result<(), UnprotectError> {
         use UnprotectError::*;
         let bytes = packet.as_mut_slice();
-        let (end, tag) = self.split(bytes, RTCP_TAG)?;
-        if end < 12 || bytes[0] >> 6 != 2 {
+        let (behind, before) = match &self.keys {
+            SessionKeys::Counter(_) => (RTCP_TAG, 0),
+            SessionKeys::Gcm(_) => (0, gcm::TAG),
+        };
+        let (end, tag) = self.split(bytes, behind)?;
+        if end < 12 + before || bytes[0] >> 6 != 2 {
             return Err(Malformed);
         }
         let plain = end - 4;
@@ -218,13 +252,19 @@ impl Unprotect {
         {
             return Err(Replayed);
         }
-        if !self.keys.rtcp.verify(&bytes[..end], &[], &bytes[tag..]) {
-            return Err(Forged);
-        }
+        let plain = match &self.keys {
+            SessionKeys::Counter(keys) => {
+                if !keys.rtcp.verify(&bytes[..end], &[], &bytes[tag..]) {
+                    return Err(Forged);
+                }
+                if encrypted {
+                    keys.rtcp.crypt(ssrc, index, &mut bytes[8..plain]);
+                }
+                plain
+            }
+            SessionKeys::Gcm(keys) => keys.open_rtcp(bytes, plain, ssrc, word).ok_or(Forged)?,
+        };
         self.streams.receiving(ssrc).rtcp.remember(index);
-        if encrypted {
-            self.keys.rtcp.crypt(ssrc, index, &mut bytes[8..plain]);
-        }
         packet.set_len(plain);
         Ok(())
     }
@@ -279,6 +319,8 @@ impl fmt::Debug for Unprotect {
 const MAX_RTP: u64 = 1 << 48;
 const MAX_RTCP: u64 = 1 << 31;
 const RTCP_TAG: usize = 10;
+/// The most a packet grows by: tag, index of SRTCP and the longest MKI.
+const LONGEST_TAIL: usize = 16 + 4 + 255;
 const ENCRYPTED: u32 = 1 << 31;
 
 fn rtcp_ssrc(bytes: &[u8]) -> u32 {

@@ -5,7 +5,9 @@ fn crypto(suite: Suite, mki: Option<Mki>) -> Crypto {
     Crypto {
         tag: 1,
         suite,
-        key: SrtpKey::new(std::array::from_fn(|i| i as u8 * 7)),
+        key: SrtpKey::wide(std::array::from_fn(|i| (i * 7) as u8))
+            .fit(suite)
+            .unwrap(),
         lifetime: None,
         mki,
     }
@@ -50,8 +52,8 @@ fn key_stream_of_rfc_3711_b_2() {
 }
 
 #[test]
-fn what_is_protected_comes_back_for_both_suites_with_and_without_mki() {
-    for suite in [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32] {
+fn what_is_protected_comes_back_for_every_suite_with_and_without_mki() {
+    for suite in Suite::ALL {
         for mki in [
             None,
             Some(Mki {
@@ -66,10 +68,10 @@ fn what_is_protected_comes_back_for_both_suites_with_and_without_mki() {
             let crypto = crypto(suite, mki);
             let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
             let mki_len = mki.map_or(0, |m| m.length as usize);
-            let tag = if suite == Suite::AesCm128HmacSha1_80 {
-                10
-            } else {
-                4
+            let tag = match suite {
+                Suite::AesCm128HmacSha1_80 => 10,
+                Suite::AesCm128HmacSha1_32 => 4,
+                Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 16,
             };
             let mut packet = rtp_packet(5, b"hello, this is audio");
             let plain = packet.as_slice().to_vec();
@@ -81,7 +83,8 @@ fn what_is_protected_comes_back_for_both_suites_with_and_without_mki() {
 
             packet.fill(&[0x80, 201, 0, 1, 1, 2, 3, 4, 9, 9, 9, 9]);
             protect.rtcp(&mut packet).unwrap();
-            assert_eq!(packet.len(), 12 + 4 + mki_len + 10, "SRTCP keeps 80 bits");
+            // SRTCP keeps 80 bits where SRTP has 32.
+            assert_eq!(packet.len(), 12 + 4 + mki_len + tag.max(10));
             unprotect.rtcp(&mut packet).unwrap();
             assert_eq!(
                 packet.as_slice(),

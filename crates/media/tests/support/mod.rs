@@ -50,7 +50,7 @@ pub fn sdes(suite: Suite, mki: Option<Mki>) -> Keying {
     let crypto = |fill: u8| Crypto {
         tag: 1,
         suite,
-        key: SrtpKey::new([fill; 30]),
+        key: SrtpKey::wide([fill; 44]).fit(suite).unwrap(),
         lifetime: None,
         mki,
     };

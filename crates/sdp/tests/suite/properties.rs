@@ -11,14 +11,14 @@ use sdp::{
 
 use crate::samples;
 
-const SUITES: [Suite; 2] = [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+const SUITES: [Suite; 4] = Suite::ALL;
 
 fn key() -> impl Strategy<Value = SrtpKey> {
-    (any::<[u8; 16]>(), any::<[u8; 14]>()).prop_map(|(key, salt)| {
-        let mut bytes = [0; 30];
-        bytes[..16].copy_from_slice(&key);
-        bytes[16..].copy_from_slice(&salt);
-        SrtpKey::new(bytes)
+    (any::<[u8; 32]>(), any::<[u8; 12]>()).prop_map(|(key, salt)| {
+        let mut bytes = [0; 44];
+        bytes[..32].copy_from_slice(&key);
+        bytes[32..].copy_from_slice(&salt);
+        SrtpKey::wide(bytes)
     })
 }
 
@@ -255,6 +255,7 @@ proptest! {
         lifetime in prop::option::of(1u64..=1 << 48), mki in prop::option::of((any::<u64>(), 1u8..=8)),
     ) {
         let mki = mki.map(|(value, length)| Mki { value: value >> (64 - 8 * u32::from(length)), length });
+        let key = key.fit(suite).expect("wide enough");
         let crypto = Crypto { tag, suite, key, lifetime, mki };
         prop_assert_eq!(Crypto::parse(&crypto.to_value()), Ok(crypto));
     }

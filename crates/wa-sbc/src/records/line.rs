@@ -199,10 +199,7 @@ impl<'a> Leg<'a> {
 }
 
 fn suite_name(suite: Suite) -> &'static str {
-    match suite {
-        Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
-        Suite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
-    }
+    suite.name()
 }
 
 /// A score to two digits.

@@ -168,12 +168,12 @@ impl Resolver<'_, '_> {
     fn suites(&mut self, written: &Spanned<Vec<String>>) -> Vec<Suite> {
         let mut suites = Vec::new();
         for name in written.get_ref() {
-            match name.as_str() {
-                "AES_CM_128_HMAC_SHA1_80" => suites.push(Suite::AesCm128HmacSha1_80),
-                "AES_CM_128_HMAC_SHA1_32" => suites.push(Suite::AesCm128HmacSha1_32),
-                other => {
-                    let problem = format!("`{other}` is no SRTP suite of ours");
-                    let remedy = "use AES_CM_128_HMAC_SHA1_80 or AES_CM_128_HMAC_SHA1_32";
+            match Suite::from_name(name) {
+                Some(suite) => suites.push(suite),
+                None => {
+                    let problem = format!("`{name}` is no SRTP suite of ours");
+                    let remedy =
+                        "use AES_CM_128_HMAC_SHA1_80 or _32, AEAD_AES_128_GCM or AEAD_AES_256_GCM";
                     self.object(written.span(), "number.suites", problem, remedy);
                 }
             }
