@@ -38,6 +38,8 @@ pub struct Setup {
     pub challenge: bool,
     /// Further lines for the `[[number]]` table.
     pub number_lines: String,
+    /// Further lines for the `[records]` table.
+    pub record_lines: String,
     /// Whole further tables.
     pub tables: String,
     /// The log filter.
@@ -54,6 +56,7 @@ impl Setup {
             pbx_codecs: vec!["PCMA"],
             challenge: true,
             number_lines: String::new(),
+            record_lines: String::new(),
             tables: String::new(),
             log: "debug",
         }
@@ -135,6 +138,7 @@ codecs = [{pbx_codecs}]
 
 [records]
 file = "{records}"
+{record_lines}
 
 [log]
 filter = "{log}"
@@ -153,6 +157,7 @@ filter = "{log}"
                 pbx_address = setup.pbx.0.ip(),
                 transport = setup.pbx.1,
                 records = records.display(),
+                record_lines = setup.record_lines,
                 log = setup.log,
                 tables = setup.tables,
             ),

@@ -67,6 +67,11 @@ pub enum Cause {
     UserBusy,
     /// A configured limit was reached.
     Limit(&'static str),
+    /// The operator took the number or the trunk out of service.
+    OutOfService {
+        /// Callers are to hear busy.
+        busy: bool,
+    },
     /// We are going out of service.
     Draining,
     /// The operator ended the call.
@@ -147,7 +152,8 @@ impl Cause {
             Cause::Normal | Cause::Operator => 480,
             Cause::Cancelled => 487,
             Cause::NoAnswer => 480,
-            Cause::UserBusy => 486,
+            Cause::UserBusy | Cause::OutOfService { busy: true } => 486,
+            Cause::OutOfService { busy: false } => 503,
             Cause::UnknownNumber => 404,
             Cause::Forbidden | Cause::BadCredentials | Cause::PstnForbidden => 403,
             Cause::CredentialsRefused { .. } => 500,
@@ -166,7 +172,8 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Cancelled | Cause::Operator => 16,
             Cause::NoAnswer => 19,
-            Cause::UserBusy => 17,
+            Cause::UserBusy | Cause::OutOfService { busy: true } => 17,
+            Cause::OutOfService { busy: false } => 27,
             Cause::UnknownNumber => 1,
             Cause::Forbidden | Cause::BadCredentials => 21,
             Cause::PstnForbidden => 57,
@@ -204,6 +211,8 @@ impl Cause {
             Cause::MediaSilent(_) => "media_silent",
             Cause::MediaFailed(_) => "media_failed",
             Cause::Limit(_) => "limit",
+            Cause::OutOfService { busy: true } => "busied_out",
+            Cause::OutOfService { busy: false } => "out_of_service",
             Cause::Draining => "draining",
             Cause::Operator => "operator",
             Cause::Bug => "bug",

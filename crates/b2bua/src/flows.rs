@@ -72,6 +72,7 @@ mod tests {
             host: host.into(),
             port: 5061,
             from: None,
+            at: None,
         }
     }
 

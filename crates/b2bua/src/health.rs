@@ -147,19 +147,22 @@ impl Health {
         }
     }
 
+    /// Whether a call should try others first.
+    pub(crate) fn is_dead(&self, now: Instant, target: &Target) -> bool {
+        self.states
+            .get(target)
+            .is_some_and(|state| state.dead || state.rests_until.is_some_and(|until| now < until))
+    }
+
     /// The destinations in the order a call should try them: the living first.
     pub(crate) fn order<'a>(
         &self,
         now: Instant,
         destinations: impl Iterator<Item = &'a Target>,
     ) -> Vec<Target> {
-        let is_dead = |target: &Target| {
-            self.states.get(target).is_some_and(|state| {
-                state.dead || state.rests_until.is_some_and(|until| now < until)
-            })
-        };
-        let (mut order, dead): (Vec<_>, Vec<_>) =
-            destinations.cloned().partition(|target| !is_dead(target));
+        let (mut order, dead): (Vec<_>, Vec<_>) = destinations
+            .cloned()
+            .partition(|target| !self.is_dead(now, target));
         order.extend(dead);
         order
     }

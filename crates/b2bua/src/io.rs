@@ -7,7 +7,9 @@ use sdp::Side;
 use sip::{Flow, FlowId, Message, Target, Text};
 
 use crate::call_id::CallId;
+use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaEvent};
+use crate::operator::{Reply, Wish};
 use crate::record::Record;
 use crate::settings::Settings;
 
@@ -45,6 +47,13 @@ pub enum Input {
     Drain,
     /// End every call.
     HangUpAll,
+    /// The operator wants something; answered by one [`Output::Reply`] with the same ticket.
+    Operator {
+        /// Whose answer is waited for.
+        ticket: u64,
+        /// What is wanted.
+        wish: Wish,
+    },
     /// The time asked for by [`Output::Wait`] has come.
     Tick,
 }
@@ -85,6 +94,15 @@ pub enum Output {
     },
     /// A call ended; written exactly once for every admitted INVITE.
     Record(Box<Record>),
+    /// Something happened to a call.
+    Event(Box<CallEvent>),
+    /// The answer to an [`Input::Operator`].
+    Reply {
+        /// The ticket of the question.
+        ticket: u64,
+        /// The answer.
+        reply: Reply,
+    },
     /// A line for the log.
     Log(LogLine),
     /// Nothing more to do until this time, or until the next input.

@@ -92,6 +92,18 @@ impl Limits {
         }
     }
 
+    /// Calls of the number at the moment, and those it initiated in the last 24 hours.
+    pub(crate) fn of_number(&mut self, now: Instant, e164: &E164) -> (usize, u32) {
+        self.numbers
+            .get_mut(e164)
+            .map_or((0, 0), |number| (number.calls, number.initiated.count(now)))
+    }
+
+    /// Calls of the trunk at the moment.
+    pub(crate) fn of_trunk(&self, name: &str) -> usize {
+        self.trunks.get(name).copied().unwrap_or_default()
+    }
+
     /// An INVITE became a call.
     pub(crate) fn enter(&mut self, now: Instant, admitted: &Admitted) {
         let e164 = &admitted.number.e164;

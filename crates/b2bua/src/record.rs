@@ -88,6 +88,8 @@ pub struct Record {
     pub user: String,
     /// The trunk.
     pub trunk: Arc<str>,
+    /// It leads to the public telephone network.
+    pub pstn: bool,
     /// When the INVITE was admitted.
     pub started: SystemTime,
     /// When the called side first rang.

@@ -52,6 +52,7 @@ fn settings() -> Settings {
         host: host.into(),
         port,
         from: None,
+        at: None,
     };
     Settings {
         node: 1,
@@ -157,7 +158,11 @@ impl Bench {
                     }
                 }
                 Output::Record(record) => self.records.push(*record),
-                Output::Connect { .. } | Output::Leg { .. } | Output::Log(_) => {}
+                Output::Connect { .. }
+                | Output::Leg { .. }
+                | Output::Log(_)
+                | Output::Event(_)
+                | Output::Reply { .. } => {}
                 Output::Wait(at) => {
                     self.wait = at;
                     return;

@@ -89,6 +89,7 @@ pub fn settings() -> Settings {
         host: host.into(),
         port,
         from: None,
+        at: None,
     };
     let number = Number {
         e164: E164::parse(NUMBER).unwrap_or_else(|| unreachable!("{NUMBER} is a number")),

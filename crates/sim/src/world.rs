@@ -109,6 +109,10 @@ pub struct World {
     pub records: Vec<Record>,
     /// Every log line.
     pub log: Vec<LogLine>,
+    /// What happened to calls of the SBC.
+    pub events: Vec<b2bua::CallEvent>,
+    /// What the SBC answered its operator.
+    pub replies: Vec<b2bua::operator::Reply>,
     /// Media packets per sender and receiver.
     pub packets: BTreeMap<(Party, Party), u64>,
     /// When the first media packet left, per sender and receiver.
@@ -205,6 +209,8 @@ impl World {
             reports: Vec::new(),
             records: Vec::new(),
             log: Vec::new(),
+            events: Vec::new(),
+            replies: Vec::new(),
             packets: BTreeMap::new(),
             first_packets: BTreeMap::new(),
             told_strangers: Vec::new(),
@@ -424,6 +430,8 @@ impl World {
                 }
                 Output::Leg { .. } => {}
                 Output::Record(record) => self.records.push(*record),
+                Output::Event(event) => self.events.push(*event),
+                Output::Reply { reply, .. } => self.replies.push(reply),
                 Output::Log(line) => self.log.push(line),
             }
             done = true;

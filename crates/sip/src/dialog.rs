@@ -101,6 +101,7 @@ impl Hop {
             host: self.host.clone(),
             port: self.port_or_default(),
             from: None,
+            at: None,
         }
     }
 }

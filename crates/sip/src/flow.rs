@@ -80,8 +80,11 @@ pub struct Target {
     pub transport: Transport,
     /// Host name or IP address literal (no brackets); over TLS also the name to verify and the SNI.
     pub host: String,
-    /// Port.
+    /// Port; 0 where none is written, because then SRV records may know better (RFC 3263 §4.2).
     pub port: u16,
-    /// The local address to leave from, when it matters (a trunk's interface).
-    pub from: Option<std::net::IpAddr>,
+    /// The local address to leave from, when it matters (a trunk's listener). Datagrams leave from
+    /// the socket bound to it; connections take its address and a port of their own.
+    pub from: Option<SocketAddr>,
+    /// Where `host` was found, once somebody has looked; whoever opens the flow need not.
+    pub at: Option<SocketAddr>,
 }

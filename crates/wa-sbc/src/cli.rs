@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{File, LogFormat, LogSettings, Settings};
+use crate::config::{File, LogFormat, LogSettings, Settings, TlsPort};
 use crate::error::Error;
-use crate::net::tls;
+use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
-use crate::{demo, log, run};
+use crate::watch::Watch;
+use crate::{calls, demo, log, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Command {
     Check,
     /// Print the configuration with every default filled in. Secrets appear by their source only.
     PrintConfig,
+    /// Show what was recorded of calls, the newest at the end.
+    Calls(calls::Options),
     /// Place one call in each direction between a simulated Meta and a simulated PBX.
     Demo(demo::Options),
     /// Be one of the two sides the demo and the tests call.
@@ -68,10 +71,16 @@ enum Sim {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let Cli { options, command } = Cli::parse();
+    let config = options.config.clone();
     match command.unwrap_or(Command::Run) {
         Command::Run => report(runtime().and_then(|runtime| runtime.block_on(serve(&options)))),
         Command::Check => check(&options.config),
         Command::PrintConfig => report(print_config(&options.config)),
+        Command::Calls(options) => report(
+            Settings::load(&config)
+                .map_err(Error::from)
+                .and_then(|settings| calls::main(options, &settings)),
+        ),
         Command::Demo(demo) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),
@@ -104,27 +113,31 @@ async fn serve(options: &Options) -> Result<(), Error> {
     log::install(&options.log_settings(&settings))?;
     let mut signals = Signals::listen()?;
     let drain = settings.drain;
+    let mut watch = Watch::new(&settings);
     let mut running = run(settings).await?;
     loop {
         tokio::select! {
             () = running.ended() => return Ok(()),
             wish = signals.next() => match wish {
                 Wish::End => running.drain(drain).await,
-                Wish::Reload => reload(&running, &options.config).await,
+                Wish::Reload => reload(&mut running, &mut watch, &options.config).await,
             },
+            () = watch.changed() => reload(&mut running, &mut watch, &options.config).await,
         }
     }
 }
 
 /// A configuration that is wrong changes nothing.
-async fn reload(running: &run::Running, path: &Path) {
+async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) {
     let reloaded = match Settings::load(path) {
-        Ok(settings) => running.reload(&settings).await,
+        Ok(settings) => running.reload(&settings).await.map(|()| settings),
         Err(error) => Err(error.into()),
     };
     match reloaded {
-        Ok(()) => {
-            tracing::info!(path = %path.display(), "configuration reloaded; new calls use it")
+        Ok(settings) => {
+            watch.follow(&settings);
+            tracing::info!(path = %path.display(), numbers = settings.core.numbers.len(),
+                trunks = settings.core.trunks.len(), "configuration reloaded; new calls use it");
         }
         Err(error) => tracing::error!(%error, "configuration not reloaded; the old one stays"),
     }
@@ -177,7 +190,7 @@ fn check(path: &Path) -> ExitCode {
         hosts.sort_unstable();
         hosts.dedup();
         for host in hosts {
-            match tls::objection(&port.certificate, host, None) {
+            match objection_of_all(port, host) {
                 Ok(None) => say(true, format!("the certificate is valid for {host}")),
                 Ok(Some(why)) => say(
                     false,
@@ -246,6 +259,18 @@ fn check(path: &Path) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What Meta would object to the certificate it gets for `host`: the first that is made for it.
+fn objection_of_all(port: &TlsPort, host: &str) -> Result<Option<String>, TlsError> {
+    let first = tls::objection(&port.certificate, host, None);
+    if !matches!(first, Ok(Some(_))) {
+        return first;
+    }
+    let mut others = port.certificates.iter();
+    let fine =
+        others.any(|files| matches!(tls::objection(&files.certificate, host, None), Ok(None)));
+    if fine { Ok(None) } else { first }
 }
 
 async fn simulate(peer: Sim) -> Result<(), Error> {

@@ -10,8 +10,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use b2bua::event::Happened;
 use b2bua::{CallId, Core, Input, Level, LogLine, MediaEvent, Output};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
 use crate::clock;
@@ -19,6 +21,7 @@ use crate::ladder;
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::Sent;
+use crate::net::listeners::Received;
 use crate::net::{Event, Flows};
 use crate::records::Records;
 
@@ -32,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Control {
     /// New settings for new calls.
-    Reload(Box<b2bua::Settings>),
+    Reload(Box<Reload>),
     /// Take no new calls, let running calls end within this time, then hang up and stop. Said a
     /// second time it means: hang up now.
     Stop {
@@ -41,10 +44,28 @@ pub(crate) enum Control {
     },
 }
 
+/// What a reload brings.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    pub(crate) core: b2bua::Settings,
+    pub(crate) dialer: Arc<Dialer>,
+    /// New UDP sockets; the dialer knows all that are to stay.
+    pub(crate) opened: Vec<Received>,
+}
+
+/// The UDP sockets by index, and those that are to go.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    receiving: Vec<AbortHandle>,
+    /// Index, and the last call that may know the socket.
+    leaving: Vec<(usize, Option<CallId>)>,
+}
+
 /// The owner of the core.
 pub(crate) struct CoreTask {
     pub(crate) core: Core,
     pub(crate) flows: Flows,
+    pub(crate) sockets: Sockets,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) workers: Workers,
     pub(crate) records: Records,
@@ -67,6 +88,7 @@ impl CoreTask {
         let mut phase = Phase::Running;
         loop {
             let wait = self.perform();
+            self.close_sockets();
             if self.over(&mut phase) {
                 break;
             }
@@ -142,7 +164,13 @@ impl CoreTask {
                     }
                 }
                 Output::Leg { .. } => {}
-                Output::Record(record) => self.records.write(&record),
+                Output::Event(event) => {
+                    if let Happened::Over(record) = &event.happened {
+                        self.records.over(record);
+                    }
+                }
+                Output::Reply { .. } => {}
+                Output::Record(record) => self.records.write(record),
                 Output::Log(line) => log(&line),
             }
         }
@@ -190,7 +218,7 @@ impl CoreTask {
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
         let now = clock::now();
         match (control, &phase) {
-            (Some(Control::Reload(settings)), _) => self.core.handle(now, Input::Reload(settings)),
+            (Some(Control::Reload(reload)), _) => self.reload(now, *reload),
             (Some(Control::Stop { within }), Phase::Running) => {
                 tracing::info!(
                     calls = self.core.calls(),
@@ -209,6 +237,59 @@ impl CoreTask {
             }
             (_, Phase::HangingUp { .. }) => *phase = Phase::HangingUp { until: now },
         }
+    }
+
+    fn reload(&mut self, now: Instant, reload: Reload) {
+        let Reload {
+            core,
+            dialer,
+            opened,
+        } = reload;
+        self.add_sockets(opened);
+        let last = self.core.newest_call();
+        let stays = |index: &usize| dialer.sockets.iter().any(|(stays, _)| stays == index);
+        let leaving = &mut self.sockets.leaving;
+        leaving.retain(|(index, _)| !stays(index));
+        for index in 0..self.sockets.receiving.len() {
+            let is_closed = self.sockets.receiving[index].is_finished();
+            let is_leaving = leaving.iter().any(|(known, _)| *known == index);
+            if !is_closed && !is_leaving && !stays(&index) {
+                leaving.push((index, last));
+            }
+        }
+        self.dialer = dialer;
+        self.core.handle(now, Input::Reload(Box::new(core)));
+    }
+
+    /// Takes further UDP sockets to send from.
+    pub(crate) fn add_sockets(&mut self, opened: Vec<Received>) {
+        for Received { socket, task } in opened {
+            match self.flows.add_socket(socket) {
+                Ok(()) => self.sockets.receiving.push(task),
+                Err(error) => tracing::error!(%error, "a UDP socket has no address"),
+            }
+        }
+    }
+
+    /// Closes the UDP sockets that were to go and that no call knows any more.
+    fn close_sockets(&mut self) {
+        let Self {
+            core,
+            flows,
+            sockets,
+            ..
+        } = self;
+        let Sockets { receiving, leaving } = sockets;
+        leaving.retain(|(index, last)| {
+            let known = core
+                .oldest_call()
+                .is_some_and(|oldest| Some(oldest) <= *last);
+            if !known {
+                receiving[*index].abort();
+                flows.close_socket(*index);
+            }
+            known
+        });
     }
 
     /// Moves the end on; whether it has come.

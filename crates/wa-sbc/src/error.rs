@@ -39,6 +39,19 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// Nobody records calls in a place that can be read back.
+    #[error(
+        "no calls are recorded: set sqlite = \"/var/lib/wa-sbc/calls.db\" (or file) in [records]"
+    )]
+    NoRecords,
+    /// Records cannot be read back.
+    #[error("cannot read records from {path}: {source}")]
+    Unreadable {
+        /// The database or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The filter of the log is no filter.
     #[error("cannot log as `{filter}` says: {why}")]
     Log {

@@ -9,6 +9,7 @@
 //! Everything a call *is* stands in other crates; this one owns the sockets, the threads and the
 //! clock. It is a library with a thin `main`, so that tests can [`run`] it in their own process.
 
+mod calls;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod net;
 pub mod records;
 mod run;
 mod signals;
+mod watch;
 
 pub use config::Settings;
 pub use error::Error;

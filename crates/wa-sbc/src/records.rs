@@ -1,15 +1,29 @@
-//! Records of calls as JSON lines: one object a line, one line a call (Meta reference 11).
+//! Records of calls: one for every admitted INVITE, in every place the operator named.
 //!
-//! A thread of its own writes them, so a slow disk never delays a call. What cannot be written is
-//! kept and tried again with the next record and at the end.
+//! ```text
+//!  core ─ over ──► journal thread ──► journal          the core waits for it, 50 ms at most
+//!       ─ final ─► writer thread ─┬─► file             │ what a place does not take waits in
+//!                                 ├─► stdout           │ front of it and is tried again
+//!                                 ├─► SQLite           │
+//!                                 ├─► queue on disk ──► webhook task     │ tried again for as long
+//!                                 └─► queue on disk ──► PostgreSQL task  │ as it takes
+//! ```
+//!
+//! A crash loses no call whose end a peer has seen: its record as known then is in the journal, and
+//! the next start gives it to every place that does not have it (`docs/adr/0026-records-survive.md`).
 
+mod entry;
+mod file;
+mod journal;
 mod line;
+mod read;
+mod sink;
+mod sqlite;
+mod stdout;
+mod writer;
 
-use std::collections::VecDeque;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use b2bua::Record;
@@ -17,158 +31,149 @@ use b2bua::Record;
 use crate::config::RecordSettings;
 use crate::error::Error;
 
-pub use line::line;
+use entry::Entry;
+use journal::{Journal, Note, PATIENCE, Progress};
+use sink::{Place, Sink};
+use writer::Writer;
 
-/// Lines kept while they cannot be written.
-const KEPT: usize = 100_000;
+pub use line::{key, line};
+pub use read::{Question, read};
+pub use sink::SinkCounts;
 
-/// The writer of records.
+/// Where the core hands records over.
 #[derive(Debug)]
 pub struct Records {
-    lines: Sender<String>,
+    node: u16,
+    finals: Sender<Box<Record>>,
+    journal: Option<ToJournal>,
+    writer: JoinHandle<()>,
+    counts: Vec<Arc<SinkCounts>>,
+}
+
+#[derive(Debug)]
+struct ToJournal {
+    notes: Sender<Note>,
+    progress: Progress,
+    /// Calls told to it.
+    told: u64,
+    /// It took too long once, and has not caught up.
+    late: bool,
     thread: JoinHandle<()>,
 }
 
 impl Records {
-    /// Opens the file once, so that a wrong path is found at the start.
-    pub fn start(settings: &RecordSettings) -> Result<Records, Error> {
+    /// Opens every place, so that a wrong one is found at the start, and finishes what a crash left.
+    pub fn start(settings: &RecordSettings, node: u16) -> Result<Records, Error> {
+        let mut places: Vec<Place> = Vec::new();
+        let mut add = |sink: Box<dyn Sink>| places.push(Place::new(sink));
         if let Some(path) = &settings.file {
-            open(path).map_err(|source| Error::Records {
-                path: path.clone(),
-                source,
-            })?;
+            let file = file::JsonLines::start(path, settings.rotation);
+            add(Box::new(file.map_err(|source| unusable(path, source))?));
         }
-        let (lines, receiver) = channel();
-        let settings = settings.clone();
-        let thread = std::thread::Builder::new()
+        if settings.stdout {
+            add(Box::new(stdout::Stdout));
+        }
+        if let Some(path) = &settings.sqlite {
+            let database = sqlite::Database::start(path, settings.sqlite_keeps);
+            add(Box::new(database.map_err(|source| unusable(path, source))?));
+        }
+        let mut left = Vec::new();
+        let mut journal = None;
+        if let Some(directory) = &settings.spool {
+            let opened = std::fs::create_dir_all(directory).and_then(|()| Journal::open(directory));
+            let (opened, entries) = opened.map_err(|source| unusable(directory, source))?;
+            left = entries;
+            let (notes, receiver) = channel();
+            let progress = Progress::default();
+            let reached = progress.clone();
+            let thread = std::thread::Builder::new()
+                .name("journal".into())
+                .spawn(move || opened.run(&receiver, &reached))?;
+            journal = Some(ToJournal {
+                notes,
+                progress,
+                told: 0,
+                late: false,
+                thread,
+            });
+        }
+        if !left.is_empty() {
+            tracing::warn!(
+                calls = left.len(),
+                "records of calls that ended just before a crash are completed from the journal"
+            );
+        }
+        let counts = places.iter().map(Place::counts).collect();
+        let notes = journal.as_ref().map(|journal| journal.notes.clone());
+        let (finals, receiver) = channel();
+        let writer = Writer::new(node, places, notes);
+        let writer = std::thread::Builder::new()
             .name("records".into())
-            .spawn(move || write(&settings, &receiver))?;
-        Ok(Records { lines, thread })
+            .spawn(move || writer.run(left, &receiver))?;
+        Ok(Records {
+            node,
+            finals,
+            journal,
+            writer,
+            counts,
+        })
     }
 
-    /// Hands a record over. Never waits.
-    pub fn write(&self, record: &Record) {
+    /// What happened at each place.
+    pub fn counts(&self) -> &[Arc<SinkCounts>] {
+        &self.counts
+    }
+
+    /// A call is over, and nobody has been told yet. Returns once a crash would not lose it any
+    /// more, or after [`PATIENCE`]: a slow disk costs one call that much, and is not waited for
+    /// again before it has caught up.
+    pub fn over(&mut self, record: &Record) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let entry = Entry {
+            key: key(self.node, record.id, record.started),
+            line: line::early_line(self.node, record),
+            complete: false,
+        };
+        if journal.notes.send(Note::Over(entry)).is_err() {
+            return;
+        }
+        if journal.late {
+            journal.late = !journal
+                .progress
+                .wait(journal.told, std::time::Duration::ZERO);
+        }
+        journal.told += 1;
+        if !journal.late && !journal.progress.wait(journal.told, PATIENCE) {
+            journal.late = true;
+            tracing::warn!("the disk of the journal of records is slow; calls do not wait for it");
+        }
+    }
+
+    /// Hands a final record over. Never waits.
+    pub fn write(&self, record: Box<Record>) {
         // The thread lives as long as we hold the sender.
-        let _ = self.lines.send(line(record));
+        let _ = self.finals.send(record);
     }
 
     /// Waits until everything is written.
     pub fn finish(self) {
-        drop(self.lines);
-        let _ = self.thread.join();
+        drop(self.finals);
+        let _ = self.writer.join();
+        if let Some(journal) = self.journal {
+            drop(journal.notes);
+            let _ = journal.thread.join();
+        }
     }
 }
 
-fn write(settings: &RecordSettings, lines: &Receiver<String>) {
-    let mut kept = VecDeque::new();
-    while let Ok(line) = lines.recv() {
-        if settings.stdout {
-            let _ = writeln!(io::stdout().lock(), "{line}");
-        }
-        let Some(path) = &settings.file else { continue };
-        kept.push_back(line);
-        if let Err(error) = append(path, &mut kept) {
-            tracing::error!(path = %path.display(), %error, waiting = kept.len(), "records cannot be written");
-            while kept.len() > KEPT {
-                kept.pop_front();
-            }
-        }
+fn unusable(path: &std::path::Path, source: std::io::Error) -> Error {
+    Error::Records {
+        path: path.to_owned(),
+        source,
     }
-    if let Some(path) = &settings.file
-        && let Err(error) = append(path, &mut kept)
-    {
-        tracing::error!(path = %path.display(), %error, lost = kept.len(), "records are lost");
-    }
-}
-
-/// Opened anew each time, so that a file moved away by log rotation is left alone.
-fn append(path: &Path, kept: &mut VecDeque<String>) -> io::Result<()> {
-    let mut file = open(path)?;
-    while let Some(mut line) = kept.pop_front() {
-        line.push('\n');
-        if let Err(error) = file.write_all(line.as_bytes()) {
-            line.pop();
-            kept.push_front(line);
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-fn open(path: &Path) -> io::Result<std::fs::File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    // Records name people: nobody but the operator's group reads them.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options.open(path)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::line::tests::record;
-    use super::*;
-
-    /// A path nobody else uses; removed when dropped.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new() -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("wa-sbc-records-{}-{unique}", std::process::id());
-            Self(std::env::temp_dir().join(name))
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-
-    #[test]
-    fn every_record_is_in_the_file_when_the_program_has_ended_even_if_it_was_rotated_meanwhile() {
-        let (path, rotated) = (Scratch::new(), Scratch::new());
-        let settings = RecordSettings {
-            file: Some(path.0.clone()),
-            stdout: false,
-        };
-        let records = Records::start(&settings).expect("a writable file");
-        for id in 0..50 {
-            records.write(&record(id));
-        }
-        let _ = std::fs::rename(&path.0, &rotated.0);
-        for id in 50..100 {
-            records.write(&record(id));
-        }
-        records.finish();
-        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-        let text = read(&rotated.0) + &read(&path.0);
-        let ids: Vec<u64> = text
-            .lines()
-            .map(|line| {
-                serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"]
-                    .as_u64()
-                    .expect("an id")
-            })
-            .collect();
-        assert_eq!(ids, (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_place_that_cannot_be_written_is_found_at_the_start() {
-        let settings = RecordSettings {
-            file: Some("/nonexistent/records.jsonl".into()),
-            stdout: false,
-        };
-        let error = Records::start(&settings)
-            .map(|_| ())
-            .expect_err("no such directory")
-            .to_string();
-        assert!(error.contains("/nonexistent/records.jsonl"), "{error}");
-    }
-}
+mod tests;

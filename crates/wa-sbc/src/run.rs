@@ -1,22 +1,25 @@
 //! Wiring and shutdown order; reads like a list.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use b2bua::Core;
 use rustls::crypto::ring;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::clock;
 use crate::config::Settings;
-use crate::core_task::{Control, CoreTask};
+use crate::core_task::{Control, CoreTask, Reload, Sockets};
 use crate::error::Error;
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::FlowIds;
-use crate::net::listen::Listener;
-use crate::net::{Bound, Flows, tls, udp};
+use crate::net::listeners::{Change, Listeners};
+use crate::net::{Bound, Flows, tls};
 use crate::records::Records;
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
@@ -27,7 +30,7 @@ const QUEUE: usize = 1024;
 pub struct Running {
     bound: Bound,
     control: mpsc::Sender<Control>,
-    certificates: Option<watch::Sender<Arc<rustls::ServerConfig>>>,
+    listeners: Listeners,
     task: JoinHandle<()>,
 }
 
@@ -38,89 +41,37 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     let (media_sender, media) = mpsc::unbounded_channel();
     let (control, controls) = mpsc::channel(8);
     let ids = FlowIds::default();
-    let known = settings.known_networks();
-    let mut bound = Bound::default();
-
-    let mut certificates = None;
-    if let Some(port) = &settings.tls {
-        let (sender, config) = watch::channel(tls::server(&port.certificate, &port.key)?);
-        let listener = Listener::bind(
-            port.listen,
-            Some(config),
-            settings.limits,
-            known.clone(),
-            ids.clone(),
-        )
-        .await
-        .map_err(|source| Error::Bind {
-            transport: "TLS",
-            address: port.listen,
-            source,
-        })?;
-        bound.tls = Some(listener.local_addr()?);
-        certificates = Some(sender);
-        tokio::spawn(listener.run(net_sender.clone()));
-    }
-    if let Some(port) = &settings.tcp {
-        let listener = Listener::bind(
-            port.listen,
-            None,
-            settings.limits,
-            known.clone(),
-            ids.clone(),
-        )
-        .await
-        .map_err(|source| Error::Bind {
-            transport: "TCP",
-            address: port.listen,
-            source,
-        })?;
-        bound.tcp = Some(listener.local_addr()?);
-        tokio::spawn(listener.run(net_sender.clone()));
-    }
-    let mut sockets = Vec::new();
-    if let Some(port) = &settings.udp {
-        let socket = udp::bind(port.listen).map_err(|source| Error::Bind {
-            transport: "UDP",
-            address: port.listen,
-            source,
-        })?;
-        bound.udp = Some(socket.local_addr()?);
-        tokio::spawn(udp::receive(
-            socket.clone(),
-            0,
-            net_sender.clone(),
-            Arc::default(),
-        ));
-        sockets.push(socket);
-    }
+    let mut listeners = Listeners::new(ids.clone(), net_sender.clone());
+    let Change { bound, opened, udp } = listeners.follow(&settings).await?;
 
     let mut seed = [0; 32];
     ring::default_provider()
         .secure_random
         .fill(&mut seed)
         .map_err(|_| Error::Random)?;
-    let task = CoreTask {
+    let mut task = CoreTask {
         core: Core::new(
             settings.core_bound_to(&bound),
             seed,
             clock::now(),
             clock::wall(),
         ),
-        dialer: Arc::new(dialer(&settings, &bound)?),
-        flows: Flows::new(sockets, ids)?,
+        dialer: Arc::new(dialer(&settings, udp)?),
+        flows: Flows::new(Vec::new(), ids)?,
+        sockets: Sockets::default(),
         workers: Workers::start(&settings.media, &media_sender).map_err(Error::Media)?,
-        records: Records::start(&settings.records)?,
+        records: Records::start(&settings.records, settings.core.node)?,
         net,
         net_sender,
         media,
         control: controls,
     };
-    tracing::info!(tls = ?bound.tls, udp = ?bound.udp, tcp = ?bound.tcp, "listening");
+    task.add_sockets(opened);
+    say_listening(&bound);
     Ok(Running {
         bound,
         control,
-        certificates,
+        listeners,
         task: tokio::spawn(task.run()),
     })
 }
@@ -131,14 +82,23 @@ impl Running {
         &self.bound
     }
 
-    /// Gives new calls new settings and new connections a new certificate. Ports, media addresses
-    /// and the places of records stay as they are until the next start.
-    pub async fn reload(&self, settings: &Settings) -> Result<(), Error> {
-        if let (Some(certificates), Some(port)) = (&self.certificates, &settings.tls) {
-            certificates.send_replace(tls::server(&port.certificate, &port.key)?);
+    /// Gives new calls new settings and new connections new certificates; ports that are new are
+    /// bound, those that are the same stay bound. Media addresses and the places of records stay
+    /// as they are until the next start. On an error everything is as before.
+    pub async fn reload(&mut self, settings: &Settings) -> Result<(), Error> {
+        // Everything that can fail, before anything changes.
+        drop(dialer(settings, Vec::new())?);
+        let Change { bound, opened, udp } = self.listeners.follow(settings).await?;
+        if bound != self.bound {
+            say_listening(&bound);
         }
-        let core = Box::new(settings.core_bound_to(&self.bound));
-        let _ = self.control.send(Control::Reload(core)).await;
+        self.bound = bound;
+        let reload = Reload {
+            core: settings.core_bound_to(&self.bound),
+            dialer: Arc::new(dialer(settings, udp)?),
+            opened,
+        };
+        let _ = self.control.send(Control::Reload(Box::new(reload))).await;
         Ok(())
     }
 
@@ -161,17 +121,33 @@ impl Running {
     }
 }
 
-fn dialer(settings: &Settings, bound: &Bound) -> Result<Dialer, Error> {
-    let mut authorities = std::collections::HashMap::new();
-    for (host, path) in &settings.authorities {
-        authorities.insert(host.clone(), tls::client(Some(path))?);
+fn say_listening(bound: &Bound) {
+    let Bound {
+        tls,
+        udp,
+        tcp,
+        named,
+    } = bound;
+    tracing::info!(?tls, ?udp, ?tcp, more = ?named, "listening");
+}
+
+fn dialer(settings: &Settings, sockets: Vec<(usize, SocketAddr)>) -> Result<Dialer, Error> {
+    let mut authorities = HashMap::new();
+    let hosts = settings
+        .authorities
+        .keys()
+        .chain(settings.identities.keys());
+    for host in hosts {
+        let authority = settings.authorities.get(host).map(PathBuf::as_path);
+        let config = tls::client_as(authority, settings.identities.get(host))?;
+        authorities.insert(host.clone(), config);
     }
     Ok(Dialer {
         limits: settings.limits,
         fixed: settings.fixed.clone(),
         authorities,
         tls: tls::client(None)?,
-        sockets: bound.udp.into_iter().collect(),
+        sockets,
     })
 }
 

@@ -1,5 +1,7 @@
 //! The configuration: what an operator reads when it is wrong, and that the example is complete.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -69,7 +71,7 @@ fn the_minimal_configuration_means_what_the_defaults_say() {
     );
     assert_eq!(
         trunk.target.from.map(|from| from.to_string()).as_deref(),
-        Some("10.0.0.5")
+        Some("10.0.0.5:5060")
     );
     assert_eq!(
         settings.core.carrier.target.host,
@@ -295,7 +297,9 @@ fn uncommented() -> String {
 fn known_keys(table: &str) -> BTreeSet<String> {
     let header = match table {
         "" => String::new(),
-        "number" | "trunk" => format!("[[{table}]]\n"),
+        "number" | "trunk" | "listener" => format!("[[{table}]]\n"),
+        "listener.certificates" => format!("[[listener]]\n[[{table}]]\n"),
+        table if table.ends_with(".certificates") => format!("[[{table}]]\n"),
         table => format!("[{table}]\n"),
     };
     let error = File::parse(Path::new("x"), &format!("{header}no_such_key = 1\n"))
@@ -326,8 +330,10 @@ fn compare(path: &str, table: &Table) {
         match value {
             Value::Table(table) if key != "password" => compare(&below, table),
             Value::Array(tables) => {
-                for table in tables.iter().filter_map(Value::as_table) {
-                    compare(&below, table);
+                let mut all = Table::new();
+                all.extend(tables.iter().filter_map(Value::as_table).cloned().flatten());
+                if !all.is_empty() {
+                    compare(&below, &all);
                 }
             }
             _ => {}
@@ -399,4 +405,125 @@ fn every_key_of_the_example_has_a_word_of_explanation() {
             index + 1
         );
     }
+}
+
+/// A directory with a configuration that names number files beside it.
+fn with_lists(lists: &[(&str, &str)]) -> (support::Scratch, Result<Settings, String>) {
+    let scratch = support::Scratch::new();
+    std::fs::create_dir(scratch.path("numbers.d")).expect("a directory");
+    for (name, text) in lists {
+        std::fs::write(scratch.path("numbers.d").join(name), text).expect("a file");
+    }
+    let text = format!("number_files = [\"numbers.d/*.toml\"]\n{MINIMAL}");
+    let settings = Settings::read(&scratch.path("wa-sbc.toml"), &text, |_| {
+        Some("s3cret".into())
+    });
+    (scratch, settings.map_err(|error| error.to_string()))
+}
+
+const LISTED: &str =
+    "[[number]]\ne164 = \"+4930123456\"\npassword = { env = \"P\" }\ntrunk = \"office\"\n";
+
+#[test]
+fn numbers_may_stand_in_files_of_their_own() {
+    let other = LISTED.replace("+4930123456", "+4930123457");
+    let (_scratch, settings) = with_lists(&[
+        ("a.toml", LISTED),
+        ("b.toml", &other),
+        ("c.toml~", "nonsense"),
+    ]);
+    let numbers: Vec<_> = settings
+        .expect("valid")
+        .core
+        .numbers
+        .iter()
+        .map(|number| number.e164.plus())
+        .collect();
+    assert_eq!(numbers, ["+17125550259", "+4930123456", "+4930123457"]);
+}
+
+#[test]
+fn a_mistake_in_a_number_file_is_named_by_that_file_and_its_line() {
+    let (scratch, settings) = with_lists(&[
+        ("a.toml", LISTED),
+        ("b.toml", &format!("# twice\n{LISTED}")),
+        (
+            "c.toml",
+            &LISTED.replace("office", "nowhere").replace("456", "458"),
+        ),
+    ]);
+    let error = settings.expect_err("two mistakes");
+    let file = |name: &str| scratch.path("numbers.d").join(name).display().to_string();
+    let expected = format!(
+        "{}:3: number.e164: this number is written twice\n    remedy: remove one of the two tables\n\
+         {}:4: number.trunk: there is no trunk \"nowhere\"\n    remedy: add a [[trunk]] table of that name, or use one \
+         of: office",
+        file("b.toml"),
+        file("c.toml")
+    );
+    assert_eq!(error, expected);
+
+    let (scratch, settings) = with_lists(&[("a.toml", "[[trunk]]\nname = \"x\"\n")]);
+    let error = settings.expect_err("no place for trunks");
+    let path = scratch.path("numbers.d/a.toml").display().to_string();
+    assert!(
+        error.starts_with(&format!("{path}:1: trunk: unknown field `trunk`")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_trunk_leaves_from_the_listener_it_names_or_that_suits_its_peer() {
+    let more = "[[listener]]\nname = \"six\"\ntransport = \"udp\"\nlisten = \"[2001:db8::5]:5060\"\n\
+        [[listener]]\nname = \"second\"\ntransport = \"udp\"\nlisten = \"10.0.0.5:5080\"\n[media]";
+    let cases = [
+        ("peer = \"sip:10.0.0.20\"", "10.0.0.5:5060"),
+        ("peer = \"sip:[2001:db8::20]\"", "[2001:db8::5]:5060"),
+        (
+            "peer = \"sip:10.0.0.20\"\nlistener = \"second\"",
+            "10.0.0.5:5080",
+        ),
+    ];
+    for (peer, expected) in cases {
+        let text =
+            with("peer = \"sip:10.0.0.20:5060;transport=udp\"", peer).replace("[media]", more);
+        let settings = read(&text).unwrap_or_else(|error| panic!("{error}"));
+        let trunk = &settings.core.trunks[0];
+        assert_eq!(trunk.sent_by, expected, "{peer}");
+        let from = trunk.target.from.map(|from| from.to_string());
+        assert_eq!(from.as_deref(), Some(expected), "{peer}");
+    }
+}
+
+#[test]
+fn mistakes_about_listeners_are_named() {
+    let cases = [
+        (
+            "name = \"x\"\ntransport = \"sctp\"\nlisten = \"10.0.0.5:1\"",
+            "listener.transport: `sctp` is no transport of ours",
+        ),
+        (
+            "name = \"x\"\ntransport = \"tls\"\nlisten = \"10.0.0.5:1\"",
+            "listener.certificate: a TLS listener needs a certificate and its key",
+        ),
+        (
+            "name = \"x\"\ntransport = \"udp\"\nlisten = \"10.0.0.5:5060\"",
+            "listener.listen: 10.0.0.5:5060 is bound by another listener already",
+        ),
+        (
+            "name = \"x\"\ntransport = \"tcp\"\nlisten = \"10.0.0.5:1\"\nclient_ca = \"/c\"",
+            "listener.certificate: over tcp nobody sees a certificate",
+        ),
+    ];
+    for (listener, expected) in cases {
+        let text = with("[media]", &format!("[[listener]]\n{listener}\n[media]"));
+        let error = read(&text).expect_err(expected);
+        assert!(error.contains(expected), "{error}");
+    }
+    let named = with("name = \"office\"", "name = \"office\"\nlistener = \"x\"");
+    let error = read(&named).expect_err("no such listener");
+    assert!(
+        error.contains("trunk.listener: there is no udp listener \"x\""),
+        "{error}"
+    );
 }

@@ -87,6 +87,7 @@ fn target(transport: Transport) -> Target {
         host: HOST.into(),
         port: 5061,
         from: None,
+        at: None,
     }
 }
 
@@ -107,7 +108,7 @@ async fn listen_to(
         "127.0.0.1:0".parse().expect("an address"),
         config,
         limits,
-        known,
+        watch::channel(known.into()).1,
         FlowIds::default(),
     )
     .await
@@ -363,6 +364,7 @@ async fn a_name_with_several_addresses_is_tried_on_each_of_them() {
         host: "localhost".into(),
         port,
         from: None,
+        at: None,
     };
     let event = dial(dialer.clone(), target.clone()).await;
     assert!(
@@ -383,7 +385,8 @@ async fn a_connection_leaves_from_the_trunks_interface() {
         transport: Transport::Tcp,
         host: "127.0.0.1".into(),
         port: address.port(),
-        from: Some(from),
+        from: Some(SocketAddr::new(from, 0)),
+        at: None,
     };
     let event = dial(Lab::new().dialer(address), target).await;
     assert!(
@@ -592,6 +595,7 @@ async fn what_is_sent_before_a_connection_is_open_goes_out_when_it_is() {
         host: "127.0.0.1".into(),
         port: address.port(),
         from: None,
+        at: None,
     };
     let event = dial(Lab::new().dialer(address), target).await;
     let Event::Opened { flow, writer } = event else {

@@ -82,7 +82,7 @@ async fn answer<S: tokio::io::AsyncRead + Unpin>(stream: &mut S) -> String {
 async fn every_port_answers_on_the_flow_the_request_came_on() {
     let scratch = scratch();
     let running = start(&scratch).await;
-    let bound = *running.bound();
+    let bound = running.bound().clone();
 
     let udp = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let local = udp.local_addr().expect("bound");
@@ -147,7 +147,7 @@ async fn an_sbc_without_calls_ends_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_certificate_is_served_after_a_reload() {
     let scratch = scratch();
-    let running = start(&scratch).await;
+    let mut running = start(&scratch).await;
     let renewed = Authority::new();
     renewed.write(&scratch.path("ca2.pem"));
     renewed.issue(HOST, &scratch.path("cert.pem"), &scratch.path("key.pem"));
@@ -273,6 +273,53 @@ impl Drop for Ended {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn a_number_file_that_changes_is_read_by_itself_and_a_bad_one_changes_nothing() {
+    let scratch = scratch();
+    let list = |e164: &str| {
+        let text = format!(
+            "[[number]]\ne164 = \"{e164}\"\npassword = {{ env = \"WA_SIP_PASSWORD\" }}\ntrunk = \"office\"\n"
+        );
+        std::fs::write(scratch.path("more.toml"), text).expect("a file");
+    };
+    list("+4930123456");
+    let text = format!(
+        "number_files = [\"*more.toml\"]\n{}",
+        configuration(&scratch, "[reload]\nwatch = true\nevery = 1\n")
+    );
+    let child = program(&scratch, &text, &["run"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut child = Ended(child);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+        child.0.stderr.take().expect("piped"),
+    ));
+    let mut until = |word: &str| {
+        lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains(word))
+            .expect(word)
+    };
+    until("listening");
+    list("4930123456");
+    let line = until("not reloaded");
+    let place = format!(
+        "{}:2: number.e164: `4930…56`",
+        scratch.path("more.toml").display()
+    );
+    assert!(line.contains(&place), "{line}");
+    std::fs::remove_file(scratch.path("more.toml")).expect("it was there");
+    let line = until("configuration reloaded");
+    assert!(line.contains("numbers") && line.contains("=1"), "{line}");
+    // A file that is new is found as well.
+    list("+4930123457");
+    std::fs::rename(scratch.path("more.toml"), scratch.path("evenmore.toml")).expect("renamed");
+    let line = until("configuration reloaded");
+    assert!(line.contains("=2"), "{line}");
 }
 
 #[test]

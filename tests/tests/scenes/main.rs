@@ -18,6 +18,7 @@ mod hearing;
 mod holding;
 mod keys_by_word;
 mod limits;
+mod operating;
 mod races;
 mod reliable_ringing;
 mod rough_networks;

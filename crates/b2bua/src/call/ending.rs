@@ -9,6 +9,7 @@ use super::{Call, Media, State};
 use crate::Cause;
 use crate::call_id::CallId;
 use crate::context::Context;
+use crate::event::{CallEvent, Happened};
 use crate::io::{Level, Output};
 use crate::leg::sip::SipLeg;
 use crate::limits::Left;
@@ -55,6 +56,8 @@ impl Call {
             level,
             format!("over, {cause}, by {}{dash}{hint}", by.label()),
         );
+        self.draft.ended(cx.now, cx.wall());
+        self.say_over(cx, &cause, by);
         for side in Side::BOTH {
             if let Some(leg) = self.leg_mut(side) {
                 // What the release of a leg has to say is seen in `is_gone`.
@@ -65,7 +68,6 @@ impl Call {
             self.media = Media::Closing;
             cx.media(MediaCommand::Close);
         }
-        self.draft.ended(cx.now, cx.wall());
         let until = cx.now + cx.settings.timers.t1 * 64 + RELEASE_GRACE;
         self.state = State::Releasing { cause, by, until };
         self.end_if_over(cx);
@@ -93,48 +95,57 @@ impl Call {
         else {
             return;
         };
-        let record = self.record(cx.call, cause, by);
-        cx.out.push_back(Output::Record(Box::new(record)));
-    }
-
-    pub(super) fn record(&mut self, id: CallId, cause: Cause, released_by: ReleasedBy) -> Record {
         let media = match std::mem::replace(&mut self.media, Media::Closing) {
             Media::Closed(report) => *report,
             Media::Open | Media::Closing => MediaReport::default(),
         };
-        let a = Some(self.a.call_id().as_str().into_owned());
-        let b = self
-            .b
-            .as_ref()
-            .map(|leg| leg.call_id().as_str().into_owned());
-        let (carrier_call_id, pbx_call_id) = match self.direction {
-            Direction::UserInitiated => (a, b),
-            Direction::BusinessInitiated => (b, a),
+        let record = self.record(cx.call, cause, by, media);
+        cx.out.push_back(Output::Record(Box::new(record)));
+    }
+
+    /// Goes out before anything else that is waiting to: the answer to the BYE that ends a call was
+    /// written before the call heard of it.
+    fn say_over(&mut self, cx: &mut Context<'_>, cause: &Cause, by: ReleasedBy) {
+        let record = self.record(cx.call, cause.clone(), by, MediaReport::default());
+        let event = CallEvent {
+            facts: self.facts(cx.call),
+            happened: Happened::Over(Box::new(record)),
         };
-        let facts = self.draft.clone();
-        let billable = facts.pulses(self.direction);
+        cx.out.push_front(Output::Event(Box::new(event)));
+    }
+
+    fn record(
+        &self,
+        id: CallId,
+        cause: Cause,
+        released_by: ReleasedBy,
+        media: MediaReport,
+    ) -> Record {
+        let draft = &self.draft;
+        let facts = self.facts(id);
         Record {
             id,
-            direction: self.direction,
-            reference: facts.metadata.reference().map(str::to_owned),
-            carrier_call_id,
-            pbx_call_id,
-            number: self.number.e164.clone(),
-            user: self.user.clone(),
-            trunk: self.trunk.name.clone(),
+            direction: facts.direction,
+            reference: facts.reference,
+            carrier_call_id: facts.carrier_call_id,
+            pbx_call_id: facts.pbx_call_id,
+            number: facts.number,
+            user: facts.user,
+            trunk: facts.trunk,
+            pstn: self.trunk.pstn,
             started: facts.started,
             ringing: facts.ringing,
-            answered: facts.answered_at(),
-            ended: facts.ended_at(),
-            duration: facts.duration(),
-            carrier_duration: facts.metadata.duration(),
-            pulses: billable,
+            answered: facts.answered,
+            ended: draft.ended_at(),
+            duration: draft.duration(),
+            carrier_duration: draft.metadata.duration(),
+            pulses: draft.pulses(self.direction),
             released_by,
             cause,
             legs: [self.streams[0].media(), self.streams[1].media()],
-            metadata: facts.metadata.facts().clone(),
+            metadata: draft.metadata.facts().clone(),
             media,
-            digits: facts.digits,
+            digits: draft.digits,
         }
     }
 }

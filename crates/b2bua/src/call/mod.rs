@@ -35,6 +35,7 @@
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
 mod ending;
+mod facts;
 mod reoffer;
 mod setup;
 
@@ -53,6 +54,7 @@ use crate::cause;
 use crate::context::Context;
 use crate::dial::{self, Inherited};
 use crate::draft::Draft;
+use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
 use crate::leg::sip::{Incoming, SipLeg};
@@ -215,6 +217,7 @@ impl Call {
                 self.draft.metadata.reference().unwrap_or("-"),
             ),
         );
+        self.say(cx, Happened::Began);
         let stream = &mut self.streams[Side::A.index()];
         if let Err(cause) = stream.offered(offer) {
             self.release(cx, cause, ReleasedBy::Us);

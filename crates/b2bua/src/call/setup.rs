@@ -9,6 +9,7 @@ use super::{Call, State};
 use crate::Cause;
 use crate::context::Context;
 use crate::dial::{self, Words};
+use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
@@ -138,6 +139,7 @@ impl Call {
         }
         if first {
             cx.log(Level::Info, "ringing");
+            self.say(cx, Happened::Rang);
         }
         self.state = State::Ringing;
     }
@@ -175,6 +177,7 @@ impl Call {
         }
         self.draft.answered(cx.now, cx.wall());
         cx.log(Level::Info, "answered");
+        self.say(cx, Happened::Answered);
         self.state = State::Answering;
     }
 

@@ -151,7 +151,11 @@ impl Core {
                     let header = Some(objection.header);
                     return self.respond_with(now, key, &invite, objection.status, header);
                 }
-                match self.limits.against(now, &settings, &admitted) {
+                match self
+                    .services
+                    .against(&admitted)
+                    .or_else(|| self.limits.against(now, &settings, &admitted))
+                {
                     None => self.open(now, *admitted, flow, key, invite),
                     Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
                 }

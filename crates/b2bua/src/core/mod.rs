@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod lend;
+mod operator;
 mod ping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +29,7 @@ use crate::late::Late;
 use crate::limits::Limits;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
+use crate::service::Services;
 use crate::settings::Settings;
 
 /// The whole product minus sockets, clocks and threads.
@@ -44,6 +46,7 @@ pub struct Core {
     late: Late,
     admission: Admission,
     limits: Limits,
+    services: Services,
     draining: bool,
     calls: BTreeMap<CallId, Call>,
     next_call: u64,
@@ -76,6 +79,7 @@ impl Core {
             late: Late::default(),
             admission,
             limits: Limits::default(),
+            services: Services::default(),
             draining: false,
             calls: BTreeMap::new(),
             next_call: 1,
@@ -107,6 +111,7 @@ impl Core {
             }
             Input::Drain => self.draining = true,
             Input::HangUpAll => self.hang_up_all(now),
+            Input::Operator { ticket, wish } => self.operate(now, ticket, wish),
             Input::Tick => self.tick(now),
         }
         self.dispatch(now);
@@ -122,6 +127,16 @@ impl Core {
     /// Calls that have not ended.
     pub fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// The call that began first of those that have not ended.
+    pub fn oldest_call(&self) -> Option<CallId> {
+        self.calls.keys().next().copied()
+    }
+
+    /// The call that began last of those that have not ended.
+    pub fn newest_call(&self) -> Option<CallId> {
+        self.calls.keys().next_back().copied()
     }
 
     /// Whether nothing is left of any call or transaction: what a quiet core must come to.

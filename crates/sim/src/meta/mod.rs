@@ -246,6 +246,7 @@ impl MetaPeer {
             host: host.to_owned(),
             port,
             from: None,
+            at: None,
         };
         self.outputs.push_back(Output::Connect { id, target });
         id

@@ -82,6 +82,7 @@ impl PbxSettings {
                 host: sbc.ip().to_string(),
                 port: sbc.port(),
                 from: None,
+                at: None,
             },
             media: MediaPlace {
                 address: address.ip(),

@@ -123,6 +123,7 @@ fn settings(args: &PbxArgs, local: SocketAddr) -> Result<PbxSettings, String> {
             host: args.sbc.ip().to_string(),
             port: args.sbc.port(),
             from: None,
+            at: None,
         },
         media: args.media.place(local.ip(), (40_000, 49_999))?,
         codecs,

@@ -10,15 +10,24 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
+use super::records::Records;
+use super::reload::Reload;
 use super::secret::SecretSource;
 
 /// A configuration file.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// Files with further `[[number]]` tables; relative to this one, `*` in the last part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub number_files: Vec<String>,
     /// Our own SIP side.
     pub sip: Sip,
+    /// Ports beyond those of `[sip]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listener: Vec<Spanned<MoreListen>>,
     /// Our own media side.
     pub media: Media,
     /// Meta's side.
@@ -39,6 +48,9 @@ pub struct File {
     /// The log.
     #[serde(default)]
     pub log: Log,
+    /// When the configuration is read again by itself.
+    #[serde(default)]
+    pub reload: Reload,
 }
 
 /// `[sip]`
@@ -92,6 +104,9 @@ pub struct TlsListen {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
+    /// Further certificates, for those who ask for other names (SNI).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFiles>,
     /// The port the outside reaches us at; the bound one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_port: Option<u16>,
@@ -241,6 +256,16 @@ pub struct Trunk {
     /// A further authority its certificate may come from (TLS), PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_ca: Option<Spanned<PathBuf>>,
+    /// The certificate chain we show it (TLS), PEM; none is shown when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The listener its requests leave from and its Contact names; the first of its transport when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Spanned<String>>,
     /// Codecs.
     #[serde(default = "pbx_codecs")]
     pub codecs: Spanned<Vec<String>>,
@@ -271,17 +296,6 @@ pub struct Headers {
     pub prefix: String,
     /// The header with Meta's id of the call; empty: as Meta names it.
     pub reference: String,
-}
-
-/// `[records]`
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Records {
-    /// Append JSON lines to this file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<Spanned<PathBuf>>,
-    /// Write JSON lines to standard output.
-    pub stdout: bool,
 }
 
 /// `[log]`

@@ -4,7 +4,7 @@
 //!  file.rs      the TOML as written      deny_unknown_fields, spelled as the operator thinks
 //!     │
 //!     ▼
-//!  resolve.rs   what it means            secrets fetched, every objection with its remedy
+//!  resolve.rs   what it means            number files read, secrets fetched, every objection with its remedy
 //!     │
 //!     ▼
 //!  settings.rs  the settings as meant    typed, complete
@@ -14,14 +14,22 @@
 //! ```
 
 mod file;
+mod listener;
+mod lists;
 mod objection;
+mod records;
+mod reload;
 mod resolve;
 mod secret;
 mod settings;
+mod sources;
 
 pub use file::File;
+pub use listener::CertificateFiles;
 pub use objection::{ConfigError, Objection};
+pub use records::{RecordSettings, Rotation};
 pub use secret::SecretSource;
 pub use settings::{
-    LogFormat, LogSettings, MediaSettings, Port, RecordSettings, Settings, StreamPort, TlsPort,
+    Listener, LogFormat, LogSettings, MediaSettings, Port, Settings, StreamPort, TlsPort,
 };
+pub use sources::{Fingerprint, Sources};

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// One thing that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
+    /// The file, where it is another than the configuration itself.
+    pub file: Option<PathBuf>,
     /// The line, from 1.
     pub line: usize,
     /// The key as one would look for it: `sip.tls`, `trunk "office" peer`.
@@ -30,6 +32,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, objection) in self.objections.iter().enumerate() {
             let Objection {
+                file,
                 line,
                 key,
                 problem,
@@ -39,7 +42,7 @@ impl fmt::Display for ConfigError {
             write!(
                 f,
                 "{newline}{}:{line}: {key}: {problem}\n    remedy: {remedy}",
-                self.path.display()
+                file.as_ref().unwrap_or(&self.path).display()
             )?;
         }
         Ok(())
@@ -52,6 +55,7 @@ impl ConfigError {
     /// The file cannot even be read.
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         let objection = Objection {
+            file: None,
             line: 0,
             key: "the file".into(),
             problem: format!("cannot be read: {error}"),
@@ -69,6 +73,7 @@ impl ConfigError {
         let problem = first_line(error.message());
         let remedy = remedy_of(error.message());
         let objection = Objection {
+            file: None,
             line: line_of(text, at),
             key: key_at(text, at),
             problem,
@@ -83,16 +88,38 @@ impl ConfigError {
 
 /// Collects objections to values whose places in the text are known.
 pub(crate) struct Critic<'a> {
+    /// The text that is being judged, and its file where that is not the configuration itself.
     text: &'a str,
-    objections: Vec<Objection>,
+    file: Option<&'a Path>,
+    /// The place of the text among all: objections stay in the order of the files.
+    turn: usize,
+    configuration: &'a str,
+    objections: Vec<(usize, Objection)>,
 }
 
 impl<'a> Critic<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         Self {
             text,
+            file: None,
+            turn: 0,
+            configuration: text,
             objections: Vec::new(),
         }
+    }
+
+    /// What follows is about the text of another file, the `turn`-th from 1.
+    pub(crate) fn turn_to(&mut self, turn: usize, file: &'a Path, text: &'a str) {
+        self.text = text;
+        self.file = Some(file);
+        self.turn = turn;
+    }
+
+    /// What follows is about the configuration itself again.
+    pub(crate) fn turn_back(&mut self) {
+        self.text = self.configuration;
+        self.file = None;
+        self.turn = 0;
     }
 
     /// Objects to the value at `span` of the key called `key`.
@@ -103,12 +130,14 @@ impl<'a> Critic<'a> {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.objections.push(Objection {
+        let objection = Objection {
+            file: self.file.map(Path::to_owned),
             line: line_of(self.text, span.start),
             key: key.into(),
             problem: problem.into(),
             remedy: remedy.into(),
-        });
+        };
+        self.objections.push((self.turn, objection));
     }
 
     /// The objections, if there are any, in the order of the file.
@@ -116,10 +145,15 @@ impl<'a> Critic<'a> {
         if self.objections.is_empty() {
             return Ok(());
         }
-        self.objections.sort_by_key(|objection| objection.line);
+        self.objections
+            .sort_by_key(|(turn, objection)| (*turn, objection.line));
         Err(ConfigError {
             path: path.into(),
-            objections: self.objections,
+            objections: self
+                .objections
+                .into_iter()
+                .map(|(_, objection)| objection)
+                .collect(),
         })
     }
 }

@@ -5,7 +5,9 @@
 //! | `[sip] [media] [meta] [headers] [records] [log]` | here |
 //! | `[[number]]` | `resolve/number.rs` |
 //! | `[[trunk]]` | `resolve/trunk.rs` |
+//! | `[[listener]]` | `resolve/listener.rs` |
 
+mod listener;
 mod number;
 mod session;
 mod trunk;
@@ -23,16 +25,18 @@ use sip::{Target, TimerSettings, Transport};
 use toml::Spanned;
 
 use super::file::File;
+use super::listener::CertificateFiles;
+use super::lists::NumberList;
 use super::objection::Critic;
-use super::settings::{
-    LogFormat, LogSettings, MediaSettings, Port, RecordSettings, Settings, TlsPort,
-};
+use super::settings::{LogFormat, LogSettings, MediaSettings, Port, Settings, TlsPort};
+use super::sources::Sources;
 use crate::media::PortRange;
 use crate::net::Limits;
 
 /// Resolves one file.
 pub(super) struct Resolver<'a, 't> {
     pub(super) file: &'a File,
+    pub(super) lists: &'t [NumberList],
     pub(super) critic: &'a mut Critic<'t>,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -45,7 +49,10 @@ impl Resolver<'_, '_> {
         self.host();
         let trunks = self.trunks();
         let numbers = self.numbers();
+        let listeners = self.listeners();
         let mut authorities = HashMap::new();
+        let mut identities = HashMap::new();
+        let mut listener_of = HashMap::new();
         let mut fixed = HashMap::new();
         let host = file.meta.host.to_ascii_lowercase();
         if let Some(path) = &file.meta.extra_ca {
@@ -55,7 +62,20 @@ impl Resolver<'_, '_> {
             fixed.insert(host, address);
         }
         for (trunk, written) in trunks.iter().zip(&file.trunk) {
-            if let Some(path) = &written.get_ref().extra_ca {
+            let written = written.get_ref();
+            if let (Some(certificate), Some(key)) = (&written.certificate, &written.key) {
+                let files = CertificateFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                };
+                for target in trunk.destinations() {
+                    identities.insert(target.host.to_ascii_lowercase(), files.clone());
+                }
+            }
+            if let Some(name) = &written.listener {
+                listener_of.insert(trunk.name.clone(), name.get_ref().clone());
+            }
+            if let Some(path) = &written.extra_ca {
                 for target in trunk.destinations() {
                     authorities.insert(target.host.to_ascii_lowercase(), path.get_ref().clone());
                 }
@@ -67,6 +87,7 @@ impl Resolver<'_, '_> {
                 host: file.sip.host.get_ref().clone(),
                 certificate: tls.get_ref().certificate.clone(),
                 key: tls.get_ref().key.clone(),
+                certificates: tls.get_ref().certificates.clone(),
             }),
             udp: file.sip.udp.as_ref().map(|udp| Port {
                 listen: udp.get_ref().listen,
@@ -74,6 +95,8 @@ impl Resolver<'_, '_> {
             tcp: file.sip.tcp.as_ref().map(|tcp| Port {
                 listen: tcp.get_ref().listen,
             }),
+            listeners,
+            listener_of,
             limits: Limits {
                 connections: file.sip.connections,
                 per_source: file.sip.connections_per_source,
@@ -81,15 +104,14 @@ impl Resolver<'_, '_> {
             },
             fixed,
             authorities,
+            identities,
+            sources: Sources::default(),
+            watch: file
+                .reload
+                .watch
+                .then(|| Duration::from_secs(file.reload.every.max(1))),
             media: self.media(),
-            records: RecordSettings {
-                file: file
-                    .records
-                    .file
-                    .as_ref()
-                    .map(|path| path.get_ref().clone()),
-                stdout: file.records.stdout,
-            },
+            records: file.records.resolve(),
             log: LogSettings {
                 filter: file.log.filter.clone(),
                 format: self.log_format(),
@@ -149,6 +171,7 @@ impl Resolver<'_, '_> {
                 host: meta.host.clone(),
                 port: meta.port,
                 from: None,
+                at: None,
             },
             networks: meta.networks.clone(),
             ptime: 20,

@@ -11,8 +11,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sip::Transport;
 
 use super::file::File;
+use super::listener::CertificateFiles;
+use super::lists;
 use super::objection::{ConfigError, Critic};
+use super::records::RecordSettings;
 use super::resolve::Resolver;
+use super::sources::Sources;
 use crate::media::PortRange;
 use crate::net::{Bound, Limits};
 
@@ -27,12 +31,22 @@ pub struct Settings {
     pub udp: Option<Port>,
     /// The TCP port, where there is one.
     pub tcp: Option<StreamPort>,
+    /// Ports beyond these three.
+    pub listeners: Vec<Listener>,
+    /// Trunks that name one of those, by the trunk's name.
+    pub listener_of: HashMap<Arc<str>, String>,
     /// What connections may take of us.
     pub limits: Limits,
     /// Fixed addresses of hosts, instead of resolving them.
     pub fixed: HashMap<String, SocketAddr>,
     /// Hosts verified against an authority of their own as well: host to PEM file.
     pub authorities: HashMap<String, PathBuf>,
+    /// Hosts we show a certificate when we connect (TLS).
+    pub identities: HashMap<String, CertificateFiles>,
+    /// The files all this was read from.
+    pub sources: Sources,
+    /// How often those are looked at, to read everything again when one changed; `None`: never.
+    pub watch: Option<Duration>,
     /// Media.
     pub media: MediaSettings,
     /// Records of calls.
@@ -54,6 +68,23 @@ pub struct TlsPort {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
+    /// Further certificates, for those who ask for other names (SNI).
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// A port beyond the three of `[sip]`.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// What trunks call it by.
+    pub name: String,
+    /// Its transport.
+    pub transport: Transport,
+    /// Address and port to bind.
+    pub listen: SocketAddr,
+    /// Its certificates over TLS: the default one first.
+    pub certificates: Vec<CertificateFiles>,
+    /// Whoever connects has to show a certificate of this authority, PEM.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// A UDP port.
@@ -91,15 +122,6 @@ pub struct MediaSettings {
     pub preroll: Duration,
 }
 
-/// Where records of calls go.
-#[derive(Clone, Debug, Default)]
-pub struct RecordSettings {
-    /// Appended to this file.
-    pub file: Option<PathBuf>,
-    /// Written to standard output.
-    pub stdout: bool,
-}
-
 /// The log.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -134,14 +156,17 @@ impl Settings {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Settings, ConfigError> {
         let file = File::parse(path, text)?;
+        let lists = lists::load(path, &file.number_files)?;
         let mut critic = Critic::new(text);
-        let settings = Resolver {
+        let mut settings = Resolver {
             file: &file,
+            lists: &lists,
             critic: &mut critic,
             environment: &environment,
         }
         .settings();
         critic.verdict(path)?;
+        settings.sources = Sources::of(path, &file, &lists);
         Ok(settings)
     }
 
@@ -171,7 +196,12 @@ impl Settings {
         }
         for trunk in &mut core.trunks {
             if let Some(host) = trunk.sent_by.strip_suffix(":0") {
-                let sent_by = format!("{host}:{}", port(trunk.target.transport));
+                let named = self.listener_of.get(&trunk.name);
+                let port = match named.and_then(|name| bound.named.get(name)) {
+                    Some(address) => address.port(),
+                    None => port(trunk.target.transport),
+                };
+                let sent_by = format!("{host}:{port}");
                 Arc::make_mut(trunk).sent_by = sent_by;
             }
         }

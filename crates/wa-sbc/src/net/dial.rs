@@ -28,8 +28,8 @@ pub struct Dialer {
     pub authorities: HashMap<String, Arc<ClientConfig>>,
     /// The TLS configuration of all other hosts.
     pub tls: Arc<ClientConfig>,
-    /// Our UDP sockets' addresses, by index.
-    pub sockets: Vec<SocketAddr>,
+    /// Our UDP sockets: index and address.
+    pub sockets: Vec<(usize, SocketAddr)>,
 }
 
 /// Why a flow cannot be had.
@@ -77,16 +77,20 @@ impl Dialer {
         Ok(())
     }
 
-    /// The socket that leaves from the wanted address, else the first of the right family.
-    fn socket_for(&self, remote: SocketAddr, from: Option<IpAddr>) -> Option<usize> {
-        let fits = |local: &SocketAddr| local.is_ipv4() == remote.is_ipv4();
-        let wanted = |local: &SocketAddr| {
-            from.is_none_or(|from| local.ip() == from || local.ip().is_unspecified())
+    /// The socket bound to the wanted address and port, else to the address, else the first of the
+    /// right family.
+    fn socket_for(&self, remote: SocketAddr, from: Option<SocketAddr>) -> Option<usize> {
+        let fitting = || {
+            self.sockets
+                .iter()
+                .filter(|(_, local)| local.is_ipv4() == remote.is_ipv4())
         };
-        self.sockets
-            .iter()
-            .position(|local| fits(local) && wanted(local))
-            .or_else(|| self.sockets.iter().position(fits))
+        let bound = |wanted: SocketAddr| fitting().find(|(_, local)| *local == wanted);
+        let near = |wanted: SocketAddr| {
+            fitting().find(|(_, local)| local.ip() == wanted.ip() || local.ip().is_unspecified())
+        };
+        let chosen = from.and_then(|from| bound(from).or_else(|| near(from)));
+        chosen.or_else(|| fitting().next()).map(|(index, _)| *index)
     }
 
     async fn stream(
@@ -149,7 +153,7 @@ impl Dialer {
                 .from
                 .filter(|from| from.is_ipv4() == remote.is_ipv4())
             {
-                socket.bind(SocketAddr::new(from, 0))?;
+                socket.bind(SocketAddr::new(from.ip(), 0))?;
             }
             let stream = socket.connect(remote).await?;
             stream.set_nodelay(true)?;

@@ -20,7 +20,8 @@ const PAIRS: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct Flows {
     connections: HashMap<FlowId, Connection>,
-    sockets: Vec<Arc<UdpSocket>>,
+    /// Those that were closed leave their place empty.
+    sockets: Vec<Option<Arc<UdpSocket>>>,
     locals: Vec<SocketAddr>,
     pairs: Recent<(usize, SocketAddr), FlowId>,
     remotes: Recent<FlowId, (usize, SocketAddr)>,
@@ -70,13 +71,27 @@ impl Flows {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             connections: HashMap::new(),
-            sockets,
+            sockets: sockets.into_iter().map(Some).collect(),
             locals,
             pairs: Recent::new(PAIRS),
             remotes: Recent::new(PAIRS),
             minted,
             undelivered: 0,
         })
+    }
+
+    /// One more UDP socket; its index is the next one.
+    pub fn add_socket(&mut self, socket: Arc<UdpSocket>) -> std::io::Result<()> {
+        self.locals.push(socket.local_addr()?);
+        self.sockets.push(Some(socket));
+        Ok(())
+    }
+
+    /// Nothing is sent from this socket any more.
+    pub fn close_socket(&mut self, index: usize) {
+        if let Some(socket) = self.sockets.get_mut(index) {
+            *socket = None;
+        }
     }
 
     /// A connection was asked for: what is sent on it waits until it is open.
@@ -200,7 +215,11 @@ impl Flows {
 
     fn datagram(&mut self, socket: usize, remote: SocketAddr, bytes: &Bytes) {
         // A datagram may be lost here as well as on its way: SIP over UDP retransmits.
-        if let Err(error) = self.sockets[socket].try_send_to(bytes, remote) {
+        let sent = match &self.sockets[socket] {
+            Some(socket) => socket.try_send_to(bytes, remote).map(drop),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        };
+        if let Err(error) = sent {
             self.undelivered += 1;
             tracing::debug!(%remote, %error, "datagram not sent");
         }

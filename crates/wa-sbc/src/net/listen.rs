@@ -37,9 +37,12 @@ pub struct Listener {
     listener: TcpListener,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     limits: Limits,
-    known: Vec<IpNet>,
+    known: Known,
     ids: FlowIds,
 }
+
+/// The networks of configured peers, as they are now.
+pub type Known = watch::Receiver<Arc<[IpNet]>>;
 
 impl Listener {
     /// Binds the port; `known` are the networks of configured peers. With a TLS configuration everything on it is TLS; each new connection uses
@@ -48,7 +51,7 @@ impl Listener {
         address: SocketAddr,
         tls: Option<watch::Receiver<Arc<ServerConfig>>>,
         limits: Limits,
-        known: Vec<IpNet>,
+        known: Known,
         ids: FlowIds,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -99,7 +102,12 @@ impl Listener {
     fn admit(&self, doors: &Doors, source: IpAddr) -> Result<Place, &'static str> {
         let enter = |door: &Arc<Semaphore>| door.clone().try_acquire_owned().ok();
         let all = enter(&doors.all).ok_or("too many connections")?;
-        if self.known.iter().any(|network| network.contains(&source)) {
+        if self
+            .known
+            .borrow()
+            .iter()
+            .any(|network| network.contains(&source))
+        {
             return Ok(Place {
                 _all: all,
                 _stranger: None,

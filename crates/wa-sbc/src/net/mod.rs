@@ -9,11 +9,14 @@
 pub mod connection;
 pub mod dial;
 pub mod flows;
+mod identity;
 pub mod listen;
+pub(crate) mod listeners;
 mod recent;
 pub mod tls;
 pub mod udp;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use connection::Writer;
@@ -23,7 +26,7 @@ pub use connection::Limits;
 pub use flows::Flows;
 
 /// The ports that were bound: with the numbers the system chose, where 0 was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     /// The TLS port.
     pub tls: Option<SocketAddr>,
@@ -31,6 +34,8 @@ pub struct Bound {
     pub udp: Option<SocketAddr>,
     /// The TCP port.
     pub tcp: Option<SocketAddr>,
+    /// Further ports, by the names of their listeners.
+    pub named: HashMap<String, SocketAddr>,
 }
 
 /// What the network tells.

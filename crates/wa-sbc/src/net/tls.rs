@@ -2,8 +2,8 @@
 //!
 //! | | server, towards whoever connects | client, towards the peer we call |
 //! |---|---|---|
-//! | certificate | ours, from PEM files | none |
-//! | verifies | nobody: Meta's client certificate names an internal host | chain and name, always |
+//! | certificate | ours, from PEM files, by SNI | none; towards a trunk that wants one, its own |
+//! | verifies | nobody: Meta's client certificate names an internal host; on a port for trunks that asks for one, its chain | chain and name, always |
 //! | ALPN | whatever is offered is ignored | none is offered: Meta answers `sip` with alert 120 |
 //! | SNI | not required | sent, unless the peer is an IP address |
 //!
@@ -18,7 +18,10 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ClientConfig, RootCertStore, ServerConfig};
+
+use crate::config::CertificateFiles;
 
 /// Why TLS cannot be set up. Every variant is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,12 @@ pub enum TlsError {
         /// What rustls says.
         why: rustls::Error,
     },
+    /// A file of authorities names none that could verify anybody.
+    #[error("{path} holds no authority that could verify a client")]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+    },
     /// A certificate of an authority is not one.
     #[error("{path} holds no usable authority: {why}")]
     Authority {
@@ -55,31 +64,48 @@ pub enum TlsError {
 
 /// The server side: our chain and key, no client certificate asked, TLS 1.2 and 1.3.
 pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = chain(certificate)?;
-    let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|why| unreadable("a private key", key, why))?;
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|why| TlsError::Unusable {
-            certificate: certificate.into(),
-            key: key.into(),
-            why,
-        })?;
-    Ok(Arc::new(config))
+    let files = CertificateFiles {
+        certificate: certificate.into(),
+        key: key.into(),
+    };
+    super::identity::server(&[files], None)
 }
 
 /// The client side: verifies against the public authorities and those of the extra file, and
 /// offers neither ALPN nor a certificate.
 pub fn client(extra_authorities: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
-    let config = ClientConfig::builder_with_provider(provider())
+    client_as(extra_authorities, None)
+}
+
+/// The same with a certificate of ours to show, should the peer ask for one.
+pub fn client_as(
+    extra_authorities: Option<&Path>,
+    identity: Option<&CertificateFiles>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots(extra_authorities)?)
-        .with_no_client_auth();
+        .with_root_certificates(roots(extra_authorities)?);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(CertificateFiles { certificate, key }) => builder
+            .with_client_auth_cert(chain(certificate)?, secret(key)?)
+            .map_err(|why| unusable(certificate, key, why))?,
+    };
     Ok(Arc::new(config))
+}
+
+/// A chain and its key, which have to fit together.
+pub(super) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    CertifiedKey::from_der(chain(certificate)?, secret(key)?, &provider())
+        .map_err(|why| unusable(certificate, key, why))
+}
+
+/// The authorities of a file, and no others.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    add(&mut roots, path)?;
+    Ok(roots)
 }
 
 /// What a peer that verifies us would object to, in plain words: the name, the dates, the chain.
@@ -139,7 +165,7 @@ pub fn hint(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
@@ -148,14 +174,31 @@ fn roots(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
     if let Some(path) = extra {
-        for certificate in chain(path)? {
-            roots.add(certificate).map_err(|why| TlsError::Authority {
-                path: path.into(),
-                why,
-            })?;
-        }
+        add(&mut roots, path)?;
     }
     Ok(roots)
+}
+
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
+    for certificate in chain(path)? {
+        roots.add(certificate).map_err(|why| TlsError::Authority {
+            path: path.into(),
+            why,
+        })?;
+    }
+    Ok(())
+}
+
+fn secret(key: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(key).map_err(|why| unreadable("a private key", key, why))
+}
+
+fn unusable(certificate: &Path, key: &Path, why: rustls::Error) -> TlsError {
+    TlsError::Unusable {
+        certificate: certificate.into(),
+        key: key.into(),
+        why,
+    }
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

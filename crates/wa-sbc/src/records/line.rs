@@ -3,28 +3,51 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use b2bua::Record;
 use b2bua::record::LegMedia;
+use b2bua::{CallId, Cause, Record};
 use sdp::report::LegReport;
 use sdp::{Side, Suite};
 use serde::Serialize;
+use whatsapp::headers::CallFacts;
 
-/// A record as one line of JSON, without the line end.
-pub fn line(record: &Record) -> String {
-    serde_json::to_string(&Line::of(record)).expect("plain figures and texts can always be written")
+/// A record of the node with this number as one line of JSON, without the line end.
+pub fn line(node: u16, record: &Record) -> String {
+    let line = Line::of(node, record, true);
+    serde_json::to_string(&line).expect("plain figures and texts can always be written")
+}
+
+/// The same before media said its last word.
+pub(super) fn early_line(node: u16, record: &Record) -> String {
+    let line = Line::of(node, record, false);
+    serde_json::to_string(&line).expect("plain figures and texts can always be written")
+}
+
+/// What no other record of any node is called, whatever was restarted: the time of the INVITE, the
+/// node, and its count of calls. Cut into groups too short to look like a telephone number.
+pub fn key(node: u16, id: CallId, started: SystemTime) -> String {
+    let time = format!("{:012x}", since_1970(started));
+    let (a, rest) = time.split_at(4);
+    let (b, c) = rest.split_at(4);
+    format!("{a}-{b}-{c}.{node}.{}", id.0)
 }
 
 /// Field order is the order in the line. Times are milliseconds since 1970.
 #[derive(Serialize)]
 struct Line<'a> {
+    key: String,
     id: u64,
+    /// Whether what media measured is in it: not if the program was killed before.
+    complete: bool,
     direction: &'a str,
     reference: Option<&'a str>,
     carrier_call_id: Option<&'a str>,
     pbx_call_id: Option<&'a str>,
     number: String,
+    number_id: Option<String>,
     user: &'a str,
+    user_id: Option<String>,
     trunk: &'a str,
+    far_leg: &'static str,
     started_ms: u64,
     ringing_ms: Option<u64>,
     answered_ms: Option<u64>,
@@ -36,8 +59,13 @@ struct Line<'a> {
     released_by: &'a str,
     cause: &'a str,
     text: String,
+    hint: &'static str,
     sip: u16,
     q850: u8,
+    peer_status: Option<u16>,
+    peer_text: Option<&'a str>,
+    cta_payload: Option<String>,
+    deeplink_payload: Option<String>,
     carrier: Leg<'a>,
     pbx: Leg<'a>,
     metadata: &'a BTreeMap<String, String>,
@@ -86,17 +114,28 @@ struct FirstAudio {
 }
 
 impl<'a> Line<'a> {
-    fn of(record: &'a Record) -> Self {
+    fn of(node: u16, record: &'a Record, complete: bool) -> Self {
         let carrier = record.carrier_side();
+        let told = record.metadata.iter();
+        let told = CallFacts::of(told.map(|(name, value)| (name.as_str(), value.as_str())));
+        let (peer_status, peer_text) = match &record.cause {
+            Cause::Refused { status, text, .. } => (Some(*status), Some(text.as_str())),
+            _ => (None, None),
+        };
         Self {
+            key: key(node, record.id, record.started),
             id: record.id.0,
+            complete,
             direction: record.direction.label(),
             reference: record.reference.as_deref(),
             carrier_call_id: record.carrier_call_id.as_deref(),
             pbx_call_id: record.pbx_call_id.as_deref(),
             number: record.number.plus(),
+            number_id: told.phone_number_id,
             user: &record.user,
+            user_id: told.user_id,
             trunk: &record.trunk,
+            far_leg: if record.pstn { "pstn" } else { "voip" },
             started_ms: since_1970(record.started),
             ringing_ms: record.ringing.map(since_1970),
             answered_ms: record.answered.map(since_1970),
@@ -111,12 +150,17 @@ impl<'a> Line<'a> {
             released_by: record.released_by.label(),
             cause: record.cause.label(),
             text: record.cause.to_string(),
+            hint: record.cause.hint(),
             sip: if record.answered.is_some() {
                 200
             } else {
                 record.cause.sip()
             },
             q850: record.cause.q850(),
+            peer_status,
+            peer_text,
+            cta_payload: told.cta_payload,
+            deeplink_payload: told.deeplink_payload,
             carrier: Leg::of(record, carrier),
             pbx: Leg::of(record, !carrier),
             metadata: &record.metadata,
@@ -217,8 +261,8 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use b2bua::E164;
     use b2bua::record::{Direction, ReleasedBy};
-    use b2bua::{CallId, Cause, E164};
     use sdp::Codec;
     use sdp::report::MediaReport;
 
@@ -247,6 +291,7 @@ pub(super) mod tests {
             number: E164::parse("+17125550259").expect("a number"),
             user: "+12195550714".into(),
             trunk: "office".into(),
+            pstn: false,
             started: at(0),
             ringing: None,
             answered: Some(at(1_000)),
@@ -266,7 +311,7 @@ pub(super) mod tests {
                     suite: None,
                 }),
             ],
-            metadata: [("x-name".to_owned(), "value".to_owned())].into(),
+            metadata: [("x-wa-meta-cta-payload".to_owned(), "order=7".to_owned())].into(),
             media: MediaReport {
                 legs: [leg, LegReport::default()],
             },
@@ -276,15 +321,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_record_is_one_line_with_the_carriers_leg_before_the_pbxs() {
-        let line = line(&record(7));
-        let head = r#"{"id":7,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","user":"+12195550714","trunk":"office","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"answer_to_first_audio_ms":{"carrier":17,"pbx":null},"released_by":"carrier","cause":"normal","text":"normal","sip":200,"q850":16,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
+        let line = line(3, &record(7));
+        let head = r#"{"key":"01a2-09e8-f218.3.7","id":7,"complete":true,"direction":"user_initiated","reference":"call-reference=","carrier_call_id":"outgoing:\"1\"","pbx_call_id":null,"number":"+17125550259","number_id":null,"user":"+12195550714","user_id":null,"trunk":"office","far_leg":"voip","started_ms":1795462591000,"ringing_ms":null,"answered_ms":1795462592000,"ended_ms":1795462598006,"duration_ms":6006,"carrier_duration_s":6,"pulses":null,"answer_to_first_audio_ms":{"carrier":17,"pbx":null},"released_by":"carrier","cause":"normal","text":"normal","hint":"","sip":200,"q850":16,"peer_status":null,"peer_text":null,"cta_payload":"order=7","deeplink_payload":null,"carrier":{"codec":"opus","keying":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","packets_received":99,"#;
         assert!(line.starts_with(head), "{line}");
         for part in [
             r#""lost":1,"loss":0.01,"#,
             r#""jitter_ms":1.5,"#,
             r#""first_audio_sent_ms":17,"last_received_ms":null,"last_sent_ms":5990,"held_ms":140,"clock_drift_ppm":-12.5,"mos_received":4.32,"mos_sent":null,"digits":3,"#,
             r#""pbx":{"codec":"PCMA","keying":"none","suite":null,"#,
-            r#""metadata":{"x-name":"value"}}"#,
+            r#""metadata":{"x-wa-meta-cta-payload":"order=7"}}"#,
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }

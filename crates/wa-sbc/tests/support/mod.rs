@@ -1,4 +1,5 @@
 //! Throw-away authorities, certificates and directories.
+#![allow(dead_code)] // No test file needs all of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -19,7 +19,16 @@ impl Resolver<'_, '_> {
     pub(super) fn numbers(&mut self) -> Vec<settings::Number> {
         let mut seen = HashSet::new();
         let mut numbers = Vec::new();
-        for written in &self.file.number {
+        let lists = self.lists;
+        let written = self.file.number.iter().map(|number| (0, number));
+        let listed = lists.iter().enumerate().flat_map(|(index, list)| {
+            let numbers = list.numbers.iter();
+            numbers.map(move |number| (index + 1, number))
+        });
+        for (turn, written) in written.chain(listed) {
+            if let Some(list) = turn.checked_sub(1).map(|index| &lists[index]) {
+                self.critic.turn_to(turn, &list.path, &list.text);
+            }
             let number = self.number(written.get_ref());
             if !seen.insert(number.e164.clone()) {
                 let span = written.get_ref().e164.span();
@@ -32,6 +41,7 @@ impl Resolver<'_, '_> {
             }
             numbers.push(number);
         }
+        self.critic.turn_back();
         if numbers.is_empty() {
             self.object(
                 0..0,

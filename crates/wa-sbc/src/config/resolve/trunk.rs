@@ -12,7 +12,8 @@ use sip::{Scheme, Target, Transport, Uri};
 use toml::Spanned;
 
 use super::Resolver;
-use crate::config::file::{self, Listen};
+use crate::config::file;
+use crate::config::listener::{Door, door_for};
 
 impl Resolver<'_, '_> {
     pub(super) fn trunks(&mut self) -> Vec<settings::Trunk> {
@@ -35,8 +36,23 @@ impl Resolver<'_, '_> {
     }
 
     fn trunk(&mut self, written: &file::Trunk) -> settings::Trunk {
-        let peer = self.peer("trunk.peer", &written.peer);
-        let backups = self.backups(written, &peer);
+        let mut peer = self.peer("trunk.peer", &written.peer);
+        let mut backups = self.backups(written, &peer);
+        let door = self.door(written, &peer);
+        for target in std::iter::once(&mut peer).chain(&mut backups) {
+            target.from = door
+                .as_ref()
+                .map(|door| door.listen)
+                .filter(|listen| !listen.ip().is_unspecified());
+        }
+        if written.certificate.is_some() != written.key.is_some() {
+            self.object(
+                written.name.span(),
+                "trunk.certificate",
+                "a certificate is shown with its key, and one of the two is missing",
+                "write both certificate = \"…\" and key = \"…\", or neither",
+            );
+        }
         let ping = written
             .ping
             .unwrap_or(if backups.is_empty() { 0 } else { 30 });
@@ -56,7 +72,7 @@ impl Resolver<'_, '_> {
                 .domain
                 .clone()
                 .unwrap_or_else(|| bracketed(&peer.host)),
-            sent_by: self.sent_by(written, peer.transport),
+            sent_by: self.sent_by(written, peer.transport, door),
             networks: self.networks(written, &peer, &backups),
             codecs: self.codecs("trunk.codecs", &written.codecs),
             ptime: *written.ptime.get_ref(),
@@ -102,6 +118,7 @@ impl Resolver<'_, '_> {
             host: "192.0.2.1".into(),
             port: 0,
             from: None,
+            at: None,
         };
         let Some(uri) = Uri::parse(text.as_str())
             .ok()
@@ -132,31 +149,51 @@ impl Resolver<'_, '_> {
             transport,
             host,
             port: uri.port().unwrap_or(transport.default_port()),
-            from: self.leaves_from(transport),
+            from: None,
+            at: None,
         }
     }
 
-    /// The address a trunk's requests leave from: that of our listener of the same transport.
-    fn leaves_from(&self, transport: Transport) -> Option<IpAddr> {
-        let sip = &self.file.sip;
-        let listen = match transport {
-            Transport::Udp => sip.udp.as_ref().map(|udp| udp.get_ref().listen),
-            Transport::Tcp => sip.tcp.as_ref().map(|tcp| tcp.get_ref().listen),
-            Transport::Tls => None,
-        };
-        listen
-            .map(|listen| listen.ip())
-            .filter(|address| !address.is_unspecified())
+    /// The listener a trunk's requests leave from.
+    fn door(&mut self, written: &file::Trunk, peer: &Target) -> Option<Door> {
+        let named = written.listener.as_ref();
+        let is_ipv4 = peer.host.parse::<IpAddr>().ok().map(|ip| ip.is_ipv4());
+        let door = door_for(
+            &self.file.sip,
+            &self.file.listener,
+            named.map(|name| name.get_ref().as_str()),
+            peer.transport,
+            is_ipv4,
+        );
+        if let (None, Some(name)) = (&door, named) {
+            self.object(
+                name.span(),
+                "trunk.listener",
+                format!(
+                    "there is no {} listener \"{}\"",
+                    peer.transport.param(),
+                    name.get_ref()
+                ),
+                "add a [[listener]] table of that name and transport, or leave the key out",
+            );
+        }
+        door
     }
 
-    fn sent_by(&mut self, written: &file::Trunk, transport: Transport) -> String {
-        let sip = &self.file.sip;
-        let listener = match transport {
-            Transport::Tls => return format!("{}:{}", sip.host.get_ref(), self.tls_port()),
-            Transport::Udp => &sip.udp,
-            Transport::Tcp => &sip.tcp,
-        };
-        let Some(listener) = listener else {
+    fn sent_by(
+        &mut self,
+        written: &file::Trunk,
+        transport: Transport,
+        door: Option<Door>,
+    ) -> String {
+        let Some(Door { listen, advertise }) = door else {
+            if transport == Transport::Tls {
+                let sip = &self.file.sip;
+                return format!("{}:{}", sip.host.get_ref(), self.tls_port());
+            }
+            if written.listener.is_some() {
+                return String::new();
+            }
             let name = transport.param();
             self.object(
                 written.peer.span(),
@@ -166,7 +203,6 @@ impl Resolver<'_, '_> {
             );
             return String::new();
         };
-        let Listen { listen, advertise } = listener.get_ref();
         let address = if listen.ip().is_unspecified() {
             self.file.media.private
         } else {
@@ -174,8 +210,8 @@ impl Resolver<'_, '_> {
         };
         match advertise {
             None => SocketAddr::new(address, listen.port()).to_string(),
-            Some(named) if has_port(named) => named.clone(),
-            Some(named) => format!("{}:{}", bracketed(named), listen.port()),
+            Some(named) if has_port(&named) => named,
+            Some(named) => format!("{}:{}", bracketed(&named), listen.port()),
         }
     }
 

@@ -1,0 +1,104 @@
+//! What an operator asks of a running core, and what it answers: [`crate::Input::Operator`] and
+//! [`crate::Output::Reply`].
+
+use std::sync::Arc;
+
+use crate::call_id::CallId;
+use crate::counters::Counters;
+use crate::event::Facts;
+use crate::number::E164;
+use crate::service::{Service, Subject};
+
+/// What an operator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Every call that has not ended.
+    Calls,
+    /// One of them.
+    Call(CallId),
+    /// End it.
+    HangUp(CallId),
+    /// Every configured number.
+    Numbers,
+    /// Every configured trunk.
+    Trunks,
+    /// Take a number or a trunk into or out of service.
+    Serve(Subject, Service),
+    /// Figures of the whole.
+    Status,
+}
+
+/// The answer to a [`Wish`].
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// To [`Wish::Calls`] and [`Wish::Call`]: in the order they began.
+    Calls(Vec<Running>),
+    /// To [`Wish::Numbers`].
+    Numbers(Vec<NumberState>),
+    /// To [`Wish::Trunks`].
+    Trunks(Vec<TrunkState>),
+    /// To [`Wish::Status`].
+    Status(Box<Status>),
+    /// To [`Wish::HangUp`] and [`Wish::Serve`]: done.
+    Done,
+    /// To the same two: there is none of that name.
+    Unknown,
+}
+
+/// A call that has not ended.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// What is known of it.
+    pub facts: Facts,
+    /// A stable label of its state: `preparing`, `dialing`, `ringing`, `answering`, `talking`,
+    /// `releasing`.
+    pub phase: &'static str,
+}
+
+/// How a number is doing.
+#[derive(Clone, Debug)]
+pub struct NumberState {
+    /// The number.
+    pub e164: E164,
+    /// Its trunk.
+    pub trunk: Arc<str>,
+    /// Whether it takes calls.
+    pub service: Service,
+    /// Calls at the moment, and at most.
+    pub calls: (usize, usize),
+    /// Business-initiated calls begun in the last 24 hours, and at most.
+    pub initiated: (u32, u32),
+}
+
+/// How a trunk is doing.
+#[derive(Clone, Debug)]
+pub struct TrunkState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it takes calls.
+    pub service: Service,
+    /// Calls at the moment, and at most.
+    pub calls: (usize, usize),
+    /// Where calls to it go, most wanted first.
+    pub destinations: Vec<Destination>,
+}
+
+/// One destination of a trunk.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// `host:port;transport=…`.
+    pub target: String,
+    /// Whether calls try it in its turn: it answers, or nobody found out that it does not.
+    pub alive: bool,
+}
+
+/// Figures of the whole.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Calls that have not ended, and at most.
+    pub calls: (usize, usize),
+    /// Taking no new calls.
+    pub draining: bool,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
