@@ -72,6 +72,8 @@ pub enum Cause {
         /// Callers are to hear busy.
         busy: bool,
     },
+    /// The machine has more to do than it can.
+    Overload,
     /// We are going out of service.
     Draining,
     /// The operator ended the call.
@@ -162,7 +164,7 @@ impl Cause {
             Cause::Unreachable { .. } | Cause::Timeout { .. } => 503,
             Cause::NoAck | Cause::MediaSilent(_) | Cause::SessionExpired(_) => 408,
             Cause::NoPrack => 504,
-            Cause::MediaFailed(_) | Cause::Limit(_) | Cause::Draining => 503,
+            Cause::MediaFailed(_) | Cause::Limit(_) | Cause::Overload | Cause::Draining => 503,
             Cause::Bug => 500,
         }
     }
@@ -184,7 +186,7 @@ impl Cause {
             Cause::Refused { meaning, .. } => meaning.q850,
             Cause::NoAck | Cause::NoPrack | Cause::MediaSilent(_) | Cause::SessionExpired(_) => 102,
             Cause::MediaFailed(_) => 47,
-            Cause::Limit(_) | Cause::Draining => 42,
+            Cause::Limit(_) | Cause::Overload | Cause::Draining => 42,
             Cause::Bug => 41,
         }
     }
@@ -213,6 +215,7 @@ impl Cause {
             Cause::Limit(_) => "limit",
             Cause::OutOfService { busy: true } => "busied_out",
             Cause::OutOfService { busy: false } => "out_of_service",
+            Cause::Overload => "overload",
             Cause::Draining => "draining",
             Cause::Operator => "operator",
             Cause::Bug => "bug",

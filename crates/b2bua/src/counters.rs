@@ -23,6 +23,14 @@ pub struct Counters {
     pub byes_unanswered: u64,
     /// Answers that came when nobody waited for them any more; each was hung up.
     pub late_answers: u64,
+    /// Wrong digests, whoever gave them.
+    pub wrong_digests: u64,
+    /// Messages of strangers that were forgotten without an answer.
+    pub dropped: u64,
+    /// Sources that were shut out for a time, in all.
+    pub bans: u64,
+    /// Sources that are shut out now.
+    pub banned: usize,
     /// Broken invariants of ours, each of which cost one call.
     pub bugs: u64,
 }

@@ -16,6 +16,8 @@ pub(crate) struct Directory {
     trunks: HashMap<Arc<str>, Arc<Trunk>>,
     /// The number of a trunk that has no other.
     only: HashMap<Arc<str>, Option<Arc<Number>>>,
+    /// The realm of the numbers at a host, in lower case: of the first of them.
+    realms: HashMap<String, String>,
     /// Where trunks call from, the narrowest network first.
     networks: Vec<(IpNet, Arc<Trunk>)>,
 }
@@ -27,6 +29,11 @@ impl Directory {
             only.entry(number.trunk.clone())
                 .and_modify(|sole| *sole = None)
                 .or_insert_with(|| Some(number.clone()));
+        }
+        let mut realms = HashMap::new();
+        for number in &settings.numbers {
+            let host = number.host.to_ascii_lowercase();
+            realms.entry(host).or_insert_with(|| number.realm.clone());
         }
         let of_trunk = |trunk: &Arc<Trunk>| {
             let trunk = trunk.clone();
@@ -43,6 +50,7 @@ impl Directory {
             numbers: settings.numbers.iter().map(number).collect(),
             trunks: settings.trunks.iter().map(trunk).collect(),
             only,
+            realms,
             networks,
         }
     }
@@ -60,6 +68,12 @@ impl Directory {
     /// The number of a trunk, if it has just one.
     pub(crate) fn only_number(&self, trunk: &str) -> Option<&Arc<Number>> {
         self.only.get(trunk)?.as_ref()
+    }
+
+    /// The realm of the numbers at `host`, if there are any.
+    pub(crate) fn realm_at(&self, host: &str) -> Option<&str> {
+        let realm = self.realms.get(&host.to_ascii_lowercase());
+        realm.map(String::as_str)
     }
 
     /// The trunk that calls from `source`: the one with the narrowest network around it.

@@ -1,11 +1,13 @@
 //! What goes into a [`crate::Core`] and what comes out.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 use sdp::Side;
 use sip::{Flow, FlowId, Message, Target, Text};
 
+use crate::admission::{Load, Source};
 use crate::call_id::CallId;
 use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaEvent};
@@ -43,6 +45,10 @@ pub enum Input {
     },
     /// New settings for new calls.
     Reload(Box<Settings>),
+    /// What the machine measured since it last told.
+    Load(Load),
+    /// Somebody sent what is no SIP.
+    Malformed(IpAddr),
     /// Take no new calls.
     Drain,
     /// End every call.
@@ -91,6 +97,13 @@ pub enum Output {
         side: Side,
         /// The Call-ID of the leg's dialog.
         call_id: Text,
+    },
+    /// Hear nothing of this source until then: neither datagrams nor connections.
+    Bar {
+        /// The source.
+        source: Source,
+        /// When it may be heard again.
+        until: Instant,
     },
     /// A call ended; written exactly once for every admitted INVITE.
     Record(Box<Record>),

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use sdp::{Codec, Suite};
 use sip::{Secret, Target, TimerSettings};
 
+pub use crate::admission::policy::{AdmissionPolicy, SCANNERS, Unknown};
+pub use crate::admission::{BanPolicy, OverloadPolicy, Rate};
 use crate::number::E164;
 use crate::profile::PeerProfile;
 
@@ -29,6 +31,8 @@ pub struct Settings {
     pub nonce_ttl: Duration,
     /// Most calls at once; the next one gets 503.
     pub max_calls: usize,
+    /// How strangers are met and how much may be asked of us.
+    pub admission: AdmissionPolicy,
     /// What of the carrier's metadata the PBX gets to see, and under which names.
     pub metadata: MetadataPass,
     /// The value of `User-Agent` and `Server`; nothing is sent when empty.

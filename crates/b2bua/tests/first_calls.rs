@@ -8,7 +8,9 @@ use b2bua::cause::{Refusal, RefusalRule};
 use b2bua::profile::{
     Extensions, LatchRule, MetadataNames, OpaqueUser, PBX, PeerProfile, Progress, Reoffer,
 };
-use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk};
+use b2bua::settings::{
+    AdmissionPolicy, Carrier, MetadataPass, Number, NumberLimits, Settings, Trunk,
+};
 use b2bua::{Core, E164, Input, LocalMedia, MediaCommand, MediaEvent, Output, Record};
 use bytes::Bytes;
 use sdp::plan::{Proof, Silence};
@@ -104,6 +106,7 @@ fn settings() -> Settings {
             reference: "X-WA-Call-Id".into(),
         },
         product: "sbc".into(),
+        admission: AdmissionPolicy::default(),
     }
 }
 
@@ -160,6 +163,7 @@ impl Bench {
                 Output::Record(record) => self.records.push(*record),
                 Output::Connect { .. }
                 | Output::Leg { .. }
+                | Output::Bar { .. }
                 | Output::Log(_)
                 | Output::Event(_)
                 | Output::Reply { .. } => {}

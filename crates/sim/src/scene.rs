@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b2bua::profile::PBX;
-use b2bua::settings::{Carrier, MetadataPass, Number, NumberLimits, Trunk};
+use b2bua::settings::{AdmissionPolicy, Carrier, MetadataPass, Number, NumberLimits, Trunk};
 use b2bua::{E164, Record, Settings};
 use sdp::{Codec, Suite};
 use sip::{Secret, Target, TimerSettings, Transport};
@@ -137,6 +137,7 @@ pub fn settings() -> Settings {
         timers: TimerSettings::default(),
         nonce_ttl: secs(60),
         max_calls: 1_000,
+        admission: AdmissionPolicy::default(),
         metadata: MetadataPass {
             enabled: true,
             prefix: "X-WA-".into(),

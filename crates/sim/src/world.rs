@@ -19,7 +19,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use b2bua::{CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings};
+use b2bua::{
+    CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings, Source,
+};
 use bytes::Bytes;
 use sip::{Flow, FlowId};
 
@@ -119,6 +121,8 @@ pub struct World {
     pub first_packets: BTreeMap<(Party, Party), Duration>,
     /// What the core told strangers.
     pub told_strangers: Vec<String>,
+    /// Sources the core wants to hear nothing of for a time.
+    pub barred: Vec<Source>,
     /// The media engine has no port left.
     pub no_ports: bool,
     tamper: Option<Tamper>,
@@ -214,6 +218,7 @@ impl World {
             packets: BTreeMap::new(),
             first_packets: BTreeMap::new(),
             told_strangers: Vec::new(),
+            barred: Vec::new(),
             no_ports: false,
             tamper: None,
             sieve: None,
@@ -429,6 +434,7 @@ impl World {
                     }
                 }
                 Output::Leg { .. } => {}
+                Output::Bar { source, .. } => self.barred.push(source),
                 Output::Record(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(*event),
                 Output::Reply { reply, .. } => self.replies.push(reply),

@@ -14,15 +14,16 @@ use b2bua::event::Happened;
 use b2bua::{CallId, Core, Input, Level, LogLine, MediaEvent, Output};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::sleep_until;
+use tokio::time::{MissedTickBehavior, sleep_until};
 
 use crate::clock;
 use crate::ladder;
+use crate::load::Gauge;
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::Sent;
 use crate::net::listeners::Received;
-use crate::net::{Event, Flows};
+use crate::net::{Door, Event, Flows};
 use crate::records::Records;
 
 /// How long the last transactions may take after every call has been hung up.
@@ -30,6 +31,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long connections may take to write what is still queued.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often the core is told how much the machine has to do.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// What the operator wants.
 #[derive(Debug)]
@@ -66,6 +70,7 @@ pub(crate) struct CoreTask {
     pub(crate) core: Core,
     pub(crate) flows: Flows,
     pub(crate) sockets: Sockets,
+    pub(crate) door: Door,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) workers: Workers,
     pub(crate) records: Records,
@@ -86,6 +91,9 @@ impl CoreTask {
     /// Runs until it was told to stop and everything is done.
     pub(crate) async fn run(mut self) {
         let mut phase = Phase::Running;
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut gauge = Gauge::new(clock::now());
         loop {
             let wait = self.perform();
             self.close_sockets();
@@ -101,6 +109,7 @@ impl CoreTask {
             tokio::select! {
                 Some(event) = self.net.recv() => self.network(event),
                 Some((call, event)) = self.media.recv() => self.core.handle(clock::now(), Input::Media { call, event }),
+                due = pulse.tick() => self.measure(&mut gauge, due.into()),
                 control = self.control.recv() => self.control(control, &mut phase),
                 () = sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
                     self.core.handle(clock::now(), Input::Tick);
@@ -171,6 +180,10 @@ impl CoreTask {
                 }
                 Output::Reply { .. } => {}
                 Output::Record(record) => self.records.write(record),
+                Output::Bar { source, until } => {
+                    self.door.bar(clock::now(), source, until);
+                    self.flows.let_go_of(source);
+                }
                 Output::Log(line) => log(&line),
             }
         }
@@ -207,12 +220,21 @@ impl CoreTask {
                 ladder::came(flow.transport, &message);
                 Input::Sip { flow, message }
             }
+            Event::Malformed(address) => Input::Malformed(address),
             Event::Closed(id) => {
                 self.flows.closed(id);
                 Input::FlowClosed(id)
             }
         };
         self.core.handle(clock::now(), input);
+    }
+
+    fn measure(&mut self, gauge: &mut Gauge, due: Instant) {
+        let now = clock::now();
+        let mut load = gauge.measure(now);
+        load.lag = now.saturating_duration_since(due);
+        load.backlog = (self.net.len() * 100 / self.net.max_capacity()) as u8;
+        self.core.handle(now, Input::Load(load));
     }
 
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {

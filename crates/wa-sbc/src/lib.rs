@@ -17,6 +17,7 @@ mod core_task;
 mod demo;
 mod error;
 mod ladder;
+mod load;
 pub mod log;
 pub mod media;
 pub mod net;

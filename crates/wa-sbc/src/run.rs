@@ -19,7 +19,7 @@ use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::FlowIds;
 use crate::net::listeners::{Change, Listeners};
-use crate::net::{Bound, Flows, tls};
+use crate::net::{Bound, Door, Flows, tls};
 use crate::records::Records;
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
@@ -41,7 +41,8 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     let (media_sender, media) = mpsc::unbounded_channel();
     let (control, controls) = mpsc::channel(8);
     let ids = FlowIds::default();
-    let mut listeners = Listeners::new(ids.clone(), net_sender.clone());
+    let door = Door::default();
+    let mut listeners = Listeners::new(door.clone(), ids.clone(), net_sender.clone());
     let Change { bound, opened, udp } = listeners.follow(&settings).await?;
 
     let mut seed = [0; 32];
@@ -56,6 +57,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
             clock::now(),
             clock::wall(),
         ),
+        door,
         dialer: Arc::new(dialer(&settings, udp)?),
         flows: Flows::new(Vec::new(), ids)?,
         sockets: Sockets::default(),

@@ -11,6 +11,9 @@ use wa_sbc::config::File;
 
 const EXAMPLE: &str = include_str!("../../../etc/wa-sbc.toml");
 
+/// The networks of Meta as a file.
+const NETWORKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../etc/meta-networks.txt");
+
 const MINIMAL: &str = r#"[sip]
 host = "sbc.example.com"
 tls = { listen = "0.0.0.0:5061", certificate = "/c.pem", key = "/k.pem" }
@@ -243,6 +246,14 @@ fn every_mistake_is_named_with_file_line_key_and_remedy() {
              remedy: add `public = …` to this table; etc/wa-sbc.toml shows every key",
         ),
         (
+            with("[media]", "[admission]\nunknown = \"ignore\"\n[media]"),
+            "wa-sbc.toml:7: admission.unknown: `ignore` is no way to meet strangers\n    remedy: write \"refuse\" or \"drop\"",
+        ),
+        (
+            with("[media]", "[admission]\noverload_cpu = 120\n[media]"),
+            "wa-sbc.toml:7: admission.overload_cpu: it is a percentage\n    remedy: write 0 to 100",
+        ),
+        (
             with("[media]", "[log]\nformat = \"xml\"\n[media]"),
             "wa-sbc.toml:7: log.format: `xml` is no form of a log\n    remedy: write \"text\" or \"json\"",
         ),
@@ -380,8 +391,36 @@ fn the_example_shows_the_defaults() {
 #[test]
 fn the_example_is_valid_as_it_stands_and_with_everything_switched_on() {
     for text in [EXAMPLE.to_owned(), uncommented()] {
+        let text = text.replace("/etc/wa-sbc/meta-networks.txt", NETWORKS);
         read(&text).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn the_file_of_networks_takes_the_place_of_the_list() {
+    let named = |path: &str| read(&format!("{MINIMAL}\n[meta]\nnetworks_file = \"{path}\"\n"));
+    let listed = named(NETWORKS).expect("valid").core.carrier.networks;
+    assert_eq!(
+        listed,
+        read(MINIMAL).expect("valid").core.carrier.networks,
+        "etc/meta-networks.txt has the networks the program knows"
+    );
+    let file = std::env::temp_dir().join(format!("wa-sbc-networks-{}", std::process::id()));
+    let path = file.to_str().expect("a path");
+    std::fs::write(&file, "# ours\n192.0.2.0/24 # a lab\n\n2001:db8::/32\n").expect("written");
+    let networks = named(path).expect("valid").core.carrier.networks;
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["192.0.2.0/24", "2001:db8::/32"]);
+    std::fs::write(&file, "192.0.2.0/24\n192.0.2.0/33\n").expect("written");
+    let error = named(path).expect_err("33 bits");
+    assert!(
+        error.contains("meta.networks_file") && error.contains(":2: `192.0.2.0/33` is no network"),
+        "{error}"
+    );
+    std::fs::write(&file, "# nothing\n").expect("written");
+    assert!(named(path).expect_err("empty").contains("names no network"));
+    std::fs::remove_file(&file).expect("removed");
+    assert!(named(path).expect_err("gone").contains("cannot be read"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use b2bua::Source;
 use bytes::Bytes;
 use ipnet::IpNet;
 use rustls::client::ResolvesClientCert;
@@ -26,7 +27,7 @@ use wa_sbc::net::connection::Writer;
 use wa_sbc::net::dial::Dialer;
 use wa_sbc::net::flows::{FlowIds, Sent};
 use wa_sbc::net::listen::Listener;
-use wa_sbc::net::{Event, Flows, Limits, tls, udp};
+use wa_sbc::net::{Door, Event, Flows, Limits, tls, udp};
 
 const HOST: &str = "sip.example.com";
 const OPTIONS: &str = "OPTIONS sip:sip.example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
@@ -108,7 +109,7 @@ async fn listen_to(
         "127.0.0.1:0".parse().expect("an address"),
         config,
         limits,
-        watch::channel(known.into()).1,
+        Door::new(known),
         FlowIds::default(),
     )
     .await
@@ -119,11 +120,17 @@ async fn listen_to(
     (address, events)
 }
 
+/// The next event that is not about something that is no SIP.
 async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
-    timeout(Duration::from_secs(5), events.recv())
-        .await
-        .expect("an event in time")
-        .expect("an event")
+    loop {
+        let event = timeout(Duration::from_secs(5), events.recv())
+            .await
+            .expect("an event in time")
+            .expect("an event");
+        if !matches!(event, Event::Malformed(_)) {
+            return event;
+        }
+    }
 }
 
 /// An accepted connection. Dropping the writer closes it.
@@ -623,7 +630,13 @@ async fn datagrams_of_one_pair_of_addresses_have_one_flow_and_answers_go_back_on
     let socket = udp::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let address = socket.local_addr().expect("bound");
     let (sender, mut events) = mpsc::channel(64);
-    tokio::spawn(udp::receive(socket.clone(), 0, sender, Arc::default()));
+    tokio::spawn(udp::receive(
+        socket.clone(),
+        0,
+        sender,
+        Arc::default(),
+        Door::default(),
+    ));
     let mut flows = Flows::new(vec![socket], FlowIds::default()).expect("a socket");
     let peer = tokio::net::UdpSocket::bind("127.0.0.1:0")
         .await
@@ -655,12 +668,64 @@ async fn datagrams_of_one_pair_of_addresses_have_one_flow_and_answers_go_back_on
 }
 
 #[tokio::test]
+async fn a_barred_source_gets_neither_a_datagram_nor_a_connection_through() {
+    let socket = udp::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let address = socket.local_addr().expect("bound");
+    let (sender, mut events) = mpsc::channel(64);
+    let door = Door::default();
+    let listener = Listener::bind(
+        "127.0.0.1:0".parse().expect("an address"),
+        None,
+        limits(),
+        door.clone(),
+        FlowIds::default(),
+    )
+    .await
+    .expect("a port");
+    let port = listener.local_addr().expect("bound");
+    tokio::spawn(listener.run(sender.clone()));
+    tokio::spawn(udp::receive(
+        socket,
+        0,
+        sender,
+        Arc::default(),
+        door.clone(),
+    ));
+    let now = std::time::Instant::now();
+    let barred = "127.0.0.9".parse().expect("an address");
+    door.bar(now, Source::of(barred), now + Duration::from_secs(600));
+
+    let peer = |from: &str| std::net::UdpSocket::bind((from, 0)).expect("a port");
+    for from in ["127.0.0.9", "127.0.0.10"] {
+        let sent = peer(from).send_to(OPTIONS.as_bytes(), address);
+        assert!(sent.is_ok());
+    }
+    let Event::Datagram { remote, .. } = next(&mut events).await else {
+        panic!("no datagram");
+    };
+    assert_eq!(remote.ip().to_string(), "127.0.0.10");
+
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(barred, 0)).expect("loopback");
+    let mut stream = socket.connect(port).await.expect("a connection");
+    let read = timeout(Duration::from_secs(5), stream.read(&mut [0; 16])).await;
+    assert!(matches!(read.expect("at once"), Ok(0) | Err(_)), "closed");
+    assert_eq!(door.turned_away(), 2);
+}
+
+#[tokio::test]
 async fn a_datagram_that_is_no_sip_is_answered_where_it_can_be_and_forgotten() {
     let socket = udp::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let address = socket.local_addr().expect("bound");
     let (sender, mut events) = mpsc::channel(64);
     let noise = Arc::new(udp::Noise::default());
-    tokio::spawn(udp::receive(socket, 0, sender, noise.clone()));
+    tokio::spawn(udp::receive(
+        socket,
+        0,
+        sender,
+        noise.clone(),
+        Door::default(),
+    ));
     let peer = tokio::net::UdpSocket::bind("127.0.0.1:0")
         .await
         .expect("a port");

@@ -24,6 +24,7 @@ mod reliable_ringing;
 mod rough_networks;
 mod routes;
 mod session_timers;
+mod shut_out;
 mod strangers;
 mod user_calls;
 mod user_refused;

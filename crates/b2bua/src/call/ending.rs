@@ -7,12 +7,12 @@ use sdp::report::MediaReport;
 
 use super::{Call, Media, State};
 use crate::Cause;
+use crate::admission::limits::Left;
 use crate::call_id::CallId;
 use crate::context::Context;
 use crate::event::{CallEvent, Happened};
 use crate::io::{Level, Output};
 use crate::leg::sip::SipLeg;
-use crate::limits::Left;
 use crate::media::MediaCommand;
 use crate::record::{Direction, Record, ReleasedBy};
 

@@ -6,7 +6,7 @@ use sip::{Event, Flow, Method, Name, Request, Response, ServerKey, Text};
 
 use super::Core;
 use crate::Cause;
-use crate::admission::{Admitted, Asking, Decision};
+use crate::admission::{Admitted, Asking, Decision, Offence};
 use crate::call::Call;
 use crate::call_id::CallId;
 use crate::context;
@@ -103,11 +103,15 @@ impl Core {
         if request.to_tag().is_some() {
             let owner = self.owner_of(&request);
             if owner.is_none() {
+                self.offended(now, &flow, Offence::Refused);
                 return self.respond(now, key, &request, 481);
             }
             return self.with_owner(now, owner, |call, cx, side| {
                 call.on_request(cx, side, key, request);
             });
+        }
+        if !matches!(request.method, Method::Invite | Method::Options) {
+            self.offended(now, &flow, Offence::Refused);
         }
         match request.method {
             Method::Invite => self.invite(now, key, flow, request),
@@ -133,12 +137,14 @@ impl Core {
         let salt = u64::from_be_bytes(self.ident.bytes());
         let settings = self.settings.clone();
         let wall = self.clock.since_epoch(now);
+        let known = self.knows(now, &flow);
         let asking = Asking {
             settings: &settings,
             directory: &self.directory,
             wall,
             flow: &flow,
             invite: &invite,
+            known,
             salt,
         };
         match self.admission.decide(&asking) {
@@ -154,7 +160,7 @@ impl Core {
                 match self
                     .services
                     .against(&admitted)
-                    .or_else(|| self.limits.against(now, &settings, &admitted))
+                    .or_else(|| self.against(now, &settings, &flow, &admitted))
                 {
                     None => self.open(now, *admitted, flow, key, invite),
                     Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
@@ -162,10 +168,21 @@ impl Core {
             }
             Decision::Challenge(challenge) => {
                 self.counters.challenges += 1;
+                self.offended(now, &flow, Offence::Challenged);
                 let header = (Name::ProxyAuthenticate, challenge);
                 self.respond_with(now, key, &invite, 407, Some(header));
             }
-            Decision::Reject { cause, why } => self.refuse(now, key, &invite, &cause, &why),
+            Decision::Reject { cause, why } => {
+                let guess = cause == Cause::BadCredentials;
+                self.counters.wrong_digests += u64::from(guess);
+                let offence = if guess {
+                    Offence::Guessed
+                } else {
+                    Offence::Refused
+                };
+                self.offended(now, &flow, offence);
+                self.refuse(now, key, &invite, &cause, &why);
+            }
         }
     }
 
@@ -181,6 +198,9 @@ impl Core {
         self.next_call += 1;
         if let Some(remark) = &admitted.remark {
             self.log(Level::Warn, remark.clone());
+        }
+        if admitted.proved {
+            self.admission.proved(now, flow.remote.ip());
         }
         self.limits.enter(now, &admitted);
         let offer = invite.body.clone();

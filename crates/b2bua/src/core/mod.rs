@@ -8,6 +8,7 @@ mod dispatch;
 mod lend;
 mod operator;
 mod ping;
+mod screen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use std::time::{Instant, SystemTime};
 use sip::{Endpoint, Event, FlowId, Ident};
 
 use crate::Cause;
-use crate::admission::Admission;
+use crate::admission::limits::Limits;
+use crate::admission::{Admission, Offence};
 use crate::call::Call;
 use crate::call_id::CallId;
 use crate::context::{Clock, Registry};
@@ -26,7 +28,6 @@ use crate::flows::Flows;
 use crate::health::Health;
 use crate::io::{Input, Level, LogLine, Output};
 use crate::late::Late;
-use crate::limits::Limits;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
 use crate::service::Services;
@@ -94,8 +95,12 @@ impl Core {
     /// Takes what happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Sip { flow, message } => self.endpoint.receive(now, flow, message),
-            Input::FlowOpened(_) => {}
+            Input::Sip { flow, message } => {
+                if self.may_speak(now, &flow, &message) {
+                    self.endpoint.receive(now, flow, message);
+                }
+            }
+            Input::FlowOpened(flow) => self.admission.acquaint(now, flow.remote.ip()),
             Input::FlowFailed { id, why } => {
                 let target = self.flows.target(id);
                 let target = target.map_or_else(String::new, |t| format!("{}:{}", t.host, t.port));
@@ -109,6 +114,8 @@ impl Core {
                 self.health.watch(now, &settings);
                 self.settings = Arc::new(*settings);
             }
+            Input::Load(load) => self.load(&load),
+            Input::Malformed(address) => self.offence(now, address, Offence::Malformed),
             Input::Drain => self.draining = true,
             Input::HangUpAll => self.hang_up_all(now),
             Input::Operator { ticket, wish } => self.operate(now, ticket, wish),

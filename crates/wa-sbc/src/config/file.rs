@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::admission::Admission;
 use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
 use super::records::Records;
@@ -39,6 +40,9 @@ pub struct File {
     /// PBXs.
     #[serde(default)]
     pub trunk: Vec<Spanned<Trunk>>,
+    /// How strangers are met, and how much may be asked.
+    #[serde(default)]
+    pub admission: Admission,
     /// Headers the PBX gets to see.
     #[serde(default)]
     pub headers: Headers,
@@ -173,6 +177,9 @@ pub struct Meta {
     pub extra_ca: Option<Spanned<PathBuf>>,
     /// Where its calls come from; empty: anywhere.
     pub networks: Vec<IpNet>,
+    /// A file that names them, one a line, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks_file: Option<Spanned<PathBuf>>,
     /// Multiplex RTP and RTCP on one port.
     pub rtcp_mux: bool,
 }
@@ -335,6 +342,7 @@ impl Default for Meta {
             connect: None,
             extra_ca: None,
             networks: whatsapp::networks::NETWORKS.to_vec(),
+            networks_file: None,
             rtcp_mux: true,
         }
     }

@@ -13,6 +13,7 @@
 //!  b2bua::Settings, media::EngineSettings, rustls configurations
 //! ```
 
+mod admission;
 mod file;
 mod listener;
 mod lists;

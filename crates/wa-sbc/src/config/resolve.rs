@@ -19,11 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b2bua::settings;
-use b2bua::settings::{Carrier, MetadataPass};
+use b2bua::settings::{AdmissionPolicy, Carrier, MetadataPass};
+use ipnet::IpNet;
 use sdp::Codec;
 use sip::{Target, TimerSettings, Transport};
 use toml::Spanned;
 
+use super::admission;
 use super::file::File;
 use super::listener::CertificateFiles;
 use super::lists::NumberList;
@@ -50,6 +52,7 @@ impl Resolver<'_, '_> {
         let trunks = self.trunks();
         let numbers = self.numbers();
         let listeners = self.listeners();
+        let networks = self.meta_networks();
         let mut authorities = HashMap::new();
         let mut identities = HashMap::new();
         let mut listener_of = HashMap::new();
@@ -119,7 +122,8 @@ impl Resolver<'_, '_> {
             drain: Duration::from_secs(file.sip.drain),
             core: settings::Settings {
                 node: file.sip.node,
-                carrier: self.carrier(),
+                admission: self.admission(&networks),
+                carrier: self.carrier(networks),
                 numbers: numbers.into_iter().map(Arc::new).collect(),
                 trunks: trunks.into_iter().map(Arc::new).collect(),
                 timers: TimerSettings::default(),
@@ -161,7 +165,25 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn carrier(&self) -> Carrier {
+    /// Where Meta calls from: by the file of networks where there is one.
+    fn meta_networks(&mut self) -> Vec<IpNet> {
+        let meta = &self.file.meta;
+        match &meta.networks_file {
+            Some(path) => admission::networks_of(self.critic, path.get_ref(), path.span()),
+            None => meta.networks.clone(),
+        }
+    }
+
+    fn admission(&mut self, networks: &[IpNet]) -> AdmissionPolicy {
+        let spared = match networks {
+            // Meta may call from anywhere, and still must not be banned.
+            [] => whatsapp::networks::NETWORKS.to_vec(),
+            _ => Vec::new(),
+        };
+        self.file.admission.policy(self.critic, spared)
+    }
+
+    fn carrier(&self, networks: Vec<IpNet>) -> Carrier {
         let meta = &self.file.meta;
         Carrier {
             profile: Arc::new(whatsapp::profile::META),
@@ -173,7 +195,7 @@ impl Resolver<'_, '_> {
                 from: None,
                 at: None,
             },
-            networks: meta.networks.clone(),
+            networks,
             ptime: 20,
             rtcp_mux: meta.rtcp_mux,
         }

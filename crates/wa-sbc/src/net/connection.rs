@@ -181,6 +181,7 @@ async fn read<R: AsyncRead + Unpin>(
                     }
                 }
                 Frame::Malformed(why) => {
+                    let _ = events.try_send(Event::Malformed(flow.remote.ip()));
                     tracing::debug!(flow = ?flow.id, remote = %flow.remote, ?why, "no SIP message");
                     why.reply().map(reply);
                     malformed += 1;

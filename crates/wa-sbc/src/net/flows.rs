@@ -9,7 +9,7 @@ use sip::{Flow, FlowId, Transport};
 use tokio::net::UdpSocket;
 
 use super::connection::Writer;
-use super::recent::Recent;
+use b2bua::{Recent, Source};
 
 /// Messages that wait for a connection to open.
 const WAITING: usize = 64;
@@ -33,6 +33,8 @@ pub struct Flows {
 #[derive(Debug)]
 struct Connection {
     transport: Transport,
+    /// Known once it is open.
+    source: Option<Source>,
     state: State,
 }
 
@@ -97,7 +99,12 @@ impl Flows {
     /// A connection was asked for: what is sent on it waits until it is open.
     pub fn opening(&mut self, id: FlowId, transport: Transport) {
         let state = State::Opening(Vec::new());
-        self.connections.insert(id, Connection { transport, state });
+        let opening = Connection {
+            transport,
+            source: None,
+            state,
+        };
+        self.connections.insert(id, opening);
     }
 
     /// A connection is open; what waited goes out.
@@ -111,6 +118,7 @@ impl Flows {
         }
         let open = Connection {
             transport: flow.transport,
+            source: Some(Source::of(flow.remote.ip())),
             state: State::Open(writer),
         };
         self.connections.insert(flow.id, open);
@@ -173,6 +181,12 @@ impl Flows {
     /// A connection is gone, or could not be had. `false` when it was unknown already.
     pub fn closed(&mut self, id: FlowId) -> bool {
         self.connections.remove(&id).is_some()
+    }
+
+    /// Lets go of every connection of a source: each writes what is queued and closes.
+    pub fn let_go_of(&mut self, source: Source) {
+        self.connections
+            .retain(|_, connection| connection.source != Some(source));
     }
 
     /// Lets go of every connection: each writes what is queued and closes. How many there are.

@@ -15,7 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use rustls::ServerConfig;
 use sip::{Flow, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,7 +25,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Limits, Writer};
 use super::flows::FlowIds;
-use super::{Event, tls};
+use super::{Door, Event, tls};
+use crate::clock;
 
 /// Rest after `accept` itself failed: out of file descriptors, most likely.
 const REST: Duration = Duration::from_millis(200);
@@ -37,21 +37,18 @@ pub struct Listener {
     listener: TcpListener,
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     limits: Limits,
-    known: Known,
+    door: Door,
     ids: FlowIds,
 }
 
-/// The networks of configured peers, as they are now.
-pub type Known = watch::Receiver<Arc<[IpNet]>>;
-
 impl Listener {
-    /// Binds the port; `known` are the networks of configured peers. With a TLS configuration everything on it is TLS; each new connection uses
+    /// Binds the port; `door` knows who may come. With a TLS configuration everything on it is TLS; each new connection uses
     /// the one that holds when it comes, so a certificate can be renewed.
     pub async fn bind(
         address: SocketAddr,
         tls: Option<watch::Receiver<Arc<ServerConfig>>>,
         limits: Limits,
-        known: Known,
+        door: Door,
         ids: FlowIds,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -59,7 +56,7 @@ impl Listener {
             listener,
             tls,
             limits,
-            known,
+            door,
             ids,
         })
     }
@@ -90,6 +87,9 @@ impl Listener {
                 }
             };
             let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+            if !self.door.admits(clock::now(), remote.ip()) {
+                continue;
+            }
             match self.admit(&doors, remote.ip()) {
                 Ok(place) => drop(tokio::spawn(
                     self.visitor(remote, place).serve(stream, events.clone()),
@@ -102,12 +102,7 @@ impl Listener {
     fn admit(&self, doors: &Doors, source: IpAddr) -> Result<Place, &'static str> {
         let enter = |door: &Arc<Semaphore>| door.clone().try_acquire_owned().ok();
         let all = enter(&doors.all).ok_or("too many connections")?;
-        if self
-            .known
-            .borrow()
-            .iter()
-            .any(|network| network.contains(&source))
-        {
+        if self.door.knows(source) {
             return Ok(Place {
                 _all: all,
                 _stranger: None,

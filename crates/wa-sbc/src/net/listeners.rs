@@ -11,7 +11,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use rustls::ServerConfig;
 use sip::Transport;
 use tokio::net::UdpSocket;
@@ -20,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use super::flows::FlowIds;
 use super::listen::Listener;
-use super::{Bound, Event, identity, udp};
+use super::{Bound, Door, Event, identity, udp};
 use crate::config::{CertificateFiles, Settings};
 use crate::error::Error;
 
@@ -73,18 +72,18 @@ pub(crate) struct Change {
 pub(crate) struct Listeners {
     open: Vec<Open>,
     sockets: usize,
-    known: watch::Sender<Arc<[IpNet]>>,
+    door: Door,
     ids: FlowIds,
     events: mpsc::Sender<Event>,
 }
 
 impl Listeners {
     /// No port yet.
-    pub(crate) fn new(ids: FlowIds, events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(door: Door, ids: FlowIds, events: mpsc::Sender<Event>) -> Self {
         Self {
             open: Vec::new(),
             sockets: 0,
-            known: watch::channel(Arc::from([])).0,
+            door,
             ids,
             events,
         }
@@ -109,7 +108,7 @@ impl Listeners {
         }
         // From here on nothing fails.
         self.sockets += opened.len();
-        self.known.send_replace(settings.known_networks().into());
+        self.door.know(settings.known_networks());
         self.open.retain(|open| !open.task.is_finished());
         for open in &mut self.open {
             let still = wanted.iter().find(|port| open.is(port));
@@ -162,8 +161,13 @@ impl Listeners {
             let index = self.sockets + opened.len();
             let socket = udp::bind(port.listen).map_err(refused)?;
             let local = socket.local_addr()?;
-            let receiving =
-                udp::receive(socket.clone(), index, self.events.clone(), Arc::default());
+            let receiving = udp::receive(
+                socket.clone(),
+                index,
+                self.events.clone(),
+                Arc::default(),
+                self.door.clone(),
+            );
             let task = tokio::spawn(receiving).abort_handle();
             opened.push(Received {
                 socket,
@@ -175,12 +179,11 @@ impl Listeners {
             Some((sender, config)) => (Some(sender), Some(config)),
             None => (None, None),
         };
-        let known = self.known.subscribe();
         let listener = Listener::bind(
             port.listen,
             config,
             settings.limits,
-            known,
+            self.door.clone(),
             self.ids.clone(),
         )
         .await

@@ -8,21 +8,22 @@
 
 pub mod connection;
 pub mod dial;
+pub mod door;
 pub mod flows;
 mod identity;
 pub mod listen;
 pub(crate) mod listeners;
-mod recent;
 pub mod tls;
 pub mod udp;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use connection::Writer;
 use sip::{Flow, FlowId, Message};
 
 pub use connection::Limits;
+pub use door::Door;
 pub use flows::Flows;
 
 /// The ports that were bound: with the numbers the system chose, where 0 was asked for.
@@ -87,6 +88,8 @@ pub enum Event {
         /// The message.
         message: Message,
     },
+    /// Something that is no SIP came from there.
+    Malformed(IpAddr),
     /// A connection is gone.
     Closed(FlowId),
 }

@@ -11,7 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::Event;
+use super::{Door, Event};
+use crate::clock;
 
 /// The socket's receive buffer: a burst of calls must not be lost while the core is busy.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
@@ -49,6 +50,7 @@ pub async fn receive(
     index: usize,
     events: mpsc::Sender<Event>,
     noise: Arc<Noise>,
+    door: Door,
 ) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
@@ -65,6 +67,9 @@ pub async fn receive(
                 continue;
             }
         };
+        if !door.admits(clock::now(), remote.ip()) {
+            continue;
+        }
         let bytes = &buffer[..length];
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             continue; // a keep-alive
@@ -84,6 +89,7 @@ pub async fn receive(
             }
             Err(why) => {
                 noise.malformed.fetch_add(1, Ordering::Relaxed);
+                let _ = events.try_send(Event::Malformed(remote.ip()));
                 tracing::debug!(%remote, ?why, "no SIP message");
                 if let Some(reply) = why.reply() {
                     let _ = socket.try_send_to(&reply, remote);

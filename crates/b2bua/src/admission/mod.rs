@@ -4,27 +4,61 @@
 //!  INVITE ─┬─ over TLS, to a number at its host ── carrier ──┬─ known network, right digest ─► Admit
 //!          │                                                 └─ else 407, 403
 //!          ├─ from a trunk's network ── business-initiated ──── a number of that trunk ──────► Admit
-//!          └─ else 404 (TLS) or 403: nothing a scanner could learn from
+//!          └─ else 403; 404 to the carrier only: nothing a scanner could learn from
 //! ```
+//!
+//! | part | where |
+//! |---|---|
+//! | who may call | here |
+//! | how much may go on | `limits.rs` |
+//! | how fast one source may ask | `rate.rs`, by `source.rs` |
+//! | who is shut out for a time | `bans.rs` |
+//! | how much the machine can take | `overload.rs` |
+//! | what the operator decides about all that | `policy.rs` |
+//!
+//! A stranger over TLS is challenged for any user at a host of ours, and its wrong answer costs and
+//! hears the same whether there is such a number or not.
 //!
 //! The direction never follows from a header anyone can send.
 
+mod bans;
+pub(crate) mod limits;
+mod overload;
+pub(crate) mod policy;
+mod rate;
+mod source;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sip::{
-    Challenger, Credentials, Flow, Method, Name, NonceCounts, Request, Text, Transport, Uri,
-    Verdict,
+    Challenger, Credentials, Flow, Method, Name, NonceCounts, Request, Secret, Text, Transport,
+    Uri, Verdict,
 };
 
 use crate::Cause;
 use crate::directory::Directory;
 use crate::number::E164;
+use crate::recent::Recent;
 use crate::record::Direction;
 use crate::settings::{Number, Settings, Trunk};
 
+pub use bans::BanPolicy;
+pub(crate) use bans::{Ban, Bans, Offence};
+pub use overload::{Load, OverloadPolicy};
+pub(crate) use overload::{Overload, Turn};
+pub use rate::Rate;
+pub(crate) use rate::Rates;
+pub use source::Source;
+
 /// The most nonces whose use is remembered at once.
 const NONCES: usize = 4_096;
+/// The most sources remembered because they proved who they are; twice as many while generations
+/// change.
+const ACQUAINTED: usize = 10_000;
+/// How long a proof is good for the source it came from.
+const ACQUAINTANCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Decides about new INVITEs.
 #[derive(Debug)]
@@ -32,6 +66,15 @@ pub(crate) struct Admission {
     challenger: Challenger,
     /// Whose counts may not come twice.
     nonces: NonceCounts,
+    /// What answers for numbers that are not here: nobody has it.
+    decoy: Secret<String>,
+    /// Until when a source counts as known that gave a right digest, or that we called.
+    acquainted: Recent<Source, Instant>,
+    pub(crate) bans: Bans,
+    /// The pace of strangers' requests, and of new calls of those we know.
+    pub(crate) strangers: Rates,
+    pub(crate) callers: Rates,
+    pub(crate) overload: Overload,
 }
 
 /// An INVITE without a To tag, and where and when it came.
@@ -42,6 +85,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) wall: Duration,
     pub(crate) flow: &'a Flow,
     pub(crate) invite: &'a Request,
+    /// It came from a configured network, or from where somebody proved who they are.
+    pub(crate) known: bool,
     /// Fresh randomness, should it be challenged.
     pub(crate) salt: u64,
 }
@@ -65,6 +110,8 @@ pub(crate) struct Admitted {
     pub(crate) trunk: Arc<Trunk>,
     /// The user of the carrier: `+` and digits, or an opaque name.
     pub(crate) user: String,
+    /// The digest was asked for, and was right.
+    pub(crate) proved: bool,
     /// Worth a warning although it was admitted.
     pub(crate) remark: Option<String>,
 }
@@ -74,7 +121,31 @@ impl Admission {
         Self {
             challenger: Challenger::new(secret, ttl),
             nonces: NonceCounts::new(ttl, NONCES),
+            decoy: Secret::new(secret.iter().map(|byte| format!("{byte:02x}")).collect()),
+            acquainted: Recent::new(ACQUAINTED),
+            bans: Bans::default(),
+            strangers: Rates::default(),
+            callers: Rates::default(),
+            overload: Overload::default(),
         }
+    }
+
+    /// A source is known from now on: we called it, or it proved who it is.
+    pub(crate) fn acquaint(&mut self, now: Instant, address: IpAddr) {
+        self.acquainted
+            .insert(Source::of(address), now + ACQUAINTANCE);
+    }
+
+    /// A source gave a right digest.
+    pub(crate) fn proved(&mut self, now: Instant, address: IpAddr) {
+        self.acquaint(now, address);
+        self.bans.forgive(Source::of(address));
+    }
+
+    /// Whether a source proved who it is.
+    pub(crate) fn is_acquainted(&mut self, now: Instant, address: IpAddr) -> bool {
+        let until = self.acquainted.get(&Source::of(address));
+        until.is_some_and(|until| now < until)
     }
 
     /// Decides about an INVITE without a To tag.
@@ -85,10 +156,11 @@ impl Admission {
         }
         match asking.directory.trunk_at(source.ip()) {
             Some(trunk) => trunk_calls(asking, trunk),
-            None if asking.flow.transport == Transport::Tls => reject(
+            None if asking.flow.transport == Transport::Tls && asking.known => reject(
                 Cause::UnknownNumber,
                 format!("no such number here, asked by {source}"),
             ),
+            None if asking.flow.transport == Transport::Tls => self.stranger_calls(asking),
             None => reject(Cause::Forbidden, format!("{source} belongs to no trunk")),
         }
     }
@@ -97,13 +169,10 @@ impl Admission {
         let source = asking.flow.remote;
         let known_source = asking.settings.carrier.owns(source.ip());
         if !number.challenge && !known_source {
-            return reject(
-                Cause::Forbidden,
-                format!("{source} is no address of the carrier"),
-            );
+            return self.stranger_calls(asking);
         }
         if number.challenge
-            && let Some(decision) = self.check_digest(asking, &number)
+            && let Some(decision) = self.check_digest(asking, &number.realm, Some(&number))
         {
             return decision;
         }
@@ -127,49 +196,71 @@ impl Admission {
         let remark = (!known_source)
             .then(|| format!("right digest, but {source} is no known address of the carrier"));
         let direction = Direction::UserInitiated;
+        let number_challenge = number.challenge;
         Decision::Admit(Box::new(Admitted {
             direction,
             number,
             trunk,
             user,
+            proved: number_challenge,
             remark,
         }))
     }
 
+    /// A stranger over TLS. To a host of ours: the challenge every number there has, and never a
+    /// right answer, so that nobody learns which numbers there are.
+    fn stranger_calls(&mut self, asking: &Asking<'_>) -> Decision {
+        let host = asking.invite.uri.host();
+        let Some(realm) = asking.directory.realm_at(host) else {
+            let why = format!("no such host here, asked by {}", asking.flow.remote);
+            return reject(Cause::Forbidden, why);
+        };
+        let decision = self.check_digest(asking, realm, None);
+        decision.unwrap_or_else(|| wrong_digest("a number that is not here"))
+    }
+
     /// RFC 3261 §22.3 with the tolerance of Meta reference 4.2: the hash is over the `uri` as
-    /// received, of which only user and host have to agree with the Request-URI. `None`: it is right.
-    fn check_digest(&mut self, asking: &Asking<'_>, number: &Number) -> Option<Decision> {
+    /// received, of which only user and host have to agree with the Request-URI. `None`: it is
+    /// right, which it can only be for a number.
+    fn check_digest(
+        &mut self,
+        asking: &Asking<'_>,
+        realm: &str,
+        number: Option<&Number>,
+    ) -> Option<Decision> {
         let Asking { invite, wall, .. } = *asking;
         let call_id = invite.call_id().cloned().unwrap_or(Text::EMPTY);
         let challenge = |stale| {
-            let salt = asking.salt;
-            Decision::Challenge(self.challenger.challenge(
-                &number.realm,
-                &call_id,
-                wall,
-                salt,
-                stale,
-            ))
+            let challenger = &self.challenger;
+            let challenge = challenger.challenge(realm, &call_id, wall, asking.salt, stale);
+            Decision::Challenge(challenge)
         };
         let credentials = [Name::ProxyAuthorization, Name::Authorization]
             .iter()
             .flat_map(|name| Credentials::all(&invite.headers, name))
-            .find(|credentials| credentials.realm.as_bytes() == number.realm.as_bytes());
+            .find(|credentials| credentials.realm.as_bytes() == realm.as_bytes());
         let Some(credentials) = credentials else {
             return Some(challenge(false));
         };
-        let password_for = |username: &str| {
-            let known = same_user(username, &number.username);
-            number.password.as_ref().filter(|_| known)
-        };
-        let method = &Method::Invite;
-        match self
+        let password = number
+            .filter(|number| same_user(&credentials.plain_username(), &number.username))
+            .and_then(|number| number.password.as_ref());
+        // Whoever is unknown is hashed all the same: the time tells nothing either.
+        let expected = password.unwrap_or(&self.decoy);
+        let verdict = self
             .challenger
-            .verify(&credentials, method, &call_id, wall, password_for)
-        {
-            Verdict::Stale => return Some(challenge(true)),
+            .verify(&credentials, &Method::Invite, &call_id, wall, |_| {
+                Some(expected)
+            });
+        let whose = number.map_or_else(
+            || "a number that is not here".to_owned(),
+            |number| number.e164.to_string(),
+        );
+        match verdict {
             Verdict::ForeignNonce => return Some(challenge(false)),
-            Verdict::Wrong => return Some(wrong_digest(number)),
+            Verdict::Wrong => return Some(wrong_digest(&whose)),
+            _ if password.is_none() => return Some(wrong_digest(&whose)),
+            Verdict::Stale => return Some(challenge(true)),
             Verdict::Valid => {}
         }
         let named = Uri::parse(&credentials.uri).is_ok_and(|uri| {
@@ -177,7 +268,7 @@ impl Admission {
                 && uri.host().eq_ignore_ascii_case(invite.uri.host())
         });
         if !named {
-            return Some(wrong_digest(number));
+            return Some(wrong_digest(&whose));
         }
         match self.nonces.admit(&credentials, wall) {
             true => None,
@@ -236,6 +327,7 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
         number: number.clone(),
         trunk: trunk.clone(),
         user,
+        proved: false,
         remark: None,
     }))
 }
@@ -271,11 +363,8 @@ fn same_user(a: &str, b: &str) -> bool {
     }
 }
 
-fn wrong_digest(number: &Number) -> Decision {
-    reject(
-        Cause::BadCredentials,
-        format!("wrong digest for {}", number.e164),
-    )
+fn wrong_digest(whose: &str) -> Decision {
+    reject(Cause::BadCredentials, format!("wrong digest for {whose}"))
 }
 
 fn reject(cause: Cause, why: String) -> Decision {

@@ -8,7 +8,7 @@ use std::mem;
 /// forgotten and the young one grows old. At least the last `capacity` keys used are known, at
 /// most twice as many.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub struct Recent<K, V> {
     capacity: usize,
     young: HashMap<K, V>,
     old: HashMap<K, V>,
@@ -16,7 +16,7 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
     /// Room for at least `capacity` keys.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             young: HashMap::new(),
@@ -25,7 +25,7 @@ impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
     }
 
     /// Looks a key up, which counts as using it.
-    pub(crate) fn get(&mut self, key: &K) -> Option<V> {
+    pub fn get(&mut self, key: &K) -> Option<V> {
         if let Some(value) = self.young.get(key) {
             return Some(*value);
         }
@@ -35,7 +35,7 @@ impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
     }
 
     /// Remembers a key, or replaces what was known of it.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    pub fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.capacity && !self.young.contains_key(&key) {
             self.old = mem::take(&mut self.young);
         }
@@ -43,10 +43,20 @@ impl<K: Eq + Hash + Copy, V: Copy> Recent<K, V> {
         self.young.insert(key, value);
     }
 
+    /// Forgets a key.
+    pub fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     /// How many keys are known.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

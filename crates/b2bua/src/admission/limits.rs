@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Admitted;
 use crate::Cause;
-use crate::admission::Admitted;
 use crate::number::E164;
 use crate::record::Direction;
 use crate::settings::{Number, Settings};
