@@ -10,6 +10,7 @@ mod admission;
 mod call;
 mod call_id;
 pub mod cause;
+pub mod comfort;
 mod context;
 mod core;
 mod counters;

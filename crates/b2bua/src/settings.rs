@@ -10,6 +10,7 @@ use sip::{Secret, Target, TimerSettings};
 
 pub use crate::admission::policy::{AdmissionPolicy, SCANNERS, Unknown};
 pub use crate::admission::{BanPolicy, OverloadPolicy, Rate};
+use crate::comfort::Comfort;
 use crate::number::E164;
 use crate::profile::PeerProfile;
 
@@ -144,6 +145,8 @@ pub struct Trunk {
     pub max_calls: usize,
     /// It leads to the public telephone network: such a leg may not carry these calls.
     pub pstn: bool,
+    /// What people hear of us on its calls, and what becomes of its transfers.
+    pub comfort: Comfort,
 }
 
 /// What of the carrier's metadata the PBX gets to see.

@@ -157,6 +157,20 @@ impl Stream {
         Ok(body)
     }
 
+    /// Our answer as it was, for whoever was told it in a provisional response (RFC 3261 §13.2.1).
+    pub(crate) fn answer_again(&self) -> Result<Bytes, Cause> {
+        let ours = self.ours.as_ref();
+        let ours = ours.ok_or_else(|| missing("a description of ours"))?;
+        Ok(Bytes::from(ours.to_bytes()))
+    }
+
+    /// Whether the peer does not want to hear anybody: it has the other side on hold.
+    pub(crate) fn is_held(&self) -> bool {
+        self.agreed
+            .as_ref()
+            .is_some_and(|agreed| !agreed.direction.sends() || agreed.has_no_address())
+    }
+
     /// The peer offers a change in mid-call. The codec in use is kept where the offer has it.
     /// On refusal everything stays as it was (RFC 3264 §8).
     pub(crate) fn reoffered(&mut self, body: &[u8]) -> Result<Bytes, Cause> {

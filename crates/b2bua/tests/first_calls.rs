@@ -96,6 +96,7 @@ fn settings() -> Settings {
             ptime: 20,
             max_calls: 10,
             pstn: false,
+            comfort: Default::default(),
         })],
         timers: TimerSettings::default(),
         nonce_ttl: Duration::from_secs(60),

@@ -121,6 +121,7 @@ pub fn settings() -> Settings {
         ptime: 20,
         max_calls: 1_000,
         pstn: false,
+        comfort: Default::default(),
     };
     Settings {
         node: 1,

@@ -30,12 +30,13 @@
 //! ```
 //!
 //! This file is the switchboard: what comes in, and to whom it goes. The story itself is told in
-//! `setup`, `reoffer` and `ending`.
+//! `setup`, `progress`, `reoffer` and `ending`.
 //!
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
 mod ending;
 mod facts;
+mod progress;
 mod reoffer;
 mod setup;
 
@@ -45,12 +46,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sdp::Side;
+use sdp::plan::Sound;
 use sdp::report::MediaReport;
 use sip::{ClientKey, Failure, Flow, Request, Response, ServerKey, Target};
 
 use crate::Cause;
 use crate::admission::Admitted;
 use crate::cause;
+use crate::comfort::Comfort;
 use crate::context::Context;
 use crate::dial::{self, Inherited};
 use crate::draft::Draft;
@@ -62,6 +65,7 @@ use crate::media::{MediaCommand, MediaEvent, Network};
 use crate::record::{Direction, ReleasedBy};
 use crate::settings::{Number, Trunk};
 use crate::stream::{self, Stream};
+use progress::Early;
 
 /// How long binding ports may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(5);
@@ -92,6 +96,14 @@ pub(crate) struct Call {
     called_again: bool,
     /// It no longer counts against the limits.
     left: bool,
+    /// What was done before leg B answered.
+    early: Early,
+    /// The media session was started.
+    running: bool,
+    /// Leg B's own media has its place in the session.
+    present: bool,
+    /// What media plays to each leg.
+    sounding: [Option<Sound>; 2],
 }
 
 #[derive(Debug)]
@@ -197,6 +209,10 @@ impl Call {
             draft,
             called_again: false,
             left: false,
+            early: Early::default(),
+            running: false,
+            present: false,
+            sounding: [None, None],
         })
     }
 
@@ -343,7 +359,8 @@ impl Call {
         };
         let legs = [Some(&self.a), self.b.as_ref()];
         let legs = legs.into_iter().flatten().filter_map(SipLeg::next_timeout);
-        own.into_iter().chain(legs).min()
+        let early = self.early.next_timeout();
+        own.into_iter().chain(legs).chain(early).min()
     }
 
     /// Does what is due.
@@ -355,6 +372,7 @@ impl Call {
             let event = self.leg_mut(side).and_then(|leg| leg.timeout(cx));
             self.on_leg(cx, side, event);
         }
+        self.ring_if_due(cx);
         let now = cx.now;
         match self.state {
             State::Preparing { until } if now >= until => {
@@ -393,12 +411,13 @@ impl Call {
             }
             LegEvent::Progress {
                 status,
+                body,
                 headers,
                 answer,
             } => {
                 self.learn(side, &headers);
                 self.answered_early(side, &answer);
-                self.progress(cx, status);
+                self.progress(cx, status, &body);
             }
             LegEvent::Answered { body, headers } => {
                 self.learn(side, &headers);
@@ -460,6 +479,10 @@ impl Call {
         } else {
             ReleasedBy::Pbx
         }
+    }
+
+    fn comfort(&self) -> &Comfort {
+        &self.trunk.comfort
     }
 
     fn learn(&mut self, side: Side, headers: &sip::Headers) {

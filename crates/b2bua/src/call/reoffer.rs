@@ -33,6 +33,7 @@ impl Call {
                 side,
                 agreed: Box::new(agreed),
             });
+            self.sounds(cx);
         }
     }
 
@@ -57,6 +58,7 @@ impl Call {
         if let Some(agreed) = self.streams[side.index()].reanswered(body) {
             let agreed = Box::new(agreed.clone());
             cx.media(MediaCommand::Update { side, agreed });
+            self.sounds(cx);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sdp::Side;
-use sdp::plan::Gate;
+use sdp::plan::{Gate, LegPlan};
 
 use super::{Call, State};
 use crate::Cause;
@@ -13,7 +13,6 @@ use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
-use crate::profile::Progress;
 use crate::record::{Direction, ReleasedBy};
 
 /// How long a destination may say nothing before the next one is tried, if there is one.
@@ -32,7 +31,10 @@ impl Call {
             Direction::BusinessInitiated => vec![cx.settings.carrier.target.clone()],
         }
         .into();
-        self.dial(cx);
+        self.answer_at_once(cx);
+        if matches!(self.state, State::Preparing { .. }) {
+            self.dial(cx);
+        }
     }
 
     /// Calls the next destination of the route as leg B.
@@ -40,6 +42,7 @@ impl Call {
         let Some(target) = self.route.pop_front() else {
             return;
         };
+        self.vacate(cx);
         self.streams[Side::B.index()].forget_agreement();
         let offer = match self.streams[Side::B.index()].offer() {
             Ok(offer) => offer,
@@ -62,6 +65,7 @@ impl Call {
         self.state = State::Dialing { target, patience };
         self.former.extend(self.b.take());
         self.b = SipLeg::uac(cx, Side::B, outgoing);
+        self.expect_ringing(cx);
         if self.b.is_none() {
             self.release(cx, Cause::UnknownNumber, ReleasedBy::Us);
         }
@@ -130,20 +134,6 @@ impl Call {
         }
     }
 
-    pub(super) fn progress(&mut self, cx: &mut Context<'_>, status: u16) {
-        let first = self.draft.rang(cx.wall());
-        match (self.a.profile().progress, &self.state) {
-            (Progress::RingingOnly, State::Dialing { .. }) => self.a.progress(cx, 180),
-            (Progress::Pass, State::Dialing { .. } | State::Ringing) => self.a.progress(cx, status),
-            _ => return,
-        }
-        if first {
-            cx.log(Level::Info, "ringing");
-            self.say(cx, Happened::Rang);
-        }
-        self.state = State::Ringing;
-    }
-
     /// Leg B answered: agree on both legs, start media, answer leg A, open its gate. In this
     /// order, because the first packet towards a gated leg *is* the answer for its user.
     ///
@@ -159,9 +149,11 @@ impl Call {
             Some(agreed) => Ok(agreed.audio.codec),
             None => b.answered(body).map(|agreed| agreed.audio.codec),
         };
-        let words = codec.and_then(|codec| match a.was_offered() {
-            true => a.answer(Some(codec)),
-            false => a.offer(),
+        let words = codec.and_then(|codec| match (a.agreed(), a.was_offered()) {
+            // Our answer was told already: in a 183, or in an early 200.
+            (Some(_), _) => a.answer_again(),
+            (None, true) => a.answer(Some(codec)),
+            (None, false) => a.offer(),
         });
         let words = match words {
             Ok(words) => words,
@@ -170,6 +162,15 @@ impl Call {
         let agreed = self.streams[Side::A.index()].agreed().is_some();
         if agreed {
             self.start_media(cx);
+            self.sounds(cx);
+        }
+        if self.early.is_answered() {
+            cx.log(Level::Info, "the PBX answered");
+            self.state = match self.early.is_confirmed() {
+                true => State::Talking,
+                false => State::Answering,
+            };
+            return;
         }
         self.a.answer(cx, words);
         if agreed && self.a.profile().gated {
@@ -182,6 +183,7 @@ impl Call {
     }
 
     pub(super) fn confirmed(&mut self, cx: &mut Context<'_>, body: &[u8]) {
+        self.early.confirm();
         if !matches!(self.state, State::Answering) {
             return;
         }
@@ -195,22 +197,35 @@ impl Call {
         }
     }
 
-    /// Both legs agreed: media may run. A gated leg A waits for its 200.
+    /// Media runs with what is agreed by now, leg A's part at least. A gated leg A waits for its 200.
     pub(super) fn start_media(&mut self, cx: &mut Context<'_>) {
         let gate = if self.a.profile().gated {
             Gate::Shut
         } else {
             Gate::Open
         };
-        let plans = (
-            self.streams[Side::A.index()].plan(gate, Some(self.signalling)),
-            self.streams[Side::B.index()].plan(Gate::Open, None),
-        );
-        match plans {
-            (Some(a), Some(b)) => cx.media(MediaCommand::Start {
-                plans: Box::new([a, b]),
-            }),
-            _ => self.release(cx, Cause::Bug, ReleasedBy::Us),
-        }
+        let b = self.streams[Side::B.index()].plan(Gate::Open, None);
+        let (here, present) = (b.is_some(), self.present);
+        let command = match b {
+            _ if !self.running => {
+                let a = self.streams[Side::A.index()].plan(gate, Some(self.signalling));
+                let Some(a) = a else {
+                    return self.release(cx, Cause::Bug, ReleasedBy::Us);
+                };
+                let plans = Box::new([a, b.unwrap_or_else(LegPlan::nobody)]);
+                MediaCommand::Start { plans }
+            }
+            None => return,
+            Some(plan) if present => MediaCommand::Update {
+                side: Side::B,
+                agreed: Box::new(plan.agreed),
+            },
+            Some(plan) => MediaCommand::Replace {
+                side: Side::B,
+                plan: Box::new(plan),
+            },
+        };
+        cx.media(command);
+        (self.running, self.present) = (true, here);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum LegEvent {
     Progress {
         /// 180 to 199.
         status: u16,
+        /// Its description of early media; empty where it has none.
+        body: Bytes,
         /// Facts the peer told along.
         headers: ::sip::Headers,
         /// The SDP answer of a reliable response (RFC 3262 §5); else empty.

@@ -291,6 +291,18 @@ pub struct Trunk {
     /// The shortest such interval we take.
     #[serde(default = "least_session")]
     pub min_session_expires: Spanned<u32>,
+    /// What it gets when Meta is slow to say that the user's phone rings: `off`, `180`, or the
+    /// country whose tone it hears.
+    #[serde(default = "ringback")]
+    pub ringback: Spanned<String>,
+    /// When a user's call is answered: `never` before the PBX does, with its `early-media`, or
+    /// `at-once`.
+    #[serde(default = "early_answer")]
+    pub early_answer: Spanned<String>,
+    /// What a user on hold hears if the PBX plays nothing: `melody`, or a WAV file; silence when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_music: Option<Spanned<String>>,
 }
 
 /// `[headers]`
@@ -450,6 +462,14 @@ fn least_session() -> Spanned<u32> {
 
 fn ptime() -> Spanned<u8> {
     unplaced(20)
+}
+
+fn ringback() -> Spanned<String> {
+    unplaced("180".into())
+}
+
+fn early_answer() -> Spanned<String> {
+    unplaced("never".into())
 }
 
 fn meta_codecs() -> Spanned<Vec<String>> {

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `[sip] [media] [meta] [headers] [records] [log]` | here |
 //! | `[[number]]` | `resolve/number.rs` |
-//! | `[[trunk]]` | `resolve/trunk.rs` |
+//! | `[[trunk]]` | `resolve/trunk.rs`, its sounds and transfers in `resolve/comfort.rs` |
 //! | `[[listener]]` | `resolve/listener.rs` |
 
+mod comfort;
 mod listener;
 mod number;
 mod session;

@@ -14,6 +14,7 @@
 //! responses, `session_timer` and `refresh` what keeps a session alive, `extensions` what a peer may use
 //! of these, `words` the headers we write.
 
+mod early;
 pub(crate) mod extensions;
 mod indialog;
 mod info;

@@ -236,6 +236,7 @@ impl SipLeg {
         let reliable = response.headers.lists(&Name::Require, "100rel");
         Some(LegEvent::Progress {
             status: response.status,
+            body: response.body.clone(),
             headers: response.headers,
             answer: match reliable && self.profile.extensions.reliable {
                 true => response.body,

@@ -78,6 +78,7 @@ impl Resolver<'_, '_> {
             ptime: *written.ptime.get_ref(),
             max_calls: written.max_calls,
             pstn: written.pstn,
+            comfort: self.comfort(written),
             target: peer,
             backups,
             ping: (ping > 0).then(|| Duration::from_secs(ping)),
