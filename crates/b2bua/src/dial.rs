@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sip::{Answerer, Name, Request, Secret, Target, Text};
 
-use crate::leg::sip::Outgoing;
 use crate::leg::sip::words::name_addr;
+use crate::leg::sip::{Outgoing, Referral};
 use crate::metadata::Metadata;
 use crate::settings::{Number, Settings, Trunk};
 
@@ -78,6 +78,32 @@ pub(crate) fn to_trunk(
         answerer: None,
         offer,
     }
+}
+
+/// Calls whom the PBX names in a REFER, for the user. A target at our own address, or without any, is one
+/// of the trunk's.
+pub(crate) fn to_referred(
+    words: Words<'_>,
+    trunk: &Trunk,
+    target: Target,
+    metadata: &Metadata,
+    referral: &Referral,
+) -> Outgoing {
+    let uri = &referral.uri;
+    let called = match uri.scheme() {
+        sip::Scheme::Sip | sip::Scheme::Sips if !trunk.is_us(uri.host()) => uri.as_str().to_owned(),
+        _ => format!(
+            "sip:{}@{}",
+            uri.user_base().unwrap_or_default(),
+            trunk.domain
+        ),
+    };
+    let mut out = to_trunk(words, trunk, target, metadata);
+    out.to = name_addr(None, &called);
+    out.request_uri = called;
+    let headers = referral.headers.iter().cloned();
+    out.headers.extend(headers);
+    out
 }
 
 /// Calls a user of the carrier for the PBX.

@@ -161,6 +161,15 @@ pub struct MetadataPass {
 }
 
 impl Trunk {
+    /// Whether a host is ours as this trunk knows us.
+    pub fn is_us(&self, host: &str) -> bool {
+        let ours = self
+            .sent_by
+            .rsplit_once(':')
+            .map_or(self.sent_by.as_str(), |(host, _)| host);
+        ours.trim_matches(['[', ']']).eq_ignore_ascii_case(host)
+    }
+
     /// Where calls to it may go, most wanted first.
     pub fn destinations(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.target).chain(&self.backups)

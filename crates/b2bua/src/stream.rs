@@ -107,6 +107,20 @@ impl Stream {
         });
     }
 
+    /// The stream of whoever takes the peer's place: on the same ports, everything else its own. `None`
+    /// before the ports are known.
+    pub(crate) fn successor(&self, ident: &mut Ident) -> Option<Stream> {
+        let local = self.local.as_ref()?;
+        let place = LocalMedia {
+            address: local.address,
+            rtp_port: local.rtp_port,
+            rtcp_port: local.rtcp_port,
+        };
+        let mut next = Stream::new(self.peer.clone(), self.profile.clone());
+        next.open(ident, &place);
+        Some(next)
+    }
+
     /// Whether the peer made an offer that waits for our answer.
     pub(crate) fn was_offered(&self) -> bool {
         self.theirs.is_some()

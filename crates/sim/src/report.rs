@@ -101,6 +101,13 @@ pub enum What {
         /// Its status.
         status: u16,
     },
+    /// A NOTIFY told how a transfer of ours goes.
+    Notified {
+        /// The status in its sipfrag.
+        status: u16,
+        /// Whether it was the last word.
+        over: bool,
+    },
     /// We answered a request otherwise than with success.
     Rejected {
         /// Its method.

@@ -28,6 +28,7 @@ mod routes;
 mod session_timers;
 mod shut_out;
 mod strangers;
+mod transferring;
 mod user_calls;
 mod user_refused;
 mod waiting;

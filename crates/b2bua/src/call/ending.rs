@@ -58,6 +58,7 @@ impl Call {
         );
         self.draft.ended(cx.now, cx.wall());
         self.say_over(cx, &cause, by);
+        let _ = self.end_transfer(cx, 487);
         for side in Side::BOTH {
             if let Some(leg) = self.leg_mut(side) {
                 // What the release of a leg has to say is seen in `is_gone`.

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! This file is the switchboard: what comes in, and to whom it goes. The story itself is told in
-//! `setup`, `progress`, `reoffer` and `ending`.
+//! `setup`, `progress`, `reoffer`, `transfer` and `ending`.
 //!
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
@@ -39,6 +39,7 @@ mod facts;
 mod progress;
 mod reoffer;
 mod setup;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -66,6 +67,7 @@ use crate::record::{Direction, ReleasedBy};
 use crate::settings::{Number, Trunk};
 use crate::stream::{self, Stream};
 use progress::Early;
+use transfer::Transfer;
 
 /// How long binding ports may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(5);
@@ -102,6 +104,10 @@ pub(crate) struct Call {
     running: bool,
     /// Leg B's own media has its place in the session.
     present: bool,
+    /// The PBX sends its call elsewhere.
+    transfer: Option<Box<Transfer>>,
+    /// REFERs taken up in the PBX's present dialog.
+    referrals: u32,
     /// What media plays to each leg.
     sounding: [Option<Sound>; 2],
 }
@@ -212,6 +218,8 @@ impl Call {
             early: Early::default(),
             running: false,
             present: false,
+            transfer: None,
+            referrals: 0,
             sounding: [None, None],
         })
     }
@@ -257,6 +265,13 @@ impl Call {
             let _ = leg.request(cx, key, request);
             return self.end_if_over(cx);
         }
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.has_dialog_of(&request))
+        {
+            return self.on_target_request(cx, key, request);
+        }
         let event = self
             .leg_mut(side)
             .and_then(|leg| leg.request(cx, key, request));
@@ -284,6 +299,10 @@ impl Call {
             let _ = leg.response(cx, key, response);
             return self.end_if_over(cx);
         }
+        if self.transfer.as_ref().is_some_and(|t| t.waits_for(key)) {
+            self.on_target_response(cx, key, response);
+            return self.end_if_over(cx);
+        }
         let event = self
             .leg_mut(side)
             .and_then(|leg| leg.response(cx, key, response));
@@ -297,6 +316,14 @@ impl Call {
         key: ClientKey,
         why: Failure,
     ) {
+        if let Some(leg) = self.former.iter_mut().find(|leg| leg.waits_for(key)) {
+            let _ = leg.failed(cx, key, why);
+            return self.end_if_over(cx);
+        }
+        if self.transfer.as_ref().is_some_and(|t| t.waits_for(key)) {
+            self.on_target_failure(cx, key, why);
+            return self.end_if_over(cx);
+        }
         let event = self.leg_mut(side).and_then(|leg| leg.failed(cx, key, why));
         self.on_leg(cx, side, event);
     }
@@ -360,7 +387,12 @@ impl Call {
         let legs = [Some(&self.a), self.b.as_ref()];
         let legs = legs.into_iter().flatten().filter_map(SipLeg::next_timeout);
         let early = self.early.next_timeout();
-        own.into_iter().chain(legs).chain(early).min()
+        let transfer = self.transfer.as_ref().and_then(|t| t.next_timeout());
+        own.into_iter()
+            .chain(legs)
+            .chain(early)
+            .chain(transfer)
+            .min()
     }
 
     /// Does what is due.
@@ -373,6 +405,7 @@ impl Call {
             self.on_leg(cx, side, event);
         }
         self.ring_if_due(cx);
+        self.transfer_timeout(cx);
         let now = cx.now;
         match self.state {
             State::Preparing { until } if now >= until => {
@@ -447,11 +480,15 @@ impl Call {
             LegEvent::NoAck => self.release(cx, Cause::NoAck, ReleasedBy::Us),
             LegEvent::Released { headers } => {
                 self.learn(side, &headers);
-                self.release(cx, Cause::Normal, self.party(side));
+                match self.transfer.is_some() && side == self.pbx() {
+                    true => self.orphan_transfer(cx),
+                    false => self.release(cx, Cause::Normal, self.party(side)),
+                }
             }
             LegEvent::Reoffered { offer } => self.reoffered(cx, side, offer),
             LegEvent::Reanswered { body } => self.reanswered(cx, side, &body),
             LegEvent::Pressed { digit, duration } => self.pressed(cx, side, digit, duration),
+            LegEvent::Referred(referral) => self.referred(cx, side, referral),
             LegEvent::Gone => {}
         }
         self.end_if_over(cx);

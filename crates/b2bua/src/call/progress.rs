@@ -232,10 +232,12 @@ impl Call {
 
     fn user_hears(&self) -> Option<Sound> {
         let comfort = self.comfort();
-        let pbx = &self.streams[(!self.direction.carrier()).index()];
-        if !self.present {
+        let pbx = &self.streams[self.pbx().index()];
+        let deserted = self.transfer.as_ref().is_some_and(|t| t.is_orphaned());
+        let early = !self.present && self.early.is_answered();
+        if early || deserted {
             let waiting = comfort.ringback.tone().or(comfort.hold_music.as_ref());
-            return waiting.filter(|_| self.early.is_answered()).cloned();
+            return waiting.cloned();
         }
         comfort.hold_music.clone().filter(|_| pbx.is_held())
     }

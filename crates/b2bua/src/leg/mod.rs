@@ -78,6 +78,8 @@ pub(crate) enum LegEvent {
         /// How long it was pressed.
         duration: Duration,
     },
+    /// The peer wants somebody else in its place; the call decides.
+    Referred(Box<self::sip::Referral>),
     /// The leg is over; nothing of it is left on the wire.
     Gone,
 }

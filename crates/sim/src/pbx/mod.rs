@@ -14,6 +14,7 @@ pub mod knobs;
 mod media;
 mod midcall;
 mod receive;
+pub mod refer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -51,6 +52,7 @@ pub struct PbxPeer {
     flows: BTreeMap<(Transport, String, u16), FlowId>,
     next_flow: u64,
     scripts: VecDeque<PbxScript>,
+    referrals: refer::Referrals,
     places: BTreeMap<SocketAddr, u32>,
     next_port: u16,
     alarms: Alarms<Alarm>,
@@ -144,6 +146,7 @@ impl PbxPeer {
             flows: BTreeMap::new(),
             next_flow: 1,
             scripts: VecDeque::new(),
+            referrals: refer::Referrals::default(),
             places: BTreeMap::new(),
             next_port: settings.media.first_port,
             alarms: Alarms::default(),
@@ -647,6 +650,7 @@ impl PbxPeer {
                 self.end(now, id, "refused");
             }
             (_, 100..200) => {}
+            (Method::Refer, 200..300) => drop(self.clients.remove(&key)),
             (Method::Bye, status) => {
                 self.clients.remove(&key);
                 self.report(now, id, What::ByeAnswered { status });

@@ -48,6 +48,7 @@ impl PbxPeer {
                 }
                 self.endpoint.respond(now, key, response);
             }
+            (Method::Notify, Some(id)) => self.notified(now, key, id, &request),
             (_, None) => {
                 let status = 481;
                 self.endpoint.respond(
@@ -160,6 +161,10 @@ impl PbxPeer {
         if broken {
             self.violation(now, id, "INVITE that can make no dialog");
             return self.refuse(now, id, 400, "Bad Request");
+        }
+        if !self.may_replace(&request) {
+            self.violation(now, id, "Replaces names no call of ours");
+            return self.refuse(now, id, 481, "Call/Transaction Does Not Exist");
         }
         if let Err(why) = read(&request.body) {
             self.violation(now, id, format!("offer: {why}"));

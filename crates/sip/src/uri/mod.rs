@@ -204,6 +204,29 @@ impl Uri {
             .and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The headers a request made from this URI is to have (RFC 3261 §19.1.1): names and values with
+    /// their escapes undone. `None` if one of them holds what no header can, a line break above all.
+    pub fn headers(&self) -> Option<Vec<(String, String)>> {
+        let part = self.part(&self.headers);
+        part.split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Some((unescaped(name)?, unescaped(value)?))
+            })
+            .collect()
+    }
+
+    /// The same URI without its headers.
+    pub fn without_headers(&self) -> Uri {
+        let end = (self.headers.start as usize).saturating_sub(1);
+        match self.headers.is_empty() {
+            true => self.clone(),
+            false => Uri::parse(self.as_str().get(..end).unwrap_or_default())
+                .unwrap_or_else(|_| self.clone()),
+        }
+    }
+
     /// The transport this URI asks for: `sips:` and `transport=tls` are TLS, none or an unknown
     /// one is UDP (RFC 3261 §18.1, RFC 3263 §4.1 without NAPTR).
     pub fn transport(&self) -> Transport {
@@ -243,6 +266,24 @@ fn push_escaped(out: &mut String, user: &str) {
             out.push_str(&format!("%{byte:02X}"));
         }
     }
+}
+
+/// `None` for broken escapes, for what is no UTF-8, and for control characters.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+                u8::try_from(value).ok()?
+            }
+            byte => byte,
+        });
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (!text.chars().any(char::is_control)).then_some(text)
 }
 
 impl PartialEq for Uri {

@@ -154,3 +154,27 @@ fn parameters_are_added_before_headers() {
         .with_param("lr", "");
     assert_eq!(u.to_string(), "sip:a@b;transport=tls;lr?x=y");
 }
+
+#[test]
+fn headers_are_unescaped_and_never_break_a_line() {
+    let uri = Uri::parse("sip:a?b@h;x=1?Replaces=c%40d%3Bto-tag%3D1&Subject=").unwrap();
+    assert_eq!(
+        uri.headers().unwrap(),
+        [
+            ("Replaces".to_owned(), "c@d;to-tag=1".to_owned()),
+            ("Subject".to_owned(), String::new())
+        ]
+    );
+    assert_eq!(uri.without_headers().as_str(), "sip:a?b@h;x=1");
+    let plain = Uri::parse("sip:a@h").unwrap();
+    assert_eq!(plain.headers(), Some(Vec::new()));
+    assert_eq!(plain.without_headers(), plain);
+    for broken in [
+        "sip:a@h?X=%0d%0aY:",
+        "sip:a@h?X=%0",
+        "sip:a@h?X=%zz",
+        "sip:a@h?X=%ff",
+    ] {
+        assert_eq!(Uri::parse(broken).unwrap().headers(), None, "{broken}");
+    }
+}

@@ -303,6 +303,9 @@ pub struct Trunk {
     /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_music: Option<Spanned<String>>,
+    /// What becomes of its REFER: `handle` or `refuse`.
+    #[serde(default = "transfer")]
+    pub transfer: Spanned<String>,
 }
 
 /// `[headers]`
@@ -466,6 +469,10 @@ fn ptime() -> Spanned<u8> {
 
 fn ringback() -> Spanned<String> {
     unplaced("180".into())
+}
+
+fn transfer() -> Spanned<String> {
+    unplaced("handle".into())
 }
 
 fn early_answer() -> Spanned<String> {

@@ -54,10 +54,7 @@ impl SipLeg {
             }
             // Nothing of the peer's in-dialog vocabulary ever reaches the other leg.
             Method::Info => self.informed(cx, key, &request),
-            Method::Refer => {
-                self.respond_in_dialog(cx, key, &request, 603);
-                None
-            }
+            Method::Refer => self.referred(cx, key, request),
             _ => {
                 self.respond_in_dialog(cx, key, &request, 405);
                 None

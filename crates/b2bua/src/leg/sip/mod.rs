@@ -19,6 +19,7 @@ pub(crate) mod extensions;
 mod indialog;
 mod info;
 mod prack;
+mod refer;
 mod refresh;
 mod session_timer;
 mod uac;
@@ -39,6 +40,7 @@ use crate::context::{Context, Hop};
 use crate::late::Unwanted;
 use crate::profile::PeerProfile;
 
+pub(crate) use refer::{Referral, Subscription};
 use session_timer::SessionTimer;
 pub(crate) use uac::{Calling, Outgoing};
 pub(crate) use uas::Incoming;

@@ -40,6 +40,12 @@ impl Calling {
         self.key == key
     }
 
+    /// Whether a request belongs to an early dialog of it.
+    pub(super) fn has_early_of(&self, request: &Request) -> bool {
+        let id = sip::DialogId::of_incoming(request);
+        id.is_some_and(|id| self.earlies.iter().any(|early| early.dialog.id() == id))
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.cancelled_until
     }
