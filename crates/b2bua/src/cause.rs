@@ -244,6 +244,7 @@ impl Cause {
             Cause::CredentialsRefused { .. }
             | Cause::Unreachable { .. }
             | Cause::NoAck
+            | Cause::SessionExpired(_)
             | Cause::MediaFailed(_)
             | Cause::Bug => true,
             _ => false,

@@ -17,7 +17,7 @@
 //! | INVITE and non-INVITE transactions (RFC 3261 §17, RFC 6026), CANCEL | stateful proxying, forking |
 //! | `received` and `rport` (RFC 3261 §18.2.1, RFC 3581) | DNS (RFC 3263), sockets, TLS |
 //! | RFC 2543 peers without a magic cookie (RFC 3261 §17.2.3) | merged-request detection (482) |
-//! | dialogs: tags, CSeq, route set, loose and strict routing (RFC 3261 §12) | PRACK, subscriptions |
+//! | dialogs: tags, CSeq, route set, loose and strict routing (RFC 3261 §12) | subscriptions |
 //! | digest both ways, MD5 and SHA-256, `auth` and `auth-int` (RFC 7616, RFC 8760) | `-sess` algorithms, `userhash` |
 
 pub mod dialog;

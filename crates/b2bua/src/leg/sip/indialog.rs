@@ -172,12 +172,6 @@ impl SipLeg {
         if let Some((name, value)) = super::info::refusal_header(&request.method, status) {
             response.headers.push(name, value);
         }
-        if status == 500 {
-            // RFC 3261 §14.2: some seconds, by chance, so that both sides do not meet again.
-            let seconds = cx.ident.u32() % 10 + 1;
-            let seconds = Text::from(seconds.to_string());
-            response.headers.push(Name::RetryAfter, seconds);
-        }
         cx.respond(key, response);
     }
 }

@@ -231,7 +231,13 @@ impl SipLeg {
         request: Request,
     ) -> Option<LegEvent> {
         if let Some(status) = self.refuses_offer(&request) {
-            self.respond_in_dialog(cx, key, &request, status);
+            let mut refusal = words::response(&request, status, "", &cx.settings.product);
+            if status == 500 {
+                // RFC 3261 §14.2: some seconds, by chance, so that both do not meet again.
+                let seconds = Text::from((cx.ident.u32() % 10 + 1).to_string());
+                refusal.headers.push(Name::RetryAfter, seconds);
+            }
+            cx.respond(key, refusal);
             return None;
         }
         // A re-INVITE whose answer waits for its ACK has been answered; the peer goes on without it.
