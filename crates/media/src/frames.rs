@@ -1,14 +1,14 @@
 //! Re-framing: PCM of any packet length in, frames of one length out.
 
-use crate::codec::MAX_SAMPLES;
-
 /// The longest frame: 60 ms.
 const LONGEST: usize = 480;
+/// Samples that are added at once at most: 10 ms.
+pub(crate) const PART: usize = 80;
 
 /// PCM that waits until it fills a frame, with its place on the source's line (in samples at 8 kHz).
 #[derive(Clone, Debug)]
 pub(crate) struct Frames {
-    pcm: [i16; MAX_SAMPLES + LONGEST],
+    pcm: Box<[i16]>,
     len: usize,
     /// Where the first waiting sample belongs.
     head: i64,
@@ -17,9 +17,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new() -> Self {
+    /// `used`: a path that passes everything on needs no room.
+    pub(crate) fn new(used: bool) -> Self {
+        let room = if used { LONGEST + PART } else { 0 };
         Self {
-            pcm: [0; MAX_SAMPLES + LONGEST],
+            pcm: vec![0; room].into_boxed_slice(),
             len: 0,
             head: 0,
             tail: None,
@@ -51,7 +53,7 @@ impl Frames {
         self.len == 0 || position == self.head + self.len as i64
     }
 
-    /// Adds audio; what waits must be fewer samples than a frame.
+    /// Adds at most [`PART`] samples; what waits must be fewer samples than a frame.
     pub(crate) fn push(&mut self, position: i64, pcm: &[i16]) {
         if self.len == 0 {
             self.head = position;
@@ -90,7 +92,7 @@ mod tests {
 
     #[test]
     fn thirty_milliseconds_in_twenty_out() {
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(true);
         let pcm: Vec<i16> = (0..2_400).collect();
         let mut out = Vec::new();
         for (n, packet) in pcm.chunks(240).enumerate() {
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_rest_before_a_pause_is_completed_with_silence() {
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(true);
         frames.push(0, &[5; 80]);
         assert!(!frames.continues(8_000));
         frames.pad(160);

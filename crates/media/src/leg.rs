@@ -8,6 +8,7 @@ use sdp::{Agreed, Codec, Crypto, Keying, Side};
 
 use crate::codec::{self, CodecError, Encoder, Law, OpusSettings, SAMPLES_PER_MS};
 use crate::latch::Latch;
+use crate::noise;
 use crate::player::Player;
 use crate::rtcp;
 use crate::rtp::Clock;
@@ -20,7 +21,9 @@ use crate::tx::Transmitter;
 pub(crate) enum Kind {
     Audio,
     Event,
-    /// Nothing we agreed on (comfort noise, say): it takes a sequence number and no more.
+    /// Comfort noise beside an 8 kHz codec: never negotiated, but what it means is known (RFC 3389).
+    Noise,
+    /// Nothing we agreed on: it takes a sequence number and no more.
     Other,
 }
 
@@ -49,7 +52,7 @@ pub(crate) struct Leg {
     /// What the leg hears of us while the other leg has nothing to say.
     pub(crate) player: Option<Player>,
     /// The figures of who was at this leg before.
-    pub(crate) before: LegReport,
+    pub(crate) before: Option<Box<LegReport>>,
     pub(crate) counters: Counters,
     pub(crate) watch: Watch,
     pub(crate) reports: Reports,
@@ -77,6 +80,30 @@ pub(crate) struct Reports {
     pub(crate) last_sender: Option<(u32, Instant)>,
     /// RTP packets sent when the last two reports left.
     pub(crate) sent_before: [u64; 2],
+    /// Loss of what we send, in 1/256, as the encoder is to expect it.
+    expected: Option<u8>,
+    /// The same in percent, when it has changed and the encoder does not know yet.
+    pub(crate) told_loss: Option<u8>,
+}
+
+/// The encoder always expects a little loss, or the first lost packet would find it unprepared.
+const LEAST_LOSS: u8 = 5;
+/// More redundancy than for this costs more quality than it saves.
+const MOST_LOSS: u8 = 30;
+
+impl Reports {
+    /// The far side reported a fraction lost, in 1/256: up at once, down by a quarter of the way.
+    fn hear_loss(&mut self, fraction: u8) {
+        let before = self.expected.unwrap_or(fraction);
+        let expected = if fraction >= before {
+            fraction
+        } else {
+            before - (before - fraction).div_ceil(4)
+        };
+        self.expected = Some(expected);
+        let percent = (u32::from(expected) * 100).div_ceil(256) as u8;
+        self.told_loss = Some(percent.clamp(LEAST_LOSS, MOST_LOSS));
+    }
 }
 
 impl Leg {
@@ -113,7 +140,7 @@ impl Leg {
             frame,
             silence_frame: SilenceFrame::new(agreed.audio.codec, frame, opus)?,
             player: None,
-            before: LegReport::default(),
+            before: None,
             counters: Counters::default(),
             watch: Watch {
                 patience: plan.inactivity,
@@ -165,6 +192,24 @@ impl Leg {
         Ok(())
     }
 
+    /// How Opus is encoded for the leg: within what its `a=fmtp` asks for (RFC 7587 §6.1). We encode
+    /// 8 kHz, which is below any `maxplaybackrate`.
+    pub(crate) fn opus(&self, engine: &OpusSettings) -> OpusSettings {
+        let asked = self.agreed.audio.remote_fmtp.as_deref().unwrap_or("");
+        let value = |name: &str| {
+            asked.split(';').find_map(|parameter| {
+                let (key, value) = parameter.split_once('=')?;
+                key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+            })
+        };
+        let most = value("maxaveragebitrate").and_then(|most| most.parse().ok());
+        OpusSettings {
+            bitrate: engine.bitrate.min(most.unwrap_or(u32::MAX)),
+            fec: engine.fec && value("useinbandfec") != Some("0"),
+            ..*engine
+        }
+    }
+
     pub(crate) fn codec(&self) -> Codec {
         self.agreed.audio.codec
     }
@@ -186,6 +231,8 @@ impl Leg {
             || self.unsolicited_dtmf == Some(pt)
         {
             Kind::Event
+        } else if pt == noise::PAYLOAD_TYPE && self.codec().clock() == 8_000 {
+            Kind::Noise
         } else {
             Kind::Other
         }
@@ -250,6 +297,7 @@ impl Leg {
             }
             rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
                 counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
+                reports.hear_loss(block.fraction_lost);
                 counters.remote_lost = block.lost.max(0) as u64;
                 counters.remote_jitter = clock.duration(i64::from(block.jitter));
                 if block.last_report != 0 {

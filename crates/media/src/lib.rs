@@ -28,6 +28,7 @@ mod frames;
 mod keyboard;
 pub mod latch;
 mod leg;
+mod noise;
 mod packet;
 mod path;
 mod player;

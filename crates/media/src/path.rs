@@ -4,7 +4,8 @@
 //!              ┌─ Mode::Aware ──────── payload untouched ───────────┐
 //!  in order ───┤                                                    ├─► gate ─► tx ─► queue
 //!              ├─ Mode::Terminate ─ decode ─► frames ─► encode ─────┤
-//!              └─ telephone event ─ dtmf::Relay ────────────────────┘
+//!              ├─ telephone event ─ dtmf::Relay ────────────────────┤
+//!              └─ comfort noise ── fills the pause ─────────────────┘
 //! ```
 
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ use sdp::plan::Proof;
 
 use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
 use crate::dtmf::{self, Digit, Relay, Step};
-use crate::frames::Frames;
+use crate::frames::{Frames, PART};
 use crate::keyboard::Keyboard;
 use crate::leg::{Kind, Leg};
+use crate::noise::Noise;
 use crate::preroll::Preroll;
 use crate::queue::{LONGEST, Queue};
 use crate::rtp::HEADER;
@@ -68,6 +70,8 @@ pub(crate) struct Path {
     preroll: Option<Preroll>,
     /// Ticks to take off the source's positions: what was cut out of the preroll.
     shift: i64,
+    /// The noise the source described for its pause.
+    comfort: Option<Noise>,
 }
 
 impl Path {
@@ -82,13 +86,14 @@ impl Path {
             to,
             decoder: None,
             encoder: None,
-            frames: Frames::new(),
+            frames: Frames::new(codes(from, to)),
             relay: Relay::default(),
             keyboard: Keyboard::new(),
             heard: 20 * SAMPLES_PER_MS,
             continued: MAX_CONCEALED,
             preroll,
             shift: 0,
+            comfort: None,
         };
         path.make_coders(opus, true, true)?;
         Ok(path)
@@ -106,7 +111,8 @@ impl Path {
         self.shift = 0;
         let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
         (self.from, self.to) = (from, to);
-        self.frames.clear();
+        self.comfort = None;
+        self.frames = Frames::new(codes(from, to));
         self.make_coders(opus, decoder, encoder)
     }
 
@@ -125,6 +131,7 @@ impl Path {
             return preroll.restart();
         }
         self.shift = 0;
+        self.comfort = None;
         self.frames.clear();
         self.continued = MAX_CONCEALED;
         to.tx.forget_source();
@@ -141,7 +148,7 @@ impl Path {
         queue: &mut Queue,
     ) -> Option<Digit> {
         if let Some(preroll) = &mut self.preroll
-            && turn.kind != Kind::Other
+            && matches!(turn.kind, Kind::Audio | Kind::Event)
         {
             let dropped = preroll.keep(now, self.from, from.ticks_per_sample(), turn);
             to.counters.clipped += dropped;
@@ -219,6 +226,11 @@ impl Path {
                 self.audio(now, turn, from, to, queue);
                 None
             }
+            Kind::Noise => {
+                self.comfort = Noise::parse(turn.payload);
+                self.continued = MAX_CONCEALED;
+                None
+            }
             Kind::Other => {
                 from.counters.malformed += 1;
                 None
@@ -256,7 +268,12 @@ impl Path {
             (encoder, None) if let Some(player) = &mut player => {
                 self.continued = MAX_CONCEALED;
                 let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
-                player.payload(encoder.as_mut(), pcm, &mut slot.bytes[HEADER..])
+                player.payload(encoder.as_mut(), pcm, &mut slot[HEADER..])
+            }
+            (Some(encoder), None) if let Some(noise) = &mut self.comfort => {
+                let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
+                noise.fill(pcm);
+                encoder.encode(pcm, &mut slot[HEADER..])
             }
             (Some(encoder), None) if fades => {
                 let mut pcm = [0; 60 * SAMPLES_PER_MS];
@@ -265,16 +282,15 @@ impl Path {
                     decoder.conceal(pcm);
                 }
                 self.continued += to.frame;
-                encoder.encode(pcm, &mut slot.bytes[HEADER..])
+                encoder.encode(pcm, &mut slot[HEADER..])
             }
-            (Some(encoder), Some((_, rest))) => encoder.encode(rest, &mut slot.bytes[HEADER..]),
-            (Some(encoder @ Encoder::Opus(_)), None) => encoder.encode(
-                &[0; 60 * SAMPLES_PER_MS][..to.frame],
-                &mut slot.bytes[HEADER..],
-            ),
+            (Some(encoder), Some((_, rest))) => encoder.encode(rest, &mut slot[HEADER..]),
+            (Some(encoder @ Encoder::Opus(_)), None) => {
+                encoder.encode(&[0; 60 * SAMPLES_PER_MS][..to.frame], &mut slot[HEADER..])
+            }
             _ => {
                 let silence = to.silence_payload();
-                slot.bytes[HEADER..HEADER + silence.len()].copy_from_slice(silence);
+                slot[HEADER..HEADER + silence.len()].copy_from_slice(silence);
                 Some(silence.len())
             }
         };
@@ -363,6 +379,7 @@ impl Path {
             return;
         };
         self.heard = samples;
+        self.comfort = None;
         let continued = std::mem::replace(&mut self.continued, MAX_CONCEALED);
         if to.gate.is_none() {
             to.counters.clipped += 1;
@@ -411,7 +428,7 @@ impl Path {
         to.tx.skip(hole);
         let marker = to.tx.begins();
         let Some(slot) = queue.vacant() else { return };
-        let Some(room) = slot.bytes.get_mut(HEADER..HEADER + turn.payload.len()) else {
+        let Some(room) = slot.get_mut(HEADER..HEADER + turn.payload.len()) else {
             return;
         };
         room.copy_from_slice(turn.payload);
@@ -465,8 +482,10 @@ impl Path {
             self.frames.pad(to.frame);
             self.encode(now, to, queue);
         }
-        self.frames.push(position, pcm);
-        while self.encode(now, to, queue) {}
+        for (part, position) in pcm.chunks(PART).zip((position..).step_by(PART)) {
+            self.frames.push(position, part);
+            while self.encode(now, to, queue) {}
+        }
     }
 
     fn encode(&mut self, now: Instant, to: &mut Leg, queue: &mut Queue) -> bool {
@@ -480,7 +499,7 @@ impl Path {
             queue.vacant(),
         ) {
             let marker = to.tx.begins();
-            if let Some(len) = encoder.encode(pcm, &mut slot.bytes[HEADER..]) {
+            if let Some(len) = encoder.encode(pcm, &mut slot[HEADER..]) {
                 commit(queue, to, to.agreed.audio.send_pt, place, marker, true, len);
             }
         }
@@ -527,8 +546,15 @@ impl Path {
         digit.or(apply(now, step, from, to, queue))
     }
 
+    /// The far side told how much of what we send is lost, in percent.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.expect_loss(percent);
+        }
+    }
+
     fn codes(&self) -> bool {
-        !(self.from == Codec::Opus && self.to == Codec::Opus)
+        codes(self.from, self.to)
     }
 
     fn make_coders(
@@ -551,6 +577,11 @@ impl Path {
     }
 }
 
+/// Whether audio between these codecs may have to be decoded.
+fn codes(from: Codec, to: Codec) -> bool {
+    !(from == Codec::Opus && to == Codec::Opus)
+}
+
 /// Does what a step of the relay asks for.
 fn apply(
     now: Instant,
@@ -566,7 +597,7 @@ fn apply(
         && let Some(slot) = queue.vacant()
     {
         let pt = dtmf.send_pt;
-        slot.bytes[HEADER..HEADER + 4].copy_from_slice(&emission.payload.to_bytes());
+        slot[HEADER..HEADER + 4].copy_from_slice(&emission.payload.to_bytes());
         commit(queue, to, pt, start, emission.marker, true, 4);
     }
     if let Some((Some(start), duration)) = step.over {
@@ -590,11 +621,9 @@ fn commit(
     live: bool,
     len: usize,
 ) {
-    let Some(slot) = queue.vacant() else { return };
-    let Some(header) = slot.bytes.first_chunk_mut() else {
+    let Some(header) = queue.vacant().and_then(|slot| slot.first_chunk_mut()) else {
         return;
     };
     to.tx.header(pt, place, marker, header);
-    (slot.to, slot.channel, slot.live, slot.len) = (to.side, Channel::Rtp, live, HEADER + len);
-    queue.commit();
+    queue.commit(to.side, Channel::Rtp, live, HEADER + len);
 }

@@ -103,6 +103,13 @@ impl Encoder {
         })
     }
 
+    /// Prepares for loss, in percent.
+    pub fn expect_loss(&mut self, percent: u8) {
+        if let Encoder::Opus(encoder) = self {
+            encoder.expect_loss(percent);
+        }
+    }
+
     /// Encodes one frame (10, 20, 40 or 60 ms for Opus, any length for G.711) and returns the length
     /// of the payload in `out`. `None`: libopus refused the frame or `out` is too small.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Option<usize> {

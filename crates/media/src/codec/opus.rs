@@ -48,6 +48,12 @@ impl OpusEncoder {
             .map_err(|why| CodecError::Opus(why.description().to_owned()))
     }
 
+    /// Prepares for loss, in percent: more of it brings more redundancy within the same bitrate.
+    pub fn expect_loss(&mut self, percent: u8) {
+        // libopus refuses nothing from 0 to 100.
+        let _ = self.0.set_packet_loss_perc(i32::from(percent.min(100)));
+    }
+
     /// Encodes 10, 20, 40 or 60 ms.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Option<usize> {
         self.0.encode(pcm, out).ok()
@@ -141,6 +147,36 @@ mod tests {
             recovered > -20.0 && recovered > concealed + 6.0,
             "{recovered} against {concealed} dBFS"
         );
+    }
+
+    #[test]
+    fn loss_that_is_expected_brings_redundancy_within_the_bitrate() {
+        // Without redundancy a lost onset stays lost; the more is expected the more of it is kept.
+        let run = |percent| {
+            let mut encoder = OpusEncoder::new(&OpusSettings::default()).unwrap();
+            encoder.expect_loss(percent);
+            let mut decoder = OpusDecoder::new().unwrap();
+            let (mut pcm, mut payload, mut out) = ([0; 160], [0; 400], [0; MAX_SAMPLES]);
+            let (mut octets, mut made) = (0, [0; 160]);
+            let mut tone = Tone::new(400.0, -10.0);
+            for n in 0..52 {
+                if n == 50 {
+                    tone = Tone::new(900.0, -10.0);
+                }
+                tone.fill(&mut pcm);
+                let len = encoder.encode(&pcm, &mut payload).unwrap();
+                octets += len;
+                match n {
+                    50 => {}
+                    51 => decoder.recover(&payload[..len], &mut made),
+                    _ => assert_eq!(decoder.decode(&payload[..len], &mut out), Some(160)),
+                }
+            }
+            (level_dbfs(&made, 900.0), octets)
+        };
+        let ((none, _), (much, octets)) = (run(0), run(20));
+        assert!(much > none + 6.0, "{much} against {none} dBFS");
+        assert!(octets * 8 * 50 / 52 < 24_000, "{octets} octets in 1.04 s");
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl Session {
         let Some(slot) = self.queue.vacant() else {
             return;
         };
-        slot.len = rtcp::write(
-            &mut slot.bytes,
+        let mut len = rtcp::write(
+            slot,
             leg.tx.ssrc(),
             sender.as_ref(),
             block.as_ref(),
@@ -45,11 +45,9 @@ impl Session {
         );
         // BYE is the last word (RFC 3550 §6.6).
         if let Some(metrics) = metrics.filter(|_| !bye) {
-            let rest = &mut slot.bytes[slot.len..];
-            slot.len += rtcp::write_xr(rest, leg.tx.ssrc(), &metrics.to_block());
+            len += rtcp::write_xr(&mut slot[len..], leg.tx.ssrc(), &metrics.to_block());
         }
-        (slot.to, slot.channel, slot.live) = (side, Channel::Rtcp, false);
-        self.queue.commit();
+        self.queue.commit(side, Channel::Rtcp, false, len);
     }
 
     /// The leg's gate has opened: the first report leaves at once where nothing else would.

@@ -147,8 +147,13 @@ impl Session {
             let to = &legs[(!from).index()];
             let holds = to.proof.is_some() && !settings.preroll.is_zero();
             let preroll = holds.then(|| Preroll::new(settings.preroll.min(MAX_PREROLL)));
-            Path::new(legs[from.index()].codec(), to.codec(), &opus, preroll)
-                .map_err(|why| StartError { side: from, why })
+            Path::new(
+                legs[from.index()].codec(),
+                to.codec(),
+                &to.opus(&opus),
+                preroll,
+            )
+            .map_err(|why| StartError { side: from, why })
         };
         let paths = [path(Side::A)?, path(Side::B)?];
         let rx =
@@ -200,10 +205,10 @@ impl Session {
     pub fn transmit(&mut self, now: Instant, packet: &mut Packet) -> Option<Forward> {
         loop {
             let outgoing = self.queue.pop()?;
-            let (to, channel) = (outgoing.to, outgoing.channel);
+            let (to, channel, live) = (outgoing.to, outgoing.channel, outgoing.live);
             let leg = &mut self.legs[to.index()];
-            packet.fill(&outgoing.bytes[..outgoing.len]);
-            let plain = outgoing.len;
+            packet.fill(outgoing.bytes);
+            let plain = packet.len();
             let (sealed, dst, port) = match channel {
                 Channel::Rtp => {
                     let sealed = leg
@@ -234,7 +239,7 @@ impl Session {
                     counters.packets_sent += 1;
                     counters.last_sent = Some(now);
                     counters.octets_sent += (plain - rtp::HEADER) as u64;
-                    if outgoing.live && counters.first_audio_sent.is_none() {
+                    if live && counters.first_audio_sent.is_none() {
                         counters.first_audio_sent = Some(now);
                     }
                     if counters.first_sent.is_none() {
@@ -352,11 +357,13 @@ impl Session {
         self.legs[side.index()]
             .agree(now, agreed, &self.opus)
             .map_err(failed)?;
+        let to_side = self.legs[side.index()].opus(&self.opus);
+        let to_other = self.legs[(!side).index()].opus(&self.opus);
         self.paths[side.index()]
-            .agree(codec, other, &self.opus)
+            .agree(codec, other, &to_other)
             .map_err(failed)?;
         self.paths[(!side).index()]
-            .agree(other, codec, &self.opus)
+            .agree(other, codec, &to_side)
             .map_err(failed)?;
         self.rx[side.index()].agree(Clock(codec.clock()));
         self.held[side.index()].deadline = None;
@@ -419,7 +426,7 @@ impl std::fmt::Debug for Session {
 }
 
 /// Events that can wait to be fetched; more are not kept.
-const EVENTS: usize = 64;
+const EVENTS: usize = 32;
 
 fn tell(events: &mut VecDeque<Event>, event: Event) {
     if events.len() < EVENTS {

@@ -25,13 +25,14 @@ impl Session {
         let (sequence, timestamp) = (self.chance.next() as u16, self.chance.next() as u32);
         let mut leg = Leg::new(now, side, plan, &self.opus, sequence, timestamp).map_err(failed)?;
         let (codec, other) = (leg.codec(), self.legs[far].codec());
+        let (to_side, to_other) = (leg.opus(&self.opus), self.legs[far].opus(&self.opus));
         self.paths[at]
-            .agree(codec, other, &self.opus)
+            .agree(codec, other, &to_other)
             .map_err(failed)?;
         self.paths[far]
-            .agree(other, codec, &self.opus)
+            .agree(other, codec, &to_side)
             .map_err(failed)?;
-        leg.before = self.leg_report(side);
+        leg.before = Some(Box::new(self.leg_report(side)));
         leg.rtp_latch.follows(&self.legs[at].rtp_latch);
         leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
         self.legs[at] = leg;
@@ -63,8 +64,12 @@ impl Session {
     /// The figures of a leg, of all who were at it.
     pub(super) fn leg_report(&self, side: Side) -> LegReport {
         let leg = &self.legs[side.index()];
-        leg.counters
-            .report(self.started, leg.gate, &self.rx[side.index()], leg.codec())
-            .after(&leg.before)
+        let report =
+            leg.counters
+                .report(self.started, leg.gate, &self.rx[side.index()], leg.codec());
+        match &leg.before {
+            Some(before) => report.after(before),
+            None => report,
+        }
     }
 }

@@ -9,7 +9,6 @@ use super::{Channel, Event, Session, pair, tell};
 use crate::leg::Kind;
 use crate::packet::Packet;
 use crate::path::Turn;
-use crate::queue::LONGEST;
 use crate::rtp::{self, Header};
 use crate::rx::Order;
 use crate::srtp::UnprotectError;
@@ -206,6 +205,9 @@ impl Session {
         // RTCP on the RTP port keeps the latch where it is; where RTP comes from, RTP says.
         latch.confirm(now, src, channel == Channel::Rtcp);
         leg.read_rtcp(now, ntp, packet.as_slice());
+        if let Some(percent) = leg.reports.told_loss.take() {
+            self.paths[(!from).index()].expect_loss(percent);
+        }
         self.heard(now, from);
     }
 }
@@ -217,6 +219,10 @@ fn count(why: UnprotectError, counters: &mut Counters) {
     }
 }
 
+/// The longest payload that can be held: 60 ms of G.711, or of Opus at 64 kbit/s. A longer one goes on
+/// at once.
+const HELD: usize = 500;
+
 /// Room for the one packet behind a hole.
 pub(super) struct Held {
     /// Until when it waits; `None`: nothing is held.
@@ -225,7 +231,7 @@ pub(super) struct Held {
     kind: Kind,
     position: i64,
     len: usize,
-    payload: [u8; LONGEST],
+    payload: [u8; HELD],
 }
 
 impl Held {
@@ -236,7 +242,7 @@ impl Held {
             kind: Kind::Audio,
             position: 0,
             len: 0,
-            payload: [0; LONGEST],
+            payload: [0; HELD],
         }
     }
 
