@@ -30,6 +30,7 @@ pub mod baresip;
 pub mod capture;
 pub mod certificates;
 pub mod hostile;
+pub mod http;
 pub mod kamailio;
 pub mod metronome;
 pub mod mutate;

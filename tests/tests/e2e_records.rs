@@ -90,7 +90,7 @@ fn killed_while_calls_end_it_loses_no_record_of_a_call_whose_end_was_seen() {
     let seen: BTreeSet<String> = meta
         .events("ended")
         .iter()
-        .filter(|ended| ended["answered"] == true && ended["confirmed"] == true)
+        .filter(|ended| ended["by"] == "us" && ended["confirmed"] == true)
         .filter_map(|ended| call_id.get(&ended["call"].as_u64()?).cloned())
         .collect();
     drop(meta);

@@ -24,6 +24,8 @@ pub enum Wish {
     Trunks,
     /// Take a number or a trunk into or out of service.
     Serve(Subject, Service),
+    /// Take no new calls, or take them again.
+    Drain(bool),
     /// Figures of the whole.
     Status,
 }
@@ -39,9 +41,9 @@ pub enum Reply {
     Trunks(Vec<TrunkState>),
     /// To [`Wish::Status`].
     Status(Box<Status>),
-    /// To [`Wish::HangUp`] and [`Wish::Serve`]: done.
+    /// To [`Wish::HangUp`], [`Wish::Serve`] and [`Wish::Drain`]: done.
     Done,
-    /// To the same two: there is none of that name.
+    /// To the first two of them: there is none of that name.
     Unknown,
 }
 

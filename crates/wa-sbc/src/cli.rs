@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::sync::mpsc;
 
 use crate::config::{File, LogFormat, LogSettings, Settings, TlsPort};
 use crate::error::Error;
+use crate::http::ReloadReply;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
@@ -115,20 +117,33 @@ async fn serve(options: &Options) -> Result<(), Error> {
     let drain = settings.drain;
     let mut watch = Watch::new(&settings);
     let mut running = run(settings).await?;
+    let mut asked = running.take_reloads();
     loop {
         tokio::select! {
             () = running.ended() => return Ok(()),
             wish = signals.next() => match wish {
                 Wish::End => running.drain(drain).await,
-                Wish::Reload => reload(&mut running, &mut watch, &options.config).await,
+                Wish::Reload => drop(reload(&mut running, &mut watch, &options.config).await),
             },
-            () = watch.changed() => reload(&mut running, &mut watch, &options.config).await,
+            () = watch.changed() => drop(reload(&mut running, &mut watch, &options.config).await),
+            Some(reply) = next(&mut asked) => {
+                let done = reload(&mut running, &mut watch, &options.config).await;
+                let _ = reply.send(done);
+            }
         }
     }
 }
 
-/// A configuration that is wrong changes nothing.
-async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) {
+/// Who asks over HTTP for a reload; nobody ever where nothing is served.
+async fn next(asked: &mut Option<mpsc::Receiver<ReloadReply>>) -> Option<ReloadReply> {
+    match asked {
+        Some(asked) => asked.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A configuration that is wrong changes nothing; the error says why.
+async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) -> Result<(), String> {
     let reloaded = match Settings::load(path) {
         Ok(settings) => running.reload(&settings).await.map(|()| settings),
         Err(error) => Err(error.into()),
@@ -139,8 +154,12 @@ async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) {
             tracing::info!(path = %path.display(), numbers = settings.core.numbers.len(),
                 trunks = settings.core.trunks.len(), "configuration reloaded; new calls use it");
         }
-        Err(error) => tracing::error!(%error, "configuration not reloaded; the old one stays"),
+        Err(error) => {
+            tracing::error!(%error, "configuration not reloaded; the old one stays");
+            return Err(error.to_string());
+        }
     }
+    Ok(())
 }
 
 fn print_config(path: &Path) -> Result<(), Error> {

@@ -4,14 +4,14 @@
 //!   net events ─┐                        ┌─► Flows: bytes to connections and UDP
 //!   media events┼──► Core ──► Output ────┼─► Dialer: new flows
 //!   control ────┤                        ├─► Workers: media
-//!   the clock ──┘                        └─► Records, log
+//!   the clock ──┘                        └─► Records, observers
 //! ```
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use b2bua::event::Happened;
-use b2bua::{CallId, Core, Input, Level, LogLine, MediaEvent, Output};
+use b2bua::{CallId, Core, Input, MediaEvent, Output};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
@@ -24,6 +24,7 @@ use crate::net::dial::Dialer;
 use crate::net::flows::Sent;
 use crate::net::listeners::Received;
 use crate::net::{Door, Event, Flows};
+use crate::observe::{Asked, Observers};
 use crate::records::Records;
 
 /// How long the last transactions may take after every call has been hung up.
@@ -78,6 +79,8 @@ pub(crate) struct CoreTask {
     pub(crate) net_sender: mpsc::Sender<Event>,
     pub(crate) media: mpsc::UnboundedReceiver<(CallId, MediaEvent)>,
     pub(crate) control: mpsc::Receiver<Control>,
+    pub(crate) asked: mpsc::Receiver<Asked>,
+    pub(crate) observers: Observers,
 }
 
 /// How far the end has come.
@@ -110,6 +113,10 @@ impl CoreTask {
                 Some(event) = self.net.recv() => self.network(event),
                 Some((call, event)) = self.media.recv() => self.core.handle(clock::now(), Input::Media { call, event }),
                 due = pulse.tick() => self.measure(&mut gauge, due.into()),
+                Some(asked) = self.asked.recv() => {
+                    let input = self.observers.ask(asked);
+                    self.core.handle(clock::now(), input);
+                }
                 control = self.control.recv() => self.control(control, &mut phase),
                 () = sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
                     self.core.handle(clock::now(), Input::Tick);
@@ -177,14 +184,18 @@ impl CoreTask {
                     if let Happened::Over(record) = &event.happened {
                         self.records.over(record);
                     }
+                    self.observers.event(&event);
                 }
-                Output::Reply { .. } => {}
-                Output::Record(record) => self.records.write(record),
+                Output::Reply { ticket, reply } => self.observers.answer(ticket, reply),
+                Output::Record(record) => {
+                    self.observers.recorded(&record);
+                    self.records.write(record);
+                }
                 Output::Bar { source, until } => {
                     self.door.bar(clock::now(), source, until);
                     self.flows.let_go_of(source);
                 }
-                Output::Log(line) => log(&line),
+                Output::Log(line) => self.observers.log(&line),
             }
         }
     }
@@ -338,14 +349,4 @@ impl CoreTask {
 
 fn far() -> Instant {
     clock::now() + Duration::from_secs(3600)
-}
-
-fn log(line: &LogLine) {
-    let LogLine { level, call, text } = line;
-    let call = call.map(|call| call.0);
-    match level {
-        Level::Debug => tracing::debug!(call, "{text}"),
-        Level::Info => tracing::info!(call, "{text}"),
-        Level::Warn => tracing::warn!(call, "{text}"),
-    }
 }

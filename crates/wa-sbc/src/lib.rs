@@ -16,14 +16,18 @@ pub mod config;
 mod core_task;
 mod demo;
 mod error;
+mod http;
 mod ladder;
 mod load;
 pub mod log;
 pub mod media;
+mod meters;
 pub mod net;
+mod observe;
 pub mod records;
 mod run;
 mod signals;
+mod traced;
 mod watch;
 
 pub use config::Settings;

@@ -3,6 +3,7 @@
 //! The redaction is done on the finished line, whoever wrote it, so no call site can forget it.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -15,47 +16,100 @@ use crate::error::Error;
 
 /// Digits in a row that make a telephone number. Shorter ones are ports, statuses, durations.
 const NUMBER: usize = 8;
+/// Characters of a hexadecimal word that make an identifier; a number has 15 digits at most (ITU-T E.164).
+const IDENTIFIER: usize = 24;
 /// Digits that stay readable at the start and at the end of a number.
 const SHOWN: (usize, usize) = (4, 2);
 
+/// The target of traced calls: let through at DEBUG whatever the filter says.
+pub(crate) const TRACED: &str = "wa_sbc::traced";
+
+/// Changes the filter of the running log.
+type Change = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// The filter in force, as the operator wrote it, and how to change it.
+static FILTER: Mutex<Option<(String, Change)>> = Mutex::new(None);
+
 /// Sets up the log of this process, on standard error.
 pub fn install(settings: &LogSettings) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|why| Error::Log {
+    let filter = parse(&settings.filter).map_err(|why| Error::Log {
         filter: settings.filter.clone(),
-        why: why.to_string(),
+        why,
     })?;
     // A second log in one process is a test's; the first one stays.
-    let _ = match settings.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(text(filter, std::io::stderr)),
-        LogFormat::Json => tracing::subscriber::set_global_default(json(filter, std::io::stderr)),
+    let installed = match settings.format {
+        LogFormat::Text => {
+            let (log, change) = text(filter, std::io::stderr);
+            tracing::subscriber::set_global_default(log).map(|()| change)
+        }
+        LogFormat::Json => {
+            let (log, change) = json(filter, std::io::stderr);
+            tracing::subscriber::set_global_default(log).map(|()| change)
+        }
     };
+    if let Ok(change) = installed {
+        *lock() = Some((settings.filter.clone(), change));
+    }
     Ok(())
 }
 
-fn text<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+/// The filter in force.
+pub(crate) fn filter() -> Option<String> {
+    lock().as_ref().map(|(filter, _)| filter.clone())
+}
+
+/// Puts another filter in force, until the next start.
+pub(crate) fn set_filter(filter: &str) -> Result<(), String> {
+    let parsed = parse(filter)?;
+    let mut lock = lock();
+    let (written, change) = lock.as_mut().ok_or("this program keeps no log")?;
+    change(parsed)?;
+    filter.clone_into(written);
+    drop(lock);
+    tracing::warn!(filter, "the operator changed what is logged");
+    Ok(())
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Option<(String, Change)>> {
+    FILTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::try_new(filter).map_err(|why| why.to_string())?;
+    let traced = format!("{TRACED}=debug").parse();
+    Ok(filter.add_directive(traced.expect("a target and a level make a directive")))
+}
+
+fn text<W>(filter: EnvFilter, writer: W) -> (impl Subscriber + Send + Sync, Change)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let builder = tracing_subscriber::fmt()
         .with_writer(writer)
         .with_ansi(false)
         .event_format(Redacting(
             format::format().with_target(false).with_ansi(false),
         ))
-        .finish()
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    let change = move |filter| handle.reload(filter).map_err(|why| why.to_string());
+    (builder.finish(), Box::new(change))
 }
 
-fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn json<W>(filter: EnvFilter, writer: W) -> (impl Subscriber + Send + Sync, Change)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .json()
-        .with_env_filter(filter)
         .with_writer(writer)
         .event_format(Redacting(format::format().json().flatten_event(true)))
-        .finish()
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    let change = move |filter| handle.reload(filter).map_err(|why| why.to_string());
+    (builder.finish(), Box::new(change))
 }
 
 /// A format whose lines above DEBUG show no telephone number in full.
@@ -83,12 +137,33 @@ where
     }
 }
 
-/// The text with the middle of every long row of digits taken out.
+/// The text with the middle of every long row of digits taken out. Identifiers of ours keep theirs:
+/// a row inside a hexadecimal word that is longer than any number could be.
 pub fn redact(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, digits) = rest.split_at(start);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let (before, word) = rest.split_at(start);
+        let end = word
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        redacted.push_str(before);
+        let has_letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if has_letter && word.len() >= IDENTIFIER {
+            redacted.push_str(word);
+        } else {
+            redact_word(word, &mut redacted);
+        }
+        rest = after;
+    }
+    redacted.push_str(rest);
+    redacted
+}
+
+fn redact_word(mut word: &str, redacted: &mut String) {
+    while let Some(start) = word.find(|c: char| c.is_ascii_digit()) {
+        let (before, digits) = word.split_at(start);
         let end = digits
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(digits.len());
@@ -101,15 +176,14 @@ pub fn redact(text: &str) -> String {
             redacted.push('…');
             redacted.push_str(&digits[digits.len() - SHOWN.1..]);
         }
-        rest = after;
+        word = after;
     }
-    redacted.push_str(rest);
-    redacted
+    redacted.push_str(word);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -126,6 +200,12 @@ mod tests {
             ),
             ("ü17125550259ü", "ü1712…59ü"),
             ("1234567", "1234567"),
+            ("cafe17125550259", "cafe1712…59"),
+            (
+                "call 00003d18be04fc30d01234567843bc4cb8830764@10.0.0.5",
+                "call 00003d18be04fc30d01234567843bc4cb8830764@10.0.0.5",
+            ),
+            ("171255502591712555025917125550259", "1712…59"),
             ("", ""),
         ];
         for (text, expected) in cases {
@@ -170,11 +250,11 @@ mod tests {
         for (form, text) in [
             (
                 "text",
-                logged(|filter, writer| Box::new(text(filter, writer))),
+                logged(|filter, writer| Box::new(text(filter, writer).0)),
             ),
             (
                 "json",
-                logged(|filter, writer| Box::new(json(filter, writer))),
+                logged(|filter, writer| Box::new(json(filter, writer).0)),
             ),
         ] {
             assert!(!text.contains("17125550259"), "{form}: {text}");

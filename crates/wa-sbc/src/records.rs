@@ -36,6 +36,7 @@ use journal::{Journal, Note, PATIENCE, Progress};
 use sink::{Place, Sink};
 use writer::Writer;
 
+pub(crate) use line::since_1970 as millis_since_1970;
 pub use line::{key, line};
 pub use read::{Question, read};
 pub use sink::SinkCounts;

@@ -3,23 +3,25 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use b2bua::Core;
 use rustls::crypto::ring;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock;
 use crate::config::Settings;
 use crate::core_task::{Control, CoreTask, Reload, Sockets};
 use crate::error::Error;
+use crate::http::{self, Operator, ReloadReply};
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::FlowIds;
 use crate::net::listeners::{Change, Listeners};
 use crate::net::{Bound, Door, Flows, tls};
+use crate::observe::Observers;
 use crate::records::Records;
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
@@ -32,6 +34,22 @@ pub struct Running {
     control: mpsc::Sender<Control>,
     listeners: Listeners,
     task: JoinHandle<()>,
+    http: Option<Http>,
+    reloads: Option<mpsc::Receiver<ReloadReply>>,
+}
+
+/// The HTTP port.
+#[derive(Debug)]
+struct Http {
+    bound: SocketAddr,
+    certificate_files: Arc<RwLock<Vec<PathBuf>>>,
+    task: AbortHandle,
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// Binds everything, starts everything. Needs a multi-threaded tokio runtime.
@@ -50,6 +68,8 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         .secure_random
         .fill(&mut seed)
         .map_err(|_| Error::Random)?;
+    let (asked_sender, asked) = mpsc::channel(64);
+    let node = settings.core.node;
     let mut task = CoreTask {
         core: Core::new(
             settings.core_bound_to(&bound),
@@ -62,11 +82,48 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         flows: Flows::new(Vec::new(), ids)?,
         sockets: Sockets::default(),
         workers: Workers::start(&settings.media, &media_sender).map_err(Error::Media)?,
-        records: Records::start(&settings.records, settings.core.node)?,
+        records: Records::start(&settings.records, node)?,
         net,
         net_sender,
         media,
         control: controls,
+        asked,
+        observers: Observers::new(node, settings.http.answer_alarm),
+    };
+    let (reload, reloads) = mpsc::channel(1);
+    let http = match settings.http.listen {
+        None => None,
+        Some(listen) => {
+            let listener = http::bind(listen).await.map_err(|source| Error::Bind {
+                transport: "HTTP",
+                address: listen,
+                source,
+            })?;
+            let certificate_files = Arc::new(RwLock::new(certificate_files(&settings)));
+            let operator = Operator {
+                node,
+                token: settings.http.token.clone(),
+                asked: asked_sender,
+                reload,
+                events: task.observers.listeners.clone(),
+                meters: task.observers.meters.clone(),
+                traced: task.observers.traced.clone(),
+                gauges: task.workers.gauges().into(),
+                sinks: task.records.counts().into(),
+                records: settings.records.clone(),
+                certificate_files: certificate_files.clone(),
+                listens_for_tls: bound.tls.is_some(),
+                started: clock::wall(),
+            };
+            let bound = listener.local_addr()?;
+            tracing::info!(address = %bound, "metrics and the operator's interface");
+            let task = tokio::spawn(http::serve(listener, operator)).abort_handle();
+            Some(Http {
+                bound,
+                certificate_files,
+                task,
+            })
+        }
     };
     task.add_sockets(opened);
     say_listening(&bound);
@@ -75,6 +132,8 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         control,
         listeners,
         task: tokio::spawn(task.run()),
+        http,
+        reloads: Some(reloads),
     })
 }
 
@@ -82,6 +141,16 @@ impl Running {
     /// The ports that were bound.
     pub fn bound(&self) -> &Bound {
         &self.bound
+    }
+
+    /// Where metrics and the operator's interface are.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|http| http.bound)
+    }
+
+    /// Who asks over HTTP that the configuration be read again; taken by whoever can.
+    pub(crate) fn take_reloads(&mut self) -> Option<mpsc::Receiver<ReloadReply>> {
+        self.reloads.take()
     }
 
     /// Gives new calls new settings and new connections new certificates; ports that are new are
@@ -100,6 +169,10 @@ impl Running {
             dialer: Arc::new(dialer(settings, udp)?),
             opened,
         };
+        if let Some(http) = &self.http {
+            let files = &http.certificate_files;
+            *files.write().unwrap_or_else(PoisonError::into_inner) = certificate_files(settings);
+        }
         let _ = self.control.send(Control::Reload(Box::new(reload))).await;
         Ok(())
     }
@@ -121,6 +194,18 @@ impl Running {
         self.drain(within).await;
         self.ended().await;
     }
+}
+
+fn certificate_files(settings: &Settings) -> Vec<PathBuf> {
+    let port = settings.tls.iter();
+    port.flat_map(|port| {
+        let more = port
+            .certificates
+            .iter()
+            .map(|files| files.certificate.clone());
+        std::iter::once(port.certificate.clone()).chain(more)
+    })
+    .collect()
 }
 
 fn say_listening(bound: &Bound) {

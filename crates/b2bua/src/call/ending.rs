@@ -48,7 +48,7 @@ impl Call {
         let level = if cause.is_alarm() {
             Level::Warn
         } else {
-            Level::Info
+            Level::Debug
         };
         let hint = cause.hint();
         let dash = if hint.is_empty() { "" } else { ": " };

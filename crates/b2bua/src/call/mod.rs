@@ -231,16 +231,6 @@ impl Call {
         networks[self.direction.carrier().index()] = Network::Public;
         let [a, b] = networks;
         cx.media(MediaCommand::Open { a, b });
-        cx.log(
-            Level::Info,
-            format!(
-                "{} {}, trunk {}, reference {}",
-                self.direction.label(),
-                self.number.e164,
-                self.trunk.name,
-                self.draft.metadata.reference().unwrap_or("-"),
-            ),
-        );
         self.say(cx, Happened::Began);
         let stream = &mut self.streams[Side::A.index()];
         if let Err(cause) = stream.offered(offer) {

@@ -88,7 +88,6 @@ impl Call {
             return;
         }
         if first {
-            cx.log(Level::Info, "ringing");
             self.say(cx, Happened::Rang);
         }
         self.state = State::Ringing;
@@ -187,7 +186,7 @@ impl Call {
             cx.media(MediaCommand::OpenGate(Side::A));
         }
         self.draft.answered(cx.now, cx.wall());
-        cx.log(Level::Info, "answered early");
+        cx.log(Level::Debug, "answered early");
         self.say(cx, Happened::Answered);
         self.sounds(cx);
     }

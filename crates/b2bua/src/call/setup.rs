@@ -177,7 +177,6 @@ impl Call {
             cx.media(MediaCommand::OpenGate(Side::A));
         }
         self.draft.answered(cx.now, cx.wall());
-        cx.log(Level::Info, "answered");
         self.say(cx, Happened::Answered);
         self.state = State::Answering;
     }

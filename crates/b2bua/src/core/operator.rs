@@ -31,6 +31,10 @@ impl Core {
             Wish::Numbers => Reply::Numbers(self.numbers(now)),
             Wish::Trunks => Reply::Trunks(self.trunks(now)),
             Wish::Serve(subject, service) => self.serve(subject, service),
+            Wish::Drain(draining) => {
+                self.draining = draining;
+                Reply::Done
+            }
             Wish::Status => Reply::Status(Box::new(Status {
                 calls: (self.calls.len(), self.settings.max_calls),
                 draining: self.draining,

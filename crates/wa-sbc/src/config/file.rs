@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::admission::Admission;
+use super::http::Http;
 use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
 use super::records::Records;
@@ -49,6 +50,9 @@ pub struct File {
     /// Records of calls.
     #[serde(default)]
     pub records: Records,
+    /// Metrics, health and the operator's interface.
+    #[serde(default)]
+    pub http: Http,
     /// The log.
     #[serde(default)]
     pub log: Log,

@@ -15,6 +15,7 @@
 
 mod admission;
 mod file;
+mod http;
 mod listener;
 mod lists;
 mod objection;
@@ -26,6 +27,7 @@ mod settings;
 mod sources;
 
 pub use file::File;
+pub use http::HttpSettings;
 pub use listener::CertificateFiles;
 pub use objection::{ConfigError, Objection};
 pub use records::{RecordSettings, Rotation};

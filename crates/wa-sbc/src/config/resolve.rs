@@ -116,6 +116,7 @@ impl Resolver<'_, '_> {
                 .then(|| Duration::from_secs(file.reload.every.max(1))),
             media: self.media(),
             records: file.records.resolve(),
+            http: file.http.resolve(self.critic, self.environment),
             log: LogSettings {
                 filter: file.log.filter.clone(),
                 format: self.log_format(),

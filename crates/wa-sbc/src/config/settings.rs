@@ -11,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sip::Transport;
 
 use super::file::File;
+use super::http::HttpSettings;
 use super::listener::CertificateFiles;
 use super::lists;
 use super::objection::{ConfigError, Critic};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub media: MediaSettings,
     /// Records of calls.
     pub records: RecordSettings,
+    /// Metrics, health and the operator's interface.
+    pub http: HttpSettings,
     /// The log.
     pub log: LogSettings,
     /// How long running calls may go on after SIGTERM.

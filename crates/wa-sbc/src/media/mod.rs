@@ -8,11 +8,13 @@
 //! A call belongs to one thread from `Open` to the end of the draining of its ports; nothing is
 //! shared between threads.
 
+mod gauge;
 mod ports;
 mod room;
 mod socket;
 mod worker;
 mod workers;
 
+pub use gauge::Gauge;
 pub use ports::{Counts, DRAIN_AT_MOST, PortRange, Ports, QUIET, TAKEN};
 pub use workers::Workers;

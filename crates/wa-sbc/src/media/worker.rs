@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use sdp::Side;
 use sdp::plan::LegPlan;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::gauge::Gauge;
 use super::ports::{PortRange, Ports};
 use super::room::{Line, Room};
 use super::socket::Pair;
@@ -60,6 +62,7 @@ pub(super) struct Worker {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     unread: Vec<Token>,
     packet: Packet,
+    gauge: Arc<Gauge>,
 }
 
 impl Worker {
@@ -70,6 +73,7 @@ impl Worker {
         settings: MediaSettings,
         range: PortRange,
         random: &'static dyn SecureRandom,
+        gauge: Arc<Gauge>,
     ) -> Self {
         // One set of ports per address: the same address on both sides shares one.
         let ports = [settings.public_bind, settings.private_bind]
@@ -89,6 +93,7 @@ impl Worker {
             timers: BinaryHeap::new(),
             unread: Vec::new(),
             packet: Packet::new(),
+            gauge,
         }
     }
 
@@ -107,6 +112,7 @@ impl Worker {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            let woken = clock::now();
             ready.clear();
             ready.append(&mut self.unread);
             ready.extend(
@@ -126,6 +132,9 @@ impl Worker {
                     Err(TryRecvError::Empty) => break,
                 }
             }
+            self.gauge.show(self.ports.values().map(Ports::counts));
+            self.gauge
+                .worked(clock::now().saturating_duration_since(woken));
         }
     }
 

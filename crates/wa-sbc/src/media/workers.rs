@@ -10,6 +10,7 @@ use mio::{Poll, Waker};
 use rustls::crypto::ring;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::gauge::Gauge;
 use super::worker::{Command, WAKE, Worker};
 use crate::config::MediaSettings;
 
@@ -24,6 +25,7 @@ struct Thread {
     commands: Sender<Command>,
     waker: Arc<Waker>,
     handle: JoinHandle<()>,
+    gauge: Arc<Gauge>,
 }
 
 impl Workers {
@@ -44,6 +46,7 @@ impl Workers {
             let poll = Poll::new()?;
             let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
             let (commands, receiver) = channel();
+            let gauge = Arc::new(Gauge::default());
             let worker = Worker::new(
                 poll,
                 receiver,
@@ -51,6 +54,7 @@ impl Workers {
                 settings.clone(),
                 range,
                 random,
+                gauge.clone(),
             );
             let handle = std::thread::Builder::new()
                 .name(format!("media-{index}"))
@@ -63,6 +67,7 @@ impl Workers {
                 commands,
                 waker,
                 handle,
+                gauge,
             });
         }
         Ok(Workers { threads })
@@ -72,6 +77,14 @@ impl Workers {
     pub fn send(&self, call: CallId, command: MediaCommand) -> bool {
         let thread = &self.threads[call.0 as usize % self.threads.len()];
         thread.commands.send(Command::Call(call, command)).is_ok() && thread.waker.wake().is_ok()
+    }
+
+    /// How busy each thread is.
+    pub fn gauges(&self) -> Vec<Arc<Gauge>> {
+        self.threads
+            .iter()
+            .map(|thread| thread.gauge.clone())
+            .collect()
     }
 
     /// Ends the threads and waits for them.

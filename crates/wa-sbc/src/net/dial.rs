@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::connection::{self, Limits, Writer};
+use super::tally::{Handshake, Role};
 use super::{Event, tls};
 
 /// Everything needed to open flows.
@@ -188,15 +189,24 @@ impl Dialer {
         )
         .await
         {
-            Ok(Ok(stream)) => Ok((stream, local)),
-            Ok(Err(error)) => Err(match tls::hint(&error) {
-                Some(hint) => format!("TLS handshake: {error} ({hint})"),
-                None => format!("TLS handshake: {error}"),
-            }),
-            Err(_) => Err(format!(
-                "no TLS handshake within {} s",
-                self.limits.handshake.as_secs_f32()
-            )),
+            Ok(Ok(stream)) => {
+                Handshake::Done.count(Role::Client);
+                Ok((stream, local))
+            }
+            Ok(Err(error)) => {
+                Handshake::failed(&error).count(Role::Client);
+                Err(match tls::hint(&error) {
+                    Some(hint) => format!("TLS handshake: {error} ({hint})"),
+                    None => format!("TLS handshake: {error}"),
+                })
+            }
+            Err(_) => {
+                Handshake::TimedOut.count(Role::Client);
+                Err(format!(
+                    "no TLS handshake within {} s",
+                    self.limits.handshake.as_secs_f32()
+                ))
+            }
         }
     }
 

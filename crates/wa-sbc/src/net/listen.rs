@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Limits, Writer};
 use super::flows::FlowIds;
+use super::tally::{Handshake, Role};
 use super::{Door, Event, tls};
 use crate::clock;
 
@@ -154,12 +155,19 @@ impl Visitor {
         )
         .await
         {
-            Ok(Ok(stream)) => self.converse(stream, Transport::Tls, local, events).await,
+            Ok(Ok(stream)) => {
+                Handshake::Done.count(Role::Server);
+                self.converse(stream, Transport::Tls, local, events).await
+            }
             Ok(Err(error)) => {
+                Handshake::failed(&error).count(Role::Server);
                 let hint = tls::hint(&error);
                 tracing::info!(%remote, %error, hint, "TLS handshake failed");
             }
-            Err(_) => tracing::info!(%remote, "TLS handshake not finished in time"),
+            Err(_) => {
+                Handshake::TimedOut.count(Role::Server);
+                tracing::info!(%remote, "TLS handshake not finished in time");
+            }
         }
     }
 

@@ -13,8 +13,10 @@ pub mod flows;
 mod identity;
 pub mod listen;
 pub(crate) mod listeners;
+pub mod tally;
 pub mod tls;
 pub mod udp;
+pub mod validity;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -142,6 +142,13 @@ pub fn objection(
     }
 }
 
+/// Until when the first certificate of a file is valid.
+pub fn not_after(certificate: &Path) -> Result<Option<std::time::SystemTime>, TlsError> {
+    Ok(chain(certificate)?
+        .first()
+        .and_then(|der| super::validity::not_after(der)))
+}
+
 /// What an operator should know about a failed handshake, where the error tells.
 pub fn hint(error: &io::Error) -> Option<&'static str> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;

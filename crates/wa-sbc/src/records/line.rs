@@ -251,7 +251,7 @@ fn hundredths(score: f32) -> f32 {
     (score * 100.0).round() / 100.0
 }
 
-fn since_1970(time: SystemTime) -> u64 {
+pub(crate) fn since_1970(time: SystemTime) -> u64 {
     millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 

@@ -1,0 +1,74 @@
+//! `/livez`: the program does its work. `/readyz`: it may be sent calls.
+
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use b2bua::operator::{Reply, Wish};
+use serde_json::{Value, json};
+
+use super::Operator;
+use crate::clock;
+
+type Answer = (StatusCode, Json<Value>);
+
+/// Alive: the core answers.
+pub(super) async fn livez(State(operator): State<Operator>) -> Answer {
+    let alive = operator.ask(Wish::Status).await.is_some();
+    answer(alive, json!({ "core": alive }))
+}
+
+/// Ready: every check holds.
+pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
+    let (status, trunks) = (
+        operator.ask(Wish::Status).await,
+        operator.ask(Wish::Trunks).await,
+    );
+    let (Some(Reply::Status(status)), Some(Reply::Trunks(trunks))) = (status, trunks) else {
+        return answer(false, json!({ "core": "does not answer" }));
+    };
+    let now = clock::wall();
+    let expired: Vec<String> = operator
+        .certificates()
+        .into_iter()
+        .filter(|(_, until)| !valid(*until, now))
+        .map(|(path, _)| path)
+        .collect();
+    let dead: Vec<&str> = trunks
+        .iter()
+        .filter(|trunk| {
+            trunk
+                .destinations
+                .iter()
+                .all(|destination| !destination.alive)
+        })
+        .map(|trunk| &*trunk.name)
+        .collect();
+    let none_alive = !trunks.is_empty() && dead.len() == trunks.len();
+    let ready = !status.draining && expired.is_empty() && operator.listens_for_tls && !none_alive;
+    answer(
+        ready,
+        json!({
+            "ready": ready,
+            "draining": status.draining,
+            "listening": operator.listens_for_tls,
+            "certificates_not_valid": expired,
+            "trunks_without_a_living_destination": dead,
+            "calls": status.calls.0,
+        }),
+    )
+}
+
+fn valid(until: Option<SystemTime>, now: SystemTime) -> bool {
+    until.is_some_and(|until| now < until)
+}
+
+fn answer(fine: bool, body: Value) -> Answer {
+    let status = if fine {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(body))
+}

@@ -1,0 +1,49 @@
+//! How busy a media thread is, for the metrics: written by the thread, read by anybody.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::ports::Counts;
+
+/// Figures of one media thread.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    busy_us: AtomicU64,
+    leased: AtomicU64,
+    resting: AtomicU64,
+    free: AtomicU64,
+}
+
+impl Gauge {
+    pub(super) fn worked(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.busy_us.fetch_add(time, Ordering::Relaxed);
+    }
+
+    pub(super) fn show(&self, pairs: impl Iterator<Item = Counts>) {
+        let [mut leased, mut resting, mut free] = [0; 3];
+        for counts in pairs {
+            leased += counts.leased as u64;
+            resting += counts.resting as u64;
+            free += counts.free as u64;
+        }
+        self.leased.store(leased, Ordering::Relaxed);
+        self.resting.store(resting, Ordering::Relaxed);
+        self.free.store(free, Ordering::Relaxed);
+    }
+
+    /// Time spent on packets, timers and commands, not waiting.
+    pub fn busy(&self) -> Duration {
+        Duration::from_micros(self.busy_us.load(Ordering::Relaxed))
+    }
+
+    /// Its pairs of ports, all addresses together: what they do, and how many.
+    pub fn pairs(&self) -> [(&'static str, u64); 3] {
+        [
+            ("leased", &self.leased),
+            ("resting", &self.resting),
+            ("free", &self.free),
+        ]
+        .map(|(state, count)| (state, count.load(Ordering::Relaxed)))
+    }
+}

@@ -1,0 +1,133 @@
+//! What the core tells of calls, handed to whoever watches: the log, listeners over HTTP, the metrics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use b2bua::event::{CallEvent, Happened};
+use b2bua::operator::{Reply, Wish};
+use b2bua::{Input, Level, LogLine, Record};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::http::{Told, facts};
+use crate::log::TRACED;
+use crate::meters::Meters;
+use crate::records::line;
+use crate::traced::Traced;
+
+/// A wish of the operator, and who waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) wish: Wish,
+    pub(crate) reply: oneshot::Sender<Reply>,
+}
+
+/// Who watches.
+#[derive(Debug)]
+pub(crate) struct Observers {
+    pub(crate) node: u16,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) traced: Arc<Traced>,
+    pub(crate) listeners: broadcast::Sender<Arc<Told>>,
+    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    tickets: u64,
+}
+
+impl Observers {
+    pub(crate) fn new(node: u16, answer_alarm: u8) -> Self {
+        Self {
+            node,
+            meters: Arc::new(Meters::new(answer_alarm)),
+            traced: Arc::default(),
+            listeners: broadcast::Sender::new(1_024),
+            waiting: HashMap::new(),
+            tickets: 0,
+        }
+    }
+
+    /// What the core is asked for it.
+    pub(crate) fn ask(&mut self, asked: Asked) -> Input {
+        self.tickets += 1;
+        self.waiting.insert(self.tickets, asked.reply);
+        Input::Operator {
+            ticket: self.tickets,
+            wish: asked.wish,
+        }
+    }
+
+    /// The core answered.
+    pub(crate) fn answer(&mut self, ticket: u64, reply: Reply) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            // Who no longer waits does not need it.
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// Something happened to a call: one line of the log, one event.
+    pub(crate) fn event(&self, event: &CallEvent) {
+        self.traced.follow(event);
+        let CallEvent {
+            facts: of,
+            happened,
+        } = event;
+        let happened_label = happened.label();
+        let (cause, by) = match happened {
+            Happened::Over(record) => (
+                Some(record.cause.to_string()),
+                Some(record.released_by.label()),
+            ),
+            _ => (None, None),
+        };
+        tracing::info!(
+            call = of.id.0,
+            direction = of.direction.label(),
+            number = %of.number,
+            trunk = &*of.trunk,
+            reference = of.reference.as_deref(),
+            carrier_call_id = of.carrier_call_id.as_deref(),
+            pbx_call_id = of.pbx_call_id.as_deref(),
+            cause,
+            by,
+            "{happened_label}"
+        );
+        self.tell(happened_label, || {
+            let mut value = facts(self.node, of);
+            if let Happened::Over(record) = happened {
+                value["cause"] = record.cause.label().into();
+                value["text"] = record.cause.to_string().into();
+                value["released_by"] = record.released_by.label().into();
+            }
+            value.to_string()
+        });
+    }
+
+    /// A call has its final record.
+    pub(crate) fn recorded(&self, record: &Record) {
+        self.meters.ended(record);
+        self.traced.forget(record.id.0);
+        self.tell("recorded", || line(self.node, record));
+    }
+
+    /// A line of the core's for the log; of a traced call, at any level.
+    pub(crate) fn log(&self, line: &LogLine) {
+        let LogLine { level, call, text } = line;
+        let call = call.map(|call| call.0);
+        match level {
+            Level::Debug if call.is_some_and(|call| self.traced.has(call)) => {
+                tracing::debug!(target: TRACED, call, "{text}");
+            }
+            Level::Debug => tracing::debug!(call, "{text}"),
+            Level::Info => tracing::info!(call, "{text}"),
+            Level::Warn => tracing::warn!(call, "{text}"),
+        }
+    }
+
+    fn tell(&self, happened: &'static str, data: impl FnOnce() -> String) {
+        if self.listeners.receiver_count() > 0 {
+            let told = Told {
+                happened,
+                data: data(),
+            };
+            let _ = self.listeners.send(Arc::new(told));
+        }
+    }
+}

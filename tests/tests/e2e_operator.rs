@@ -1,0 +1,279 @@
+//! The operator's interface, metrics and health of the real binary, asked while calls run.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tests::certificates::Authority;
+use tests::http::Client;
+use tests::place::{Place, wait_until};
+use tests::running::workspace;
+use tests::sbc::{NUMBER, Sbc, Setup};
+use tests::simulated::{Simulated, meta_address, pbx_address};
+use tests::sipp::wait_listening;
+
+const LIMIT: Duration = Duration::from_secs(10);
+/// A lab token; it opens nothing.
+const TOKEN: &str = "Zk3vQ8wLr5";
+
+struct Lab {
+    place: Place,
+    authority: Authority,
+    sbc: Sbc,
+    http: Client,
+}
+
+fn lab(story: &str) -> Lab {
+    let place = Place::new(story);
+    let authority = Authority::new(&place);
+    let token = place.write("token", TOKEN);
+    let address = SocketAddr::new(place.address(3), 9090);
+    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
+    setup.log = "info";
+    setup.record_lines = format!("sqlite = \"{}\"", place.path("calls.db").display());
+    setup.tables = format!(
+        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\n",
+        token.display()
+    );
+    let sbc = Sbc::start(&place, &authority, &setup);
+    wait_listening(address, true);
+    let http = Client {
+        address,
+        token: TOKEN.into(),
+    };
+    Lab {
+        place,
+        authority,
+        sbc,
+        http,
+    }
+}
+
+impl Lab {
+    fn peers(&self, calls: &str, hang_up_after: &str) -> (Simulated, Simulated) {
+        let pbx = Simulated::pbx(
+            &self.place,
+            "pbx",
+            &["--silent", "--answer-after", "0.1", "--at-most", "30"],
+        );
+        let placing = [
+            "--silent",
+            "--calls",
+            calls,
+            "--rate",
+            "20",
+            "--hang-up-after",
+            hang_up_after,
+            "--at-most",
+            "30",
+        ];
+        (
+            Simulated::meta(&self.place, &self.authority, "meta", &placing),
+            pbx,
+        )
+    }
+}
+
+/// The names of our metrics in a text.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !word(c))
+        .filter(|word| word.starts_with("wa_sbc_") || word.starts_with("process_"))
+        .map(|word| {
+            let bare = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            bare.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_operator_watches_a_call_hangs_it_up_and_finds_its_record() {
+    let lab = lab("operator");
+    let http = &lab.http;
+    let stranger = Client {
+        token: "wrong".into(),
+        ..http.clone()
+    };
+    assert_eq!(stranger.get("/v1/calls").status, 401);
+    assert_eq!(stranger.get("/metrics").status, 401);
+    assert_eq!(stranger.get("/livez").status, 200);
+    let ready = http.get("/readyz");
+    assert_eq!(ready.status, 200, "{}", ready.body);
+
+    let digits = NUMBER.trim_start_matches('+');
+    assert_eq!(
+        http.ask("PUT", &format!("/v1/log/numbers/{digits}"), "")
+            .status,
+        204
+    );
+    let mut events = http.begin("GET", "/v1/events", "");
+    let (meta, _pbx) = lab.peers("1", "25");
+    let mut id = 0;
+    wait_until("the call talks", LIMIT, || {
+        let calls = http.get("/v1/calls").json();
+        id = calls["calls"][0]["id"].as_u64().unwrap_or_default();
+        calls["calls"][0]["phase"] == "talking"
+    });
+    assert_eq!(
+        http.get(&format!("/v1/calls/{id}")).json()["number"],
+        NUMBER
+    );
+    assert_eq!(http.get("/v1/numbers").json()["numbers"][0]["calls"], 1);
+    assert_eq!(http.get("/v1/trunks").json()["trunks"][0]["calls"], 1);
+    assert_eq!(
+        http.ask("DELETE", &format!("/v1/calls/{id}"), "").status,
+        204
+    );
+    wait_until("the user hears the end", LIMIT, || {
+        meta.events("ended").len() == 1
+    });
+    wait_until("the record is there", LIMIT, || {
+        let records = http.get("/v1/records?cause=operator&last=5").json();
+        records["records"]
+            .as_array()
+            .is_some_and(|records| records.len() == 1)
+    });
+    assert_eq!(
+        http.ask("DELETE", &format!("/v1/calls/{id}"), "").status,
+        404
+    );
+
+    let mut told = String::new();
+    let mut buffer = [0; 4096];
+    while !told.contains("event: recorded") {
+        let read = events.read(&mut buffer).expect("events in time");
+        assert!(read > 0, "the stream ended after {told}");
+        told.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    for step in ["began", "ringing", "answered", "over"] {
+        assert!(
+            told.contains(&format!("event: {step}\n")),
+            "{step} in {told}"
+        );
+    }
+    let log = lab.sbc.running.log();
+    let of_call = format!("call={id}");
+    let traced = |line: &&str| line.contains(" DEBUG ") && line.contains(&of_call);
+    assert!(log.lines().any(|line| traced(&line)), "{log}");
+    for line in log.lines().filter(|line| line.contains(" INFO ")) {
+        assert!(!line.contains(digits), "{line}");
+    }
+    let steps = log
+        .lines()
+        .filter(|line| line.contains(" INFO ") && line.contains(&format!("call={id} ")));
+    assert_eq!(steps.count(), 4, "one line for each step: {log}");
+}
+
+#[test]
+fn the_operator_drains_reloads_and_takes_numbers_out_of_service() {
+    let lab = lab("operator-service");
+    let http = &lab.http;
+    assert_eq!(
+        http.ask("PUT", "/v1/drain", r#"{"draining":true}"#).status,
+        204
+    );
+    assert_eq!(http.get("/readyz").status, 503);
+    assert_eq!(http.get("/livez").status, 200);
+    let (meta, _pbx) = lab.peers("1", "1");
+    wait_until("the user is refused", LIMIT, || {
+        !meta.events("refused").is_empty()
+    });
+    assert_eq!(meta.events("refused")[0]["status"], 503);
+    assert_eq!(
+        http.ask("PUT", "/v1/drain", r#"{"draining":false}"#).status,
+        204
+    );
+    assert_eq!(http.get("/readyz").status, 200);
+
+    let service = format!("/v1/numbers/{NUMBER}/service");
+    assert_eq!(
+        http.ask("PUT", &service, r#"{"service":"busy_out"}"#)
+            .status,
+        204
+    );
+    assert_eq!(
+        http.get("/v1/numbers").json()["numbers"][0]["service"],
+        "busy_out"
+    );
+    assert_eq!(
+        http.ask("PUT", "/v1/numbers/+999999/service", r#"{"service":"in"}"#)
+            .status,
+        404
+    );
+    assert_eq!(
+        http.ask("PUT", "/v1/trunks/office/service", r#"{"service":"out"}"#)
+            .status,
+        204
+    );
+    assert_eq!(
+        http.ask(
+            "PUT",
+            "/v1/trunks/office/service",
+            r#"{"service":"asleep"}"#
+        )
+        .status,
+        422
+    );
+
+    assert_eq!(
+        http.ask("PUT", "/v1/log", r#"{"filter":"warn"}"#).status,
+        204
+    );
+    assert_eq!(http.get("/v1/log").json()["filter"], "warn");
+    assert_eq!(
+        http.ask("PUT", "/v1/log", r#"{"filter":"=,=noise"}"#)
+            .status,
+        422
+    );
+
+    assert_eq!(http.ask("POST", "/v1/reload", "").status, 204);
+    let text = std::fs::read_to_string(&lab.sbc.configuration).expect("it started from it");
+    std::fs::write(&lab.sbc.configuration, format!("{text}\n[nonsense]\n")).expect("written");
+    let refused = http.ask("POST", "/v1/reload", "");
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("nonsense"), "{}", refused.body);
+}
+
+#[test]
+fn every_metric_of_the_dashboard_and_the_alerts_is_there_and_counts() {
+    let lab = lab("operator-metrics");
+    let (_meta, _pbx) = lab.peers("12", "0.2");
+    let mut text = String::new();
+    wait_until("twelve calls are counted", LIMIT, || {
+        text = lab.http.get("/metrics").body;
+        let recorded = "wa_sbc_records_written_total{place=\"sqlite\"} 12\n";
+        text.contains("wa_sbc_ended_total 12\n") && text.contains(recorded)
+    });
+    let there = metrics_in(&text);
+    for used in ["etc/grafana/wa-sbc.json", "etc/prometheus/alerts.yml"] {
+        let used_text = std::fs::read_to_string(workspace().join(used)).expect("it is there");
+        let wanted = metrics_in(&used_text);
+        assert!(wanted.len() > 8, "{used}: {wanted:?}");
+        let missing: Vec<_> = wanted.difference(&there).collect();
+        assert!(
+            missing.is_empty(),
+            "{used} uses {missing:?}, which /metrics does not have"
+        );
+    }
+    let series = format!(
+        "wa_sbc_calls_total{{direction=\"user_initiated\",number=\"{NUMBER}\",trunk=\"office\",cause=\"normal\"}} 12"
+    );
+    assert!(text.contains(&series), "{series} in {text}");
+    for line in [
+        "wa_sbc_call_answer_seconds_count{direction=\"user_initiated\"} 12".to_owned(),
+        format!("wa_sbc_answer_ratio{{number=\"{NUMBER}\"}} 1"),
+        "wa_sbc_challenges_total 12".to_owned(),
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+    }
+    let none = "wa_sbc_tls_handshakes_total{role=\"server\",outcome=\"done\"} 0\n";
+    assert!(!text.contains(none), "{text}");
+    // Every line is a comment, or a name with labels and a number.
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let value = line.rsplit(' ').next().expect("a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+}
