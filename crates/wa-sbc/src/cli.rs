@@ -14,7 +14,7 @@ use crate::http::ReloadReply;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
-use crate::{calls, demo, log, run};
+use crate::{calls, commands, demo, log, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -55,6 +55,8 @@ enum Command {
     PrintConfig,
     /// Show what was recorded of calls, the newest at the end.
     Calls(calls::Options),
+    /// Draw what happened in a call: both legs, media between them, what Meta said.
+    Ladder(commands::ladder::Options),
     /// Place one call in each direction between a simulated Meta and a simulated PBX.
     Demo(demo::Options),
     /// Be one of the two sides the demo and the tests call.
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
                 .map_err(Error::from)
                 .and_then(|settings| calls::main(options, &settings)),
         ),
+        Command::Ladder(ladder) => said(commands::ladder::main(&options.config, &ladder)),
         Command::Demo(demo) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),
@@ -101,6 +104,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 fn report(result: Result<(), Error>) -> ExitCode {
+    said(result)
+}
+
+fn said<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

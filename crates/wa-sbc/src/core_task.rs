@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use b2bua::event::Happened;
-use b2bua::{CallId, Core, Input, MediaEvent, Output};
-use tokio::sync::mpsc;
+use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
+use sip::{Flow, Message};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 use crate::clock;
+use crate::control::Serving;
 use crate::ladder;
 use crate::load::Gauge;
 use crate::media::Workers;
@@ -26,6 +28,7 @@ use crate::net::listeners::Received;
 use crate::net::{Door, Event, Flows};
 use crate::observe::{Asked, Observers};
 use crate::records::Records;
+use crate::trace::{Keeper, Story, Trace};
 
 /// How long the last transactions may take after every call has been hung up.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,6 +42,13 @@ const PULSE: Duration = Duration::from_millis(500);
 /// What the operator wants.
 #[derive(Debug)]
 pub(crate) enum Control {
+    /// The stories remembered about a Call-ID, Meta's id of a call, or a number, newest first.
+    Find {
+        /// What is asked for.
+        query: String,
+        /// Where the stories go.
+        answer: oneshot::Sender<Vec<Story>>,
+    },
     /// New settings for new calls.
     Reload(Box<Reload>),
     /// Take no new calls, let running calls end within this time, then hang up and stop. Said a
@@ -75,6 +85,9 @@ pub(crate) struct CoreTask {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) workers: Workers,
     pub(crate) records: Records,
+    pub(crate) trace: Trace,
+    pub(crate) keeper: Option<Keeper>,
+    pub(crate) _serving: Option<Serving>,
     pub(crate) net: mpsc::Receiver<Event>,
     pub(crate) net_sender: mpsc::Sender<Event>,
     pub(crate) media: mpsc::UnboundedReceiver<(CallId, MediaEvent)>,
@@ -111,7 +124,10 @@ impl CoreTask {
             };
             tokio::select! {
                 Some(event) = self.net.recv() => self.network(event),
-                Some((call, event)) = self.media.recv() => self.core.handle(clock::now(), Input::Media { call, event }),
+                Some((call, event)) = self.media.recv() => {
+                    self.trace.media(clock::wall(), call, &event);
+                    self.core.handle(clock::now(), Input::Media { call, event });
+                }
                 due = pulse.tick() => self.measure(&mut gauge, due.into()),
                 Some(asked) = self.asked.recv() => {
                     let input = self.observers.ask(asked);
@@ -128,11 +144,15 @@ impl CoreTask {
             workers,
             records,
             flows,
+            keeper,
             ..
         } = self;
         let threads = tokio::task::spawn_blocking(|| {
             workers.stop();
             records.finish();
+            if let Some(keeper) = keeper {
+                keeper.finish();
+            }
         });
         let _ = threads.await;
         tracing::info!(undelivered = flows.undelivered, "stopped");
@@ -159,7 +179,13 @@ impl CoreTask {
             match self.core.poll() {
                 Output::Wait(at) => return at,
                 Output::Send { flow, bytes } => {
-                    ladder::left(self.flows.transport(flow), &bytes);
+                    let transport = self.flows.transport(flow);
+                    ladder::left(transport, &bytes);
+                    if self.trace.is_on() {
+                        let addresses = (flow, self.flows.flow(flow));
+                        self.trace
+                            .message(clock::wall(), false, addresses, transport, &bytes);
+                    }
                     if self.flows.send(flow, bytes) == Sent::FlowLost {
                         tracing::debug!(?flow, "sent on a flow that is gone");
                         self.core.handle(clock::now(), Input::FlowClosed(flow));
@@ -174,12 +200,12 @@ impl CoreTask {
                     );
                 }
                 Output::Media { call, command } => {
+                    self.trace.command(clock::wall(), call, &command);
                     if !self.workers.send(call, command) {
                         let event = MediaEvent::Failed("the media thread is gone".into());
                         self.core.handle(clock::now(), Input::Media { call, event });
                     }
                 }
-                Output::Leg { .. } => {}
                 Output::Event(event) => {
                     if let Happened::Over(record) = &event.happened {
                         self.records.over(record);
@@ -189,13 +215,27 @@ impl CoreTask {
                 Output::Reply { ticket, reply } => self.observers.answer(ticket, reply),
                 Output::Record(record) => {
                     self.observers.recorded(&record);
+                    let failed = self.trace.ended(clock::wall(), &record);
+                    if let (Some(keeper), Some(story)) = (&self.keeper, failed) {
+                        keeper.keep(story);
+                    }
                     self.records.write(record);
                 }
                 Output::Bar { source, until } => {
                     self.door.bar(clock::now(), source, until);
                     self.flows.let_go_of(source);
                 }
-                Output::Log(line) => self.observers.log(&line),
+                Output::Leg {
+                    call,
+                    side,
+                    call_id,
+                } => self.trace.leg(call, side, &call_id.as_str()),
+                Output::Log(line) => {
+                    if let Some(call) = line.call.filter(|_| line.level > Level::Debug) {
+                        self.trace.said(clock::wall(), call, &line.text);
+                    }
+                    self.observers.log(&line);
+                }
             }
         }
     }
@@ -207,19 +247,25 @@ impl CoreTask {
                 let _ = self.flows.open(flow, writer);
                 return;
             }
-            Event::Opened { flow, writer } => match self.flows.open(flow, writer) {
-                Sent::Yes => Input::FlowOpened(flow),
-                Sent::FlowLost => Input::FlowClosed(flow.id),
-            },
+            Event::Opened { flow, writer } => {
+                self.trace.opened(flow);
+                match self.flows.open(flow, writer) {
+                    Sent::Yes => Input::FlowOpened(flow),
+                    Sent::FlowLost => Input::FlowClosed(flow.id),
+                }
+            }
             Event::Resolved { id, socket, remote } => {
-                Input::FlowOpened(self.flows.resolved(id, socket, remote))
+                let flow = self.flows.resolved(id, socket, remote);
+                self.trace.opened(flow);
+                Input::FlowOpened(flow)
             }
             Event::Failed { id, why } => {
+                self.trace.failed(clock::wall(), id, &why);
                 self.flows.closed(id);
                 Input::FlowFailed { id, why }
             }
             Event::Message { flow, message } => {
-                ladder::came(flow.transport, &message);
+                self.came(flow, &message);
                 Input::Sip { flow, message }
             }
             Event::Datagram {
@@ -228,7 +274,7 @@ impl CoreTask {
                 message,
             } => {
                 let flow = self.flows.of_datagram(socket, remote);
-                ladder::came(flow.transport, &message);
+                self.came(flow, &message);
                 Input::Sip { flow, message }
             }
             Event::Malformed(address) => Input::Malformed(address),
@@ -248,9 +294,25 @@ impl CoreTask {
         self.core.handle(now, Input::Load(load));
     }
 
+    /// The tap of what comes in.
+    fn came(&mut self, flow: Flow, message: &Message) {
+        ladder::came(flow.transport, message);
+        if self.trace.is_on() {
+            let bytes = message.to_bytes();
+            self.trace
+                .message(clock::wall(), true, (flow.id, Some(flow)), None, &bytes);
+        }
+    }
+
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
         let now = clock::now();
+        if let Some(Control::Find { query, answer }) = control {
+            // Whoever asked may have gone.
+            let _ = answer.send(self.trace.find(&query));
+            return;
+        }
         match (control, &phase) {
+            (Some(Control::Find { .. }), _) => {}
             (Some(Control::Reload(reload)), _) => self.reload(now, *reload),
             (Some(Control::Stop { within }), Phase::Running) => {
                 tracing::info!(

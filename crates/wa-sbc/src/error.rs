@@ -52,6 +52,14 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The directory for traces cannot be had.
+    #[error("cannot keep traces in {path}: {source}")]
+    Traces {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The filter of the log is no filter.
     #[error("cannot log as `{filter}` says: {why}")]
     Log {

@@ -12,7 +12,9 @@
 mod calls;
 pub mod cli;
 mod clock;
+mod commands;
 pub mod config;
+mod control;
 mod core_task;
 mod demo;
 mod error;
@@ -24,9 +26,11 @@ pub mod media;
 mod meters;
 pub mod net;
 mod observe;
+pub mod pcap;
 pub mod records;
 mod run;
 mod signals;
+pub mod trace;
 mod traced;
 mod watch;
 

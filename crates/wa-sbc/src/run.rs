@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::clock;
 use crate::config::Settings;
+use crate::control;
 use crate::core_task::{Control, CoreTask, Reload, Sockets};
 use crate::error::Error;
 use crate::http::{self, Operator, ReloadReply};
@@ -23,6 +24,7 @@ use crate::net::listeners::{Change, Listeners};
 use crate::net::{Bound, Door, Flows, tls};
 use crate::observe::Observers;
 use crate::records::Records;
+use crate::trace::{Keeper, Trace};
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
 const QUEUE: usize = 1024;
@@ -57,7 +59,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     raise_open_files();
     let (net_sender, net) = mpsc::channel(QUEUE);
     let (media_sender, media) = mpsc::unbounded_channel();
-    let (control, controls) = mpsc::channel(8);
+    let (control_sender, controls) = mpsc::channel(8);
     let ids = FlowIds::default();
     let door = Door::default();
     let mut listeners = Listeners::new(door.clone(), ids.clone(), net_sender.clone());
@@ -68,9 +70,24 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         .secure_random
         .fill(&mut seed)
         .map_err(|_| Error::Random)?;
+    let keeper =
+        match &settings.trace.keep {
+            Some((directory, files)) => Some(Keeper::start(directory, *files).map_err(
+                |source| Error::Traces {
+                    path: directory.clone(),
+                    source,
+                },
+            )?),
+            None => None,
+        };
+    let socket = settings.trace.socket.as_ref();
+    let serving = socket.and_then(|path| control::serve(path, control_sender.downgrade()));
     let (asked_sender, asked) = mpsc::channel(64);
     let node = settings.core.node;
     let mut task = CoreTask {
+        trace: Trace::new(settings.trace.bounds),
+        keeper,
+        _serving: serving,
         core: Core::new(
             settings.core_bound_to(&bound),
             seed,
@@ -129,7 +146,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     say_listening(&bound);
     Ok(Running {
         bound,
-        control,
+        control: control_sender,
         listeners,
         task: tokio::spawn(task.run()),
         http,

@@ -59,6 +59,12 @@ pub struct File {
     /// When the configuration is read again by itself.
     #[serde(default)]
     pub reload: Reload,
+    /// What is remembered of calls.
+    #[serde(default)]
+    pub trace: super::trace::Trace,
+    /// Where a running program is asked.
+    #[serde(default)]
+    pub control: super::trace::Control,
 }
 
 /// `[sip]`

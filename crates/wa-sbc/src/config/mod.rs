@@ -25,6 +25,7 @@ mod resolve;
 mod secret;
 mod settings;
 mod sources;
+mod trace;
 
 pub use file::File;
 pub use http::HttpSettings;
@@ -36,3 +37,4 @@ pub use settings::{
     Listener, LogFormat, LogSettings, MediaSettings, Port, Settings, StreamPort, TlsPort,
 };
 pub use sources::{Fingerprint, Sources};
+pub use trace::TraceSettings;

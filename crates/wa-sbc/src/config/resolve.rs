@@ -33,6 +33,7 @@ use super::lists::NumberList;
 use super::objection::Critic;
 use super::settings::{LogFormat, LogSettings, MediaSettings, Port, Settings, TlsPort};
 use super::sources::Sources;
+use super::trace::TraceSettings;
 use crate::media::PortRange;
 use crate::net::Limits;
 
@@ -121,6 +122,7 @@ impl Resolver<'_, '_> {
                 filter: file.log.filter.clone(),
                 format: self.log_format(),
             },
+            trace: TraceSettings::of(&file.trace, &file.control),
             drain: Duration::from_secs(file.sip.drain),
             core: settings::Settings {
                 node: file.sip.node,

@@ -18,6 +18,7 @@ use super::objection::{ConfigError, Critic};
 use super::records::RecordSettings;
 use super::resolve::Resolver;
 use super::sources::Sources;
+use super::trace::TraceSettings;
 use crate::media::PortRange;
 use crate::net::{Bound, Limits};
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The log.
     pub log: LogSettings,
+    /// Traces, and the socket they are asked for at.
+    pub trace: TraceSettings,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
 }

@@ -35,6 +35,8 @@ struct Connection {
     transport: Transport,
     /// Known once it is open.
     source: Option<Source>,
+    /// Its addresses, once it is open.
+    flow: Option<Flow>,
     state: State,
 }
 
@@ -102,6 +104,7 @@ impl Flows {
         let opening = Connection {
             transport,
             source: None,
+            flow: None,
             state,
         };
         self.connections.insert(id, opening);
@@ -119,6 +122,7 @@ impl Flows {
         let open = Connection {
             transport: flow.transport,
             source: Some(Source::of(flow.remote.ip())),
+            flow: Some(flow),
             state: State::Open(writer),
         };
         self.connections.insert(flow.id, open);
@@ -167,6 +171,15 @@ impl Flows {
                 None => Sent::FlowLost,
             },
         }
+    }
+
+    /// A flow with its addresses, while it can be sent on and they are known.
+    pub fn flow(&mut self, id: FlowId) -> Option<Flow> {
+        if let Some(connection) = self.connections.get(&id) {
+            return connection.flow;
+        }
+        let (socket, remote) = self.remotes.get(&id)?;
+        Some(self.udp_flow(id, socket, remote))
     }
 
     /// The transport of a flow, while it can be sent on.

@@ -1,0 +1,108 @@
+//! What media is told and tells, in plain words for a ladder; and which calls are worth keeping.
+
+use b2bua::record::Record;
+use b2bua::{Cause, MediaCommand, MediaEvent};
+use sdp::Side;
+use sdp::report::LegReport;
+
+/// Words about a leg, or about the whole call.
+pub(super) type Words = Vec<(Option<Side>, String)>;
+
+/// What a command to the media engine means.
+pub(super) fn of_command(command: &MediaCommand) -> Words {
+    match command {
+        MediaCommand::Start { plans } => Side::BOTH
+            .into_iter()
+            .map(|side| {
+                let agreed = &plans[side.index()].agreed;
+                let codec = agreed.audio.codec.name();
+                let remote = agreed.remote_rtp;
+                (Some(side), format!("agreed: {codec}, media to {remote}"))
+            })
+            .collect(),
+        MediaCommand::OpenGate(side) => vec![(Some(*side), "media may leave".into())],
+        MediaCommand::Update { side, agreed } => {
+            let (codec, direction) = (agreed.audio.codec.name(), agreed.direction.name());
+            vec![(Some(*side), format!("agreed anew: {codec}, {direction}"))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the media engine tells.
+pub(super) fn of_event(event: &MediaEvent) -> Words {
+    match event {
+        MediaEvent::Opened { a, b } => [(Side::A, a), (Side::B, b)]
+            .into_iter()
+            .map(|(side, local)| {
+                let (address, port) = (local.address, local.rtp_port);
+                (Some(side), format!("media port {address}:{port}"))
+            })
+            .collect(),
+        MediaEvent::Failed(why) => vec![(None, format!("media failed: {why}"))],
+        MediaEvent::FirstReceived(side) => vec![(Some(*side), "first packet came".into())],
+        MediaEvent::FirstSent(side) => vec![(Some(*side), "first packet left".into())],
+        MediaEvent::Silent { side, after } => {
+            let after = after.as_secs_f64();
+            vec![(Some(*side), format!("no packet for {after:.0} s"))]
+        }
+        MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
+        MediaEvent::Digit {
+            from,
+            digit,
+            duration_ms,
+        } => vec![(Some(*from), format!("digit {digit} ({duration_ms} ms)"))],
+        MediaEvent::Closed(report) => Side::BOTH
+            .into_iter()
+            .map(|side| (Some(side), figures(&report.legs[side.index()])))
+            .collect(),
+    }
+}
+
+/// The figures of a leg, those that are zero and good left out.
+fn figures(leg: &LegReport) -> String {
+    let mut words = vec![format!(
+        "received {} packets, sent {}",
+        leg.packets_received, leg.packets_sent
+    )];
+    let mut say = |count: u64, what: &str| {
+        if count > 0 {
+            words.push(format!("{count} {what}"));
+        }
+    };
+    say(leg.lost, "lost");
+    say(leg.reordered, "out of order");
+    say(leg.undecryptable, "SRTP failures");
+    say(leg.foreign, "from elsewhere");
+    say(leg.malformed, "malformed");
+    say(leg.clipped, "held back before the gate");
+    say(leg.rtcp_sent, "RTCP keep-alives sent");
+    say(leg.rtcp_received, "RTCP received");
+    words.join(", ")
+}
+
+/// Whether somebody will ask why: the way, a box or a setting is to blame, or one party heard nothing.
+pub(super) fn is_failure(record: &Record) -> bool {
+    let expected = match &record.cause {
+        Cause::Normal
+        | Cause::Cancelled
+        | Cause::NoAnswer
+        | Cause::UserBusy
+        | Cause::Draining
+        | Cause::Operator
+        | Cause::Limit(_)
+        | Cause::PstnForbidden => true,
+        Cause::Refused { meaning, .. } => {
+            !meaning.alarm && matches!(meaning.sip, 404 | 480 | 486 | 487 | 603)
+        }
+        _ => false,
+    };
+    let deaf = record.answered.is_some()
+        && record.duration.as_secs() >= 3
+        && record
+            .media
+            .legs
+            .iter()
+            .any(|leg| leg.packets_received == 0);
+    !expected || deaf
+}

@@ -1,0 +1,25 @@
+//! Traces: why a call went as it went, from the memory of the running program or from files.
+//!
+//! ```text
+//!   core task ── one tap ──► store.rs (bounded memory) ──► draw.rs ─► ladder in the terminal, SVG
+//!                                │ a call failed                ▲
+//!                                └──► keep.rs ─► file.rs ─► pcapng ─► Wireshark, `wa-sbc replay`
+//! ```
+//!
+//! Secrets are in the memory only; redact.rs takes them out of whatever leaves it.
+
+mod draw;
+mod facts;
+mod file;
+mod keep;
+mod redact;
+mod scan;
+mod seen;
+mod store;
+
+pub use draw::{Manner, draw};
+pub use file::{StoryWriter, stories};
+pub use keep::{Keeper, find};
+pub use redact::redacted;
+pub use seen::{Crossed, Gap, Seen, Story, What};
+pub use store::{Bounds, Trace};
