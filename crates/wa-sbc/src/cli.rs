@@ -14,7 +14,7 @@ use crate::http::ReloadReply;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
-use crate::{calls, commands, demo, log, run};
+use crate::{calls, commands, demo, doctor, init, log, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -57,6 +57,10 @@ enum Command {
     Calls(calls::Options),
     /// Draw what happened in a call: both legs, media between them, what Meta said.
     Ladder(commands::ladder::Options),
+    /// Look for whatever would keep calls from coming: names, certificate, ports, Meta, PBXs, clock.
+    Doctor(doctor::Options),
+    /// Write a configuration for one number and one PBX.
+    Init(Box<init::Options>),
     /// Place one call in each direction between a simulated Meta and a simulated PBX.
     Demo(demo::Options),
     /// Be one of the two sides the demo and the tests call.
@@ -86,6 +90,8 @@ pub fn main() -> ExitCode {
                 .and_then(|settings| calls::main(options, &settings)),
         ),
         Command::Ladder(ladder) => said(commands::ladder::main(&options.config, &ladder)),
+        Command::Doctor(options) => doctor::main(&config, &options),
+        Command::Init(options) => said(init::main(&config, &options)),
         Command::Demo(demo) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),

@@ -176,7 +176,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn roots(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
+pub(crate) fn roots(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };

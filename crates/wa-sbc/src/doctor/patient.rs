@@ -1,0 +1,73 @@
+//! What the doctor examines: the settings, and the circumstances of the examination.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use b2bua::settings::{Number, Trunk};
+
+use crate::config::Settings;
+
+/// The settings under examination.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    /// The settings.
+    pub settings: Settings,
+    /// Only this number, what it needs and nothing else.
+    pub number: Option<String>,
+    /// An authority trusted beside the public ones (labs), PEM.
+    pub authority: Option<PathBuf>,
+    /// The time, as this machine has it.
+    pub now: SystemTime,
+    /// How long anything may take to answer.
+    pub patience: Duration,
+}
+
+impl Patient {
+    /// The numbers under examination.
+    pub fn numbers(&self) -> impl Iterator<Item = &Arc<Number>> {
+        let wanted = self.number.as_deref().map(|n| n.trim_start_matches('+'));
+        let is = move |number: &Number| {
+            wanted.is_none_or(|wanted| number.e164.plus().trim_start_matches('+') == wanted)
+        };
+        self.settings
+            .core
+            .numbers
+            .iter()
+            .filter(move |number| is(number))
+    }
+
+    /// The trunks those numbers use.
+    pub fn trunks(&self) -> impl Iterator<Item = &Arc<Trunk>> {
+        let used: BTreeSet<_> = self.numbers().map(|number| number.trunk.clone()).collect();
+        let all = self.number.is_none();
+        let trunks = self.settings.core.trunks.iter();
+        trunks.filter(move |trunk| all || used.contains(&trunk.name))
+    }
+
+    /// The names Meta reaches us by, and the port behind each.
+    pub fn hosts(&self) -> BTreeSet<(String, u16)> {
+        let Some(port) = &self.settings.tls else {
+            return BTreeSet::new();
+        };
+        let of_numbers = self.numbers().map(|number| match number.port {
+            0 => (number.host.clone(), port.listen.port()),
+            other => (number.host.clone(), other),
+        });
+        of_numbers.collect()
+    }
+
+    /// The addresses of a host, by configuration or by the system's resolver.
+    pub fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        use std::net::ToSocketAddrs;
+        if let Some(fixed) = self.settings.fixed.get(&host.to_ascii_lowercase()) {
+            return Ok(vec![*fixed]);
+        }
+        match (host, port).to_socket_addrs() {
+            Ok(found) => Ok(found.collect()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

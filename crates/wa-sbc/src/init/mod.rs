@@ -1,0 +1,172 @@
+//! `wa-sbc init`: a working configuration for one number and one PBX.
+//!
+//! What is not given as a flag is asked, if somebody is there to answer. The password goes into a file of
+//! its own that only its owner reads; nothing that exists is overwritten unless told so.
+
+mod write;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use write::Answers;
+
+/// What a configuration needs to know.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The WhatsApp business number: + and digits.
+    #[arg(long, value_name = "E164")]
+    number: Option<String>,
+    /// Our public DNS name: what Meta's settings of the number name, and the certificate is made for.
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// The certificate chain, PEM.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The address Meta sends media to.
+    #[arg(long, value_name = "ADDRESS")]
+    public: Option<IpAddr>,
+    /// The address of this machine the PBX reaches.
+    #[arg(long, value_name = "ADDRESS")]
+    private: Option<IpAddr>,
+    /// The PBX: host or host:port.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pbx: Option<String>,
+    /// How the PBX is reached.
+    #[arg(long, default_value = "udp", value_parser = ["udp", "tcp", "tls"])]
+    transport: String,
+    /// A file with the SIP password Meta made for the number; asked for (or read from standard input)
+    /// when absent.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Overwrite what exists.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InitError {
+    /// Something was not said, and nobody is there to say it.
+    #[error("{flag} is missing: {what}")]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+        /// What it says.
+        what: &'static str,
+    },
+    /// It exists.
+    #[error("{0} exists; --force overwrites it")]
+    Exists(String),
+    /// It cannot be written.
+    #[error("{path}: {source}")]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was said makes no configuration.
+    #[error("what was given makes no configuration:\n{0}")]
+    Wrong(crate::config::ConfigError),
+    /// The terminal is gone.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Asks, writes, and says what to do next.
+pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
+    let directory = config.parent().unwrap_or(Path::new("."));
+    let text = |value: &Option<String>, flag, what| match value {
+        Some(value) => Ok(value.clone()),
+        None => asked(flag, what),
+    };
+    let path = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
+    let address = |value: &Option<IpAddr>| value.map(|address| address.to_string());
+    let mut answers = Answers {
+        number: text(
+            &options.number,
+            "--number",
+            "the WhatsApp business number, + and digits",
+        )?,
+        host: text(
+            &options.host,
+            "--host",
+            "our public DNS name, as in Meta's settings of the number",
+        )?,
+        certificate: text(
+            &path(&options.certificate),
+            "--certificate",
+            "the file of the certificate chain (PEM)",
+        )?,
+        key: text(&path(&options.key), "--key", "the file of its key (PEM)")?,
+        public: text(
+            &address(&options.public),
+            "--public",
+            "the public address of this machine",
+        )?,
+        private: text(
+            &address(&options.private),
+            "--private",
+            "the address of this machine the PBX reaches",
+        )?,
+        pbx: text(&options.pbx, "--pbx", "the PBX, host or host:port")?,
+        transport: options.transport.clone(),
+        secret: directory.join("sip-password"),
+        state: directory.to_owned(),
+    };
+    let password = match &options.password_file {
+        Some(file) => std::fs::read_to_string(file).map_err(|source| InitError::Unwritable {
+            path: file.display().to_string(),
+            source,
+        })?,
+        None if io::stdin().is_terminal() => asked(
+            "--password-file",
+            "the SIP password Meta made for the number",
+        )?,
+        None => {
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line)?;
+            line
+        }
+    };
+    if password.trim().is_empty() {
+        let what = "the SIP password: GET /<phone number id>/settings?include_sip_credentials=true";
+        return Err(InitError::Missing {
+            flag: "--password-file",
+            what,
+        });
+    }
+    answers.number.retain(|char| !char.is_whitespace());
+    write::write(config, &answers, password.trim(), options.force)?;
+    println!(
+        "wrote {} and {} (mode 0600)",
+        config.display(),
+        answers.secret.display()
+    );
+    println!(
+        "next:\n  wa-sbc --config {0} check\n  wa-sbc --config {0} doctor\n  wa-sbc --config {0} run",
+        config.display()
+    );
+    Ok(())
+}
+
+fn asked(flag: &'static str, what: &'static str) -> Result<String, InitError> {
+    if !io::stdin().is_terminal() {
+        return Err(InitError::Missing { flag, what });
+    }
+    let mut out = io::stderr().lock();
+    write!(out, "{what}: ")?;
+    out.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    match line.trim() {
+        "" => Err(InitError::Missing { flag, what }),
+        line => Ok(line.to_owned()),
+    }
+}
