@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz-world bench doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz-world pcap capture-scenes bench doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,6 +20,12 @@ test: ## everything: units, scenes, end to end, independent software (installs i
 
 check: ## formatting, clippy, the shape of the house, licences
 	@tests/check.sh
+
+pcap: ## every capture under pcaps/ through the cores: what comes of it is what is expected
+	cargo test --locked -p wa-sbc --test pcaps
+
+capture-scenes: ## write those captures anew from the simulated world; look at the difference
+	cargo run --locked -p wa-sbc --example capture-scenes
 
 scenes: ## whole calls in virtual time
 	cargo test --locked -p tests --test scenes

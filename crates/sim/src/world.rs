@@ -26,7 +26,7 @@ use bytes::Bytes;
 use sip::{Flow, FlowId};
 
 use self::flows::{Carrier, Pipes};
-use self::media::Relay;
+pub use self::media::Relay;
 use crate::dice::Dice;
 use crate::meta::MetaPeer;
 use crate::meta::knobs::{MetaSettings, UserCall};
@@ -83,6 +83,26 @@ pub struct Passed {
     pub arrived: bool,
 }
 
+/// Something that crossed the core's border, as a capture there would have it: what came in when it
+/// arrived, what went out when it left.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// When, from the beginning of the world.
+    pub at: Duration,
+    /// Towards the core.
+    pub inward: bool,
+    /// The peer.
+    pub peer: Party,
+    /// How SIP was carried; `None` for media.
+    pub transport: Option<sip::Transport>,
+    /// The core's address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// The message or packet.
+    pub bytes: Vec<u8>,
+}
+
 /// What a box in the middle does to a message: passes it on, changed or not, or swallows it.
 pub type Tamper = Box<dyn FnMut(Party, Party, &str) -> Option<String>>;
 
@@ -119,6 +139,8 @@ pub struct World {
     pub packets: BTreeMap<(Party, Party), u64>,
     /// When the first media packet left, per sender and receiver.
     pub first_packets: BTreeMap<(Party, Party), Duration>,
+    /// What crossed the core's border, once somebody wants it: `Some(Vec::new())`.
+    pub crossings: Option<Vec<Crossing>>,
     /// What the core told strangers.
     pub told_strangers: Vec<String>,
     /// Sources the core wants to hear nothing of for a time.
@@ -217,6 +239,7 @@ impl World {
             replies: Vec::new(),
             packets: BTreeMap::new(),
             first_packets: BTreeMap::new(),
+            crossings: None,
             told_strangers: Vec::new(),
             barred: Vec::new(),
             no_ports: false,
@@ -455,6 +478,7 @@ impl World {
             let party = self.party_at(to.ip());
             let Some(party) = party else { continue };
             self.count_packet(Party::Sbc, party);
+            self.cross(false, party, None, (from, to), &bytes);
             if self
                 .sieve
                 .as_mut()
@@ -474,6 +498,29 @@ impl World {
             }
         }
         done
+    }
+
+    /// Notes what crosses the core's border.
+    fn cross(
+        &mut self,
+        inward: bool,
+        peer: Party,
+        transport: Option<sip::Transport>,
+        (local, remote): (SocketAddr, SocketAddr),
+        bytes: &[u8],
+    ) {
+        let at = self.at();
+        if let Some(crossings) = &mut self.crossings {
+            crossings.push(Crossing {
+                at,
+                inward,
+                peer,
+                transport,
+                local,
+                remote,
+                bytes: bytes.to_vec(),
+            });
+        }
     }
 
     fn count_packet(&mut self, from: Party, to: Party) {
@@ -536,6 +583,16 @@ impl World {
                 if let Some(passed) = self.passed.get_mut(entry) {
                     passed.arrived = true;
                 }
+                if to == Party::Sbc {
+                    let ends = (flow.local, flow.remote);
+                    self.cross(
+                        true,
+                        self.pipes.peer(pipe),
+                        Some(flow.transport),
+                        ends,
+                        &bytes,
+                    );
+                }
                 match sip::parse(bytes) {
                     Ok(message) => match to {
                         Party::Sbc => self.core.handle(now, Input::Sip { flow, message }),
@@ -585,7 +642,12 @@ impl World {
                 Party::Meta => self.meta.closed(now, id),
                 Party::Pbx => self.pbx.closed(now, id),
             },
-            Delivery::ToSbc { to, from, bytes } => self.relay.receive(now, to, from, &bytes),
+            Delivery::ToSbc { to, from, bytes } => {
+                if let Some(party) = self.party_at(from.ip()) {
+                    self.cross(true, party, None, (to, from), &bytes);
+                }
+                self.relay.receive(now, to, from, &bytes);
+            }
             Delivery::ToPeer { to, from, bytes } => match self.party_at(to.ip()) {
                 Some(Party::Meta) => self.meta.datagram(now, to, from, &bytes),
                 Some(Party::Pbx) => self.pbx.datagram(now, to, from, &bytes),
@@ -609,6 +671,12 @@ impl World {
             return self.enqueue(self.now, gone);
         };
         let to = self.pipes.far(pipe, from);
+        if from == Party::Sbc
+            && let Some(own) = self.pipes.flow(pipe, from)
+        {
+            let ends = (own.local, own.remote);
+            self.cross(false, to, Some(own.transport), ends, &bytes);
+        }
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
         let mut bytes = bytes;
         let entry = self.passed.len();

@@ -14,7 +14,7 @@ use crate::http::ReloadReply;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
-use crate::{calls, commands, demo, doctor, init, log, run};
+use crate::{calls, commands, demo, doctor, init, log, replay, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Write a configuration for one number and one PBX.
     Init(Box<init::Options>),
+    /// Replay a capture through this program's cores and say what comes of it now.
+    Replay(replay::command::Options),
     /// Place one call in each direction between a simulated Meta and a simulated PBX.
     Demo(demo::Options),
     /// Be one of the two sides the demo and the tests call.
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Ladder(ladder) => said(commands::ladder::main(&options.config, &ladder)),
         Command::Doctor(options) => doctor::main(&config, &options),
         Command::Init(options) => said(init::main(&config, &options)),
+        Command::Replay(options) => replay::command::main(&options),
         Command::Demo(demo) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),

@@ -30,6 +30,7 @@ pub mod net;
 mod observe;
 pub mod pcap;
 pub mod records;
+pub mod replay;
 mod run;
 mod signals;
 pub mod trace;

@@ -13,11 +13,13 @@ use super::flows::{PRIVATE, PUBLIC};
 
 /// All media of the world.
 #[derive(Default)]
-pub(super) struct Relay {
+pub struct Relay {
     calls: BTreeMap<CallId, Media>,
     /// Our media addresses: whose they are.
     ports: BTreeMap<SocketAddr, (CallId, Side, Channel)>,
     next_port: u16,
+    /// Addresses the next leases get, by the network asked for.
+    expected: [VecDeque<SocketAddr>; 2],
     seed: [u8; 32],
     packets: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     events: VecDeque<(CallId, MediaEvent)>,
@@ -31,7 +33,8 @@ struct Media {
 }
 
 impl Relay {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    /// No media yet; sessions grow from `seed`.
+    pub fn new(seed: [u8; 32]) -> Self {
         Self {
             next_port: 20_000,
             seed,
@@ -39,23 +42,37 @@ impl Relay {
         }
     }
 
+    /// The next lease on a network gets this address, unless it has been promised already.
+    pub fn expect(&mut self, network: Network, address: SocketAddr) {
+        let expected = &mut self.expected[place(network)];
+        if !expected.contains(&address) {
+            expected.push_back(address);
+        }
+    }
+
+    /// The call and side an address of ours is leased to.
+    pub fn owner(&self, address: SocketAddr) -> Option<(CallId, Side)> {
+        let (call, side, _) = self.ports.get(&address)?;
+        Some((*call, *side))
+    }
+
     /// Whether no call has media.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.calls.is_empty() && self.ports.is_empty()
     }
 
     /// Ports in use.
-    pub(super) fn ports(&self) -> usize {
+    pub fn ports(&self) -> usize {
         self.ports.len()
     }
 
     /// Addresses in use.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         self.ports.keys().copied().collect()
     }
 
     /// Carries out a command; without `audio` no session is made, and nothing ever flows.
-    pub(super) fn command(
+    pub fn command(
         &mut self,
         now: Instant,
         call: CallId,
@@ -151,7 +168,7 @@ impl Relay {
     }
 
     /// A datagram came to one of our ports.
-    pub(super) fn receive(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+    pub fn receive(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         let Some(&(call, side, channel)) = self.ports.get(&to) else {
             return;
         };
@@ -172,7 +189,7 @@ impl Relay {
     }
 
     /// Everything due.
-    pub(super) fn timeout(&mut self, now: Instant) {
+    pub fn timeout(&mut self, now: Instant) {
         let due: Vec<CallId> = self
             .calls
             .iter()
@@ -193,7 +210,7 @@ impl Relay {
     }
 
     /// When [`Relay::timeout`] is due.
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Option<Instant> {
         self.calls
             .values()
             .filter_map(|media| Some(media.session.as_ref()?.next_timeout()))
@@ -201,12 +218,12 @@ impl Relay {
     }
 
     /// The next packet to send: from, to, bytes.
-    pub(super) fn packet(&mut self) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+    pub fn packet(&mut self) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
         self.packets.pop_front()
     }
 
     /// The next event.
-    pub(super) fn event(&mut self) -> Option<(CallId, MediaEvent)> {
+    pub fn event(&mut self) -> Option<(CallId, MediaEvent)> {
         self.events.pop_front()
     }
 
@@ -266,7 +283,15 @@ impl Relay {
         } else {
             self.next_port + 2
         };
-        let address = IpAddr::V4(address);
+        let mut address = IpAddr::V4(address);
+        let (mut rtp_port, mut rtcp_port) = (rtp_port, rtcp_port);
+        if let Some(expected) = self.expected[place(network)].pop_front() {
+            (address, rtp_port, rtcp_port) = (
+                expected.ip(),
+                expected.port(),
+                expected.port().wrapping_add(1),
+            );
+        }
         self.ports.insert(
             SocketAddr::new(address, rtp_port),
             (call, side, Channel::Rtp),
@@ -280,6 +305,13 @@ impl Relay {
             rtp_port,
             rtcp_port,
         }
+    }
+}
+
+fn place(network: Network) -> usize {
+    match network {
+        Network::Public => 0,
+        Network::Private => 1,
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
             let after = after.as_secs_f64();
             vec![(Some(*side), format!("no packet for {after:.0} s"))]
         }
+        MediaEvent::Quiet { side, after } => {
+            let after = after.as_secs_f64();
+            vec![(Some(*side), format!("no audio for {after:.0} s"))]
+        }
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
         MediaEvent::Digit {
             from,

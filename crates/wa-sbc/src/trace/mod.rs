@@ -18,6 +18,7 @@ mod seen;
 mod store;
 
 pub use draw::{Manner, draw};
+pub(crate) use file::word;
 pub use file::{StoryWriter, stories};
 pub use keep::{Keeper, find};
 pub use redact::redacted;

@@ -50,7 +50,7 @@ pub struct Crossed {
 }
 
 /// The two spaces of a ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gap {
     /// Between Meta and us.
     Carrier,

@@ -232,6 +232,12 @@ impl Trace {
             .collect()
     }
 
+    /// The story of the last call, or of the last INVITE where there was none.
+    pub fn newest(&self) -> Option<Story> {
+        let calls = self.order[CALLS].back().or(self.order[STRANGERS].back());
+        calls.and_then(|key| self.stories.get(key)).cloned()
+    }
+
     /// Stories remembered.
     pub fn len(&self) -> usize {
         self.stories.len()
