@@ -33,7 +33,7 @@ pub(crate) fn put_supported(headers: &mut Headers, extensions: &Extensions) {
 
 /// What an INVITE requires that we offer nobody: 420 (RFC 3261 §8.2.2.3).
 pub(crate) fn unknown(invite: &Request) -> Option<Objection> {
-    beyond(invite, |tag| KNOWN.iter().any(|known| tag == *known))
+    beyond(invite, |tag| KNOWN.contains(&tag))
 }
 
 /// What keeps us from taking the INVITE of a peer with these extensions: 420 for what it requires

@@ -128,8 +128,10 @@ impl SipLeg {
         // place in the exchange (RFC 3262 §5).
         let status = if prack.body.is_empty() { 200 } else { 488 };
         self.respond_in_dialog(cx, key, prack, status);
-        if let Some((status, _)) = acknowledged.next {
-            self.progress(cx, status);
+        match acknowledged.next {
+            Some((status, body)) if body.is_empty() => self.progress(cx, status),
+            Some((status, body)) => self.progress_with(cx, status, body),
+            None => {}
         }
     }
 
