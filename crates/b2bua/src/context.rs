@@ -20,6 +20,7 @@ use crate::flows::Flows;
 use crate::health::Health;
 use crate::io::{Level, LogLine, Output};
 use crate::late::Late;
+use crate::locate::Locations;
 use crate::media::MediaCommand;
 use crate::settings::Settings;
 
@@ -133,6 +134,7 @@ pub(crate) struct Context<'a> {
     pub(crate) endpoint: &'a mut Endpoint,
     pub(crate) flows: &'a mut Flows,
     pub(crate) health: &'a mut Health,
+    pub(crate) locations: &'a mut Locations,
     pub(crate) registry: &'a mut Registry,
     pub(crate) late: &'a mut Late,
     pub(crate) counters: &'a mut Counters,

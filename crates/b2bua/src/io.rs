@@ -36,6 +36,13 @@ pub enum Input {
     },
     /// A flow is gone.
     FlowClosed(FlowId),
+    /// What [`Output::Locate`] asked for; empty when nothing was found.
+    Located {
+        /// As it was asked for.
+        target: Target,
+        /// Where it is.
+        found: sip::resolve::Located,
+    },
     /// The media engine speaks.
     Media {
         /// Of this call.
@@ -80,6 +87,13 @@ pub enum Output {
         id: FlowId,
         /// Where to.
         target: Target,
+    },
+    /// Find out where a target is (RFC 3263).
+    Locate {
+        /// The target.
+        target: Target,
+        /// The transports the DNS may choose from, the most wanted first.
+        transports: Vec<sip::Transport>,
     },
     /// Tell the media engine.
     Media {

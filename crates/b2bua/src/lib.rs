@@ -23,6 +23,7 @@ mod health;
 mod io;
 mod late;
 mod leg;
+mod locate;
 mod media;
 mod metadata;
 mod number;

@@ -127,6 +127,9 @@ pub struct Trunk {
     pub profile: Arc<PeerProfile>,
     /// Where calls to it go.
     pub target: Target,
+    /// The transports the DNS may choose from for its names, the most wanted first; empty: that of
+    /// the target.
+    pub transports: Vec<sip::Transport>,
     /// Where calls go when that does not take them, one after the other.
     pub backups: Vec<Target>,
     /// How often each destination is asked whether it lives; `None`: never.

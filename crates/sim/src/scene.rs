@@ -109,6 +109,7 @@ pub fn settings() -> Settings {
         limits: NumberLimits::default(),
     };
     let trunk = Trunk {
+        transports: Vec::new(),
         backups: Vec::new(),
         ping: None,
         name: "office".into(),

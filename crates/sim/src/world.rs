@@ -456,7 +456,8 @@ impl World {
                         self.enqueue(self.now, Delivery::Event { call, event });
                     }
                 }
-                Output::Leg { .. } => {}
+                // Destinations of scenes are addresses.
+                Output::Leg { .. } | Output::Locate { .. } => {}
                 Output::Bar { source, .. } => self.barred.push(source),
                 Output::Record(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(*event),

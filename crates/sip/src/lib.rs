@@ -15,7 +15,8 @@
 //! | messages byte for byte as they came, bounded (RFC 3261 §7, RFC 4475) | rewrite what it does not understand |
 //! | streams by Content-Length, CRLF keep-alive (RFC 3261 §18.3, RFC 5626 §4.4.1) | WebSocket, SCTP, STUN keep-alive |
 //! | INVITE and non-INVITE transactions (RFC 3261 §17, RFC 6026), CANCEL | stateful proxying, forking |
-//! | `received` and `rport` (RFC 3261 §18.2.1, RFC 3581) | DNS (RFC 3263), sockets, TLS |
+//! | `received` and `rport` (RFC 3261 §18.2.1, RFC 3581) | sockets, TLS |
+//! | locating servers: NAPTR, SRV, A, AAAA (RFC 3263), the questions asked by others | asking them |
 //! | RFC 2543 peers without a magic cookie (RFC 3261 §17.2.3) | merged-request detection (482) |
 //! | dialogs: tags, CSeq, route set, loose and strict routing (RFC 3261 §12) | subscriptions |
 //! | digest both ways, MD5 and SHA-256, `auth` and `auth-int` (RFC 7616, RFC 8760) | `-sess` algorithms, `userhash` |
@@ -34,6 +35,7 @@ mod message;
 mod method;
 mod name;
 mod parse;
+pub mod resolve;
 mod scan;
 pub mod secret;
 mod text;

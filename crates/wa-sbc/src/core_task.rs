@@ -199,6 +199,13 @@ impl CoreTask {
                             .dial(id, target, self.net_sender.clone()),
                     );
                 }
+                Output::Locate { target, transports } => {
+                    let (dialer, events) = (self.dialer.clone(), self.net_sender.clone());
+                    tokio::spawn(async move {
+                        let found = dialer.locate(&target, &transports).await;
+                        let _ = events.send(Event::Located { target, found }).await;
+                    });
+                }
                 Output::Media { call, command } => {
                     self.trace.command(clock::wall(), call, &command);
                     if !self.workers.send(call, command) {
@@ -259,6 +266,7 @@ impl CoreTask {
                 self.trace.opened(flow);
                 Input::FlowOpened(flow)
             }
+            Event::Located { target, found } => Input::Located { target, found },
             Event::Failed { id, why } => {
                 self.trace.failed(clock::wall(), id, &why);
                 self.flows.closed(id);

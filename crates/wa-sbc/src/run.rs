@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::http::{self, Operator, ReloadReply};
 use crate::media::Workers;
 use crate::net::dial::Dialer;
+use crate::net::dns::Dns;
 use crate::net::flows::FlowIds;
 use crate::net::listeners::{Change, Listeners};
 use crate::net::{Bound, Door, Flows, tls};
@@ -251,6 +252,7 @@ fn dialer(settings: &Settings, sockets: Vec<(usize, SocketAddr)>) -> Result<Dial
         fixed: settings.fixed.clone(),
         authorities,
         tls: tls::client(None)?,
+        dns: Dns::new(&settings.name_servers),
         sockets,
     })
 }

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 use wa_sbc::net::connection::Writer;
 use wa_sbc::net::dial::Dialer;
+use wa_sbc::net::dns::Dns;
 use wa_sbc::net::flows::{FlowIds, Sent};
 use wa_sbc::net::listen::Listener;
 use wa_sbc::net::{Door, Event, Flows, Limits, tls, udp};
@@ -66,6 +67,7 @@ impl Lab {
             fixed: HashMap::from([(HOST.to_owned(), remote)]),
             authorities: HashMap::from([(HOST.to_owned(), self.client())]),
             tls: tls::client(None).expect("a client"),
+            dns: Dns::new(&[]),
             sockets: Vec::new(),
         }
     }

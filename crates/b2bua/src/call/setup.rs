@@ -27,7 +27,10 @@ impl Call {
             self.streams[side.index()].open(cx.ident, &local[side.index()]);
         }
         self.route = match self.direction {
-            Direction::UserInitiated => cx.health.order(cx.now, self.trunk.destinations()),
+            Direction::UserInitiated => {
+                let order = cx.health.order(cx.now, self.trunk.destinations());
+                cx.locations.expand(cx.now, order, || cx.ident.u32())
+            }
             Direction::BusinessInitiated => vec![cx.settings.carrier.target.clone()],
         }
         .into();
@@ -77,7 +80,10 @@ impl Call {
         if let State::Dialing { target, .. } = &self.state
             && cause.is_of_the_way()
         {
-            cx.health.unreachable(cx.now, target);
+            match target.at {
+                Some(address) => cx.locations.unreachable(cx.now, address),
+                None => cx.health.unreachable(cx.now, target),
+            }
         }
         let waiting = matches!(self.state, State::Dialing { .. } | State::Ringing);
         if !waiting || self.route.is_empty() || !cause.is_of_the_destination() {

@@ -26,6 +26,7 @@ impl Core {
             endpoint: &mut self.endpoint,
             flows: &mut self.flows,
             health: &mut self.health,
+            locations: &mut self.locations,
             registry: &mut self.registry,
             late: &mut self.late,
             counters: &mut self.counters,

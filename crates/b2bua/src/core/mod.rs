@@ -28,6 +28,7 @@ use crate::flows::Flows;
 use crate::health::Health;
 use crate::io::{Input, Level, LogLine, Output};
 use crate::late::Late;
+use crate::locate::Locations;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
 use crate::service::Services;
@@ -43,6 +44,7 @@ pub struct Core {
     ident: Ident,
     flows: Flows,
     health: Health,
+    locations: Locations,
     registry: Registry,
     late: Late,
     admission: Admission,
@@ -68,6 +70,8 @@ impl Core {
         let of_endpoint = ident.fork();
         let mut health = Health::default();
         health.watch(now, &settings);
+        let mut locations = Locations::default();
+        locations.watch(now, &settings);
         Self {
             endpoint: Endpoint::new(settings.timers, of_endpoint),
             directory: Directory::new(&settings),
@@ -76,6 +80,7 @@ impl Core {
             ident,
             flows: Flows::new(),
             health,
+            locations,
             registry: Registry::default(),
             late: Late::default(),
             admission,
@@ -107,11 +112,13 @@ impl Core {
                 self.log(Level::Warn, format!("no connection to {target}: {why}"));
                 self.flow_lost(now, id);
             }
+            Input::Located { target, found } => self.locations.located(now, &target, found),
             Input::FlowClosed(id) => self.flow_lost(now, id),
             Input::Media { call, event } => self.media(now, call, event),
             Input::Reload(settings) => {
                 self.directory = Directory::new(&settings);
                 self.health.watch(now, &settings);
+                self.locations.watch(now, &settings);
                 self.settings = Arc::new(*settings);
             }
             Input::Load(load) => self.load(&load),
@@ -158,12 +165,19 @@ impl Core {
 
     fn next_timeout(&self) -> Option<Instant> {
         let call = self.schedule.first().map(|(at, _)| *at);
-        let others = [self.endpoint.next_timeout(), self.health.next_timeout()];
+        let others = [
+            self.endpoint.next_timeout(),
+            self.health.next_timeout(),
+            self.locations.next_timeout(),
+        ];
         others.into_iter().chain([call]).flatten().min()
     }
 
     fn tick(&mut self, now: Instant) {
         self.endpoint.timeout(now);
+        while let Some((target, transports)) = self.locations.due(now) {
+            self.out.push_back(Output::Locate { target, transports });
+        }
         self.ping(now);
         while let Some(&(at, id)) = self.schedule.first()
             && at <= now

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::admission::Admission;
+use super::dns::Dns;
 use super::http::Http;
 use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
@@ -56,6 +57,9 @@ pub struct File {
     /// The log.
     #[serde(default)]
     pub log: Log,
+    /// Who is asked where names lead.
+    #[serde(default)]
+    pub dns: Dns,
     /// When the configuration is read again by itself.
     #[serde(default)]
     pub reload: Reload,
@@ -177,8 +181,9 @@ pub struct Media {
 pub struct Meta {
     /// The host of every Request-URI, and the name its certificate must have.
     pub host: String,
-    /// The port it listens on.
-    pub port: u16,
+    /// The port it listens on; SRV records decide, else 5061, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Connect here instead of resolving the host (labs).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<SocketAddr>,
@@ -363,7 +368,7 @@ impl Default for Meta {
     fn default() -> Self {
         Self {
             host: whatsapp::facts::DOMAIN.to_owned(),
-            port: whatsapp::facts::PORT,
+            port: None,
             connect: None,
             extra_ca: None,
             networks: whatsapp::networks::NETWORKS.to_vec(),

@@ -14,6 +14,7 @@
 //! ```
 
 mod admission;
+mod dns;
 mod file;
 mod http;
 mod listener;

@@ -110,6 +110,7 @@ impl Resolver<'_, '_> {
             fixed,
             authorities,
             identities,
+            name_servers: file.dns.servers.clone(),
             sources: Sources::default(),
             watch: file
                 .reload
@@ -195,7 +196,7 @@ impl Resolver<'_, '_> {
             target: Target {
                 transport: Transport::Tls,
                 host: meta.host.clone(),
-                port: meta.port,
+                port: meta.port.unwrap_or(0),
                 from: None,
                 at: None,
             },

@@ -45,6 +45,8 @@ pub struct Settings {
     pub authorities: HashMap<String, PathBuf>,
     /// Hosts we show a certificate when we connect (TLS).
     pub identities: HashMap<String, CertificateFiles>,
+    /// Name servers; empty: those of this machine.
+    pub name_servers: Vec<SocketAddr>,
     /// The files all this was read from.
     pub sources: Sources,
     /// How often those are looked at, to read everything again when one changed; `None`: never.

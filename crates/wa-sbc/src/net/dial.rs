@@ -2,21 +2,31 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
+use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
+use sip::resolve::{Located, Server};
 use sip::{Flow, FlowId, Target, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::connection::{self, Limits, Writer};
+use super::dns::Dns;
 use super::tally::{Handshake, Role};
 use super::{Event, tls};
+
+/// How long one address may take before the next one is tried beside it (RFC 8305 §8).
+const STAGGER: Duration = Duration::from_millis(250);
+/// Longer than any attempt may take.
+const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Everything needed to open flows.
 #[derive(Clone, Debug)]
@@ -29,6 +39,8 @@ pub struct Dialer {
     pub authorities: HashMap<String, Arc<ClientConfig>>,
     /// The TLS configuration of all other hosts.
     pub tls: Arc<ClientConfig>,
+    /// The way to the DNS.
+    pub dns: Dns,
     /// Our UDP sockets: index and address.
     pub sockets: Vec<(usize, SocketAddr)>,
 }
@@ -94,49 +106,66 @@ impl Dialer {
         chosen.or_else(|| fitting().next()).map(|(index, _)| *index)
     }
 
+    /// Tries every address, the next one beside the last after a while (RFC 8305 §5); the first
+    /// connection that is open wins.
     async fn stream(
-        &self,
+        self: &Arc<Self>,
         id: FlowId,
         target: &Target,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), DialError> {
+        let mut addresses = self.resolve(target).await?.into_iter().peekable();
+        let mut attempts = JoinSet::new();
         let mut failed = None;
-        for remote in self.resolve(target).await? {
-            let attempt = match target.transport {
-                Transport::Tls => match self.secure(remote, target).await {
-                    Ok((stream, local)) => {
-                        let flow = Flow {
-                            id,
-                            transport: Transport::Tls,
-                            local,
-                            remote,
-                        };
-                        self.converse(stream, flow, events).await;
-                        return Ok(());
-                    }
-                    Err(why) => why,
-                },
-                _ => match self.connect(remote, target).await {
-                    Ok((stream, local)) => {
-                        let flow = Flow {
-                            id,
-                            transport: Transport::Tcp,
-                            local,
-                            remote,
-                        };
-                        self.converse(stream, flow, events).await;
-                        return Ok(());
-                    }
-                    Err(why) => why,
-                },
+        loop {
+            if let Some(remote) = addresses.next() {
+                let (dialer, target) = (self.clone(), target.clone());
+                attempts.spawn(async move { (remote, dialer.attempt(remote, &target).await) });
+            }
+            let patience = match addresses.peek() {
+                Some(_) => STAGGER,
+                None => FOREVER,
             };
-            tracing::info!(flow = ?id, host = %target.host, %remote, why = attempt, "address failed");
-            failed = Some(DialError::Unreachable {
-                remote,
-                why: attempt,
-            });
+            match timeout(patience, attempts.join_next()).await {
+                Err(_) => {} // The next one beside it.
+                Ok(Some(Ok((remote, Ok((stream, local)))))) => {
+                    drop(attempts);
+                    let flow = Flow {
+                        id,
+                        transport: target.transport,
+                        local,
+                        remote,
+                    };
+                    match stream {
+                        Stream::Plain(stream) => self.converse(stream, flow, events).await,
+                        Stream::Tls(stream) => self.converse(*stream, flow, events).await,
+                    }
+                    return Ok(());
+                }
+                Ok(Some(Ok((remote, Err(why))))) => {
+                    tracing::info!(flow = ?id, host = %target.host, %remote, why, "address failed");
+                    failed = Some(DialError::Unreachable { remote, why });
+                }
+                Ok(Some(Err(_))) => {} // It panicked or was dropped: no answer.
+                Ok(None) if addresses.peek().is_none() => {
+                    return Err(failed.unwrap_or_else(|| nothing(target)));
+                }
+                Ok(None) => {}
+            }
         }
-        Err(failed.unwrap_or_else(|| nothing(target)))
+    }
+
+    async fn attempt(
+        &self,
+        remote: SocketAddr,
+        target: &Target,
+    ) -> Result<(Stream, SocketAddr), String> {
+        if target.transport == Transport::Tls {
+            let (stream, local) = self.secure(remote, target).await?;
+            return Ok((Stream::Tls(Box::new(stream)), local));
+        }
+        let (stream, local) = self.connect(remote, target).await?;
+        Ok((Stream::Plain(stream), local))
     }
 
     async fn connect(
@@ -233,32 +262,51 @@ impl Dialer {
 
     /// At least one address, or an error.
     async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
-        if let Some(fixed) = self.fixed.get(&target.host.to_ascii_lowercase()) {
-            return Ok(vec![*fixed]);
+        if let Some(known) = target.at {
+            return Ok(vec![known]);
         }
-        if let Ok(address) = target.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, target.port)]);
-        }
-        let unresolved = |why: String| DialError::Unresolved {
-            host: target.host.clone(),
-            why,
-        };
-        let found = match timeout(
-            self.limits.connect,
-            lookup_host((target.host.as_str(), target.port)),
-        )
-        .await
-        {
-            Ok(Ok(found)) => found.collect::<Vec<_>>(),
-            Ok(Err(error)) => return Err(unresolved(error.to_string())),
-            Err(_) => return Err(unresolved("no answer in time".into())),
-        };
+        let found = self.locate(target, &[target.transport]).await;
+        let found: Vec<SocketAddr> = found
+            .order(random)
+            .into_iter()
+            .map(|(_, address)| address)
+            .collect();
         if found.is_empty() {
-            Err(nothing(target))
-        } else {
-            Ok(found)
+            return Err(nothing(target));
         }
+        Ok(found)
     }
+
+    /// Where a target is, by configuration or by the DNS.
+    pub(crate) async fn locate(&self, target: &Target, transports: &[Transport]) -> Located {
+        if let Some(fixed) = self.fixed.get(&target.host.to_ascii_lowercase()) {
+            let server = Server {
+                transport: target.transport,
+                weight: 0,
+                port: fixed.port(),
+                addresses: vec![fixed.ip()],
+            };
+            return Located {
+                ranks: vec![vec![server]],
+                ttl: Duration::from_secs(3600),
+            };
+        }
+        self.dns.locate(target, transports).await
+    }
+}
+
+/// A connection that is open.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// Draws the order of servers by their weights.
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // Without randomness the first server of a rank is as good as any.
+    let _ = ring::default_provider().secure_random.fill(&mut bytes);
+    u32::from_be_bytes(bytes)
 }
 
 fn nothing(target: &Target) -> DialError {

@@ -8,6 +8,7 @@
 
 pub mod connection;
 pub mod dial;
+pub mod dns;
 pub mod door;
 pub mod flows;
 mod identity;
@@ -22,7 +23,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use connection::Writer;
-use sip::{Flow, FlowId, Message};
+use sip::resolve::Located;
+use sip::{Flow, FlowId, Message, Target};
 
 pub use connection::Limits;
 pub use door::Door;
@@ -66,6 +68,13 @@ pub enum Event {
         socket: usize,
         /// The far end.
         remote: SocketAddr,
+    },
+    /// What the DNS knows of a target, or knows no more.
+    Located {
+        /// The target, as it was asked for.
+        target: Target,
+        /// Where it is.
+        found: Located,
     },
     /// A flow we asked for cannot be had.
     Failed {

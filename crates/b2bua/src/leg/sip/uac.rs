@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use sdp::Side;
 use sip::{
-    Answerer, ClientKey, Dialog, Failure, Method, Name, Request, Response, Target, Text, Uri,
+    Answerer, ClientKey, Dialog, Failure, Method, Name, Request, Response, Target, Text, Transport,
+    Uri,
 };
 
 use super::prack::Early;
@@ -29,6 +30,8 @@ pub(crate) struct Calling {
     heard: bool,
     /// Where it goes over a connection older than the call, which may be dead.
     pooled: Option<Target>,
+    /// Where it goes as a datagram after all, should the peer take no connections.
+    datagrams: Option<Target>,
     /// The dialogs made before the answer, one per branch of a fork.
     pub(super) earlies: Vec<Early>,
     /// We no longer want the answer; until when we wait for the end of it.
@@ -72,6 +75,17 @@ pub(crate) struct Outgoing {
     pub(crate) offer: Bytes,
 }
 
+/// Bytes a request may have as a datagram while nobody knows what the path carries (RFC 3261
+/// §18.1.1).
+const DATAGRAM: usize = 1300;
+/// More than the Via the endpoint adds on top.
+const VIA: usize = 160;
+
+/// Whether an INVITE has to go over TCP for its size.
+fn outgrows_datagrams(invite: &Request, target: &Target) -> bool {
+    target.transport == Transport::Udp && invite.to_bytes().len() + VIA > DATAGRAM
+}
+
 impl SipLeg {
     /// Calls.
     pub(crate) fn uac(cx: &mut Context<'_>, side: Side, out: Outgoing) -> Option<SipLeg> {
@@ -102,10 +116,18 @@ impl SipLeg {
         words::put_sdp(headers);
         invite.body = out.offer;
 
-        let pooled = cx.flows.has(&out.target).then(|| out.target.clone());
+        let datagrams = outgrows_datagrams(&invite, &out.target).then(|| out.target.clone());
+        let target = match &datagrams {
+            Some(target) => Target {
+                transport: Transport::Tcp,
+                ..target.clone()
+            },
+            None => out.target.clone(),
+        };
+        let pooled = cx.flows.has(&target).then(|| target.clone());
         let hop = Hop {
-            flow: cx.flow_to(&out.target),
-            transport: out.target.transport,
+            flow: cx.flow_to(&target),
+            transport: target.transport,
             sent_by: out.sent_by,
         };
         let key = cx.request(side, &hop, invite.clone());
@@ -115,6 +137,7 @@ impl SipLeg {
             answerer: out.answerer,
             heard: false,
             pooled,
+            datagrams,
             earlies: Vec::new(),
             cancelled_until: None,
         };
@@ -181,7 +204,8 @@ impl SipLeg {
     }
 
     /// Our INVITE got no final answer. One that met a dead pooled connection is sent once more on a
-    /// fresh one, as RFC 3263 §4.3 does with the next server: the same request, another branch.
+    /// fresh one, as RFC 3263 §4.3 does with the next server: the same request, another branch. So
+    /// is one that left over TCP for its size, as a datagram (RFC 3261 §18.1.1).
     pub(super) fn calling_failed(
         &mut self,
         cx: &mut Context<'_>,
@@ -197,9 +221,10 @@ impl SipLeg {
         if let Phase::Calling(calling) = &mut self.phase
             && why == Failure::FlowLost
             && !calling.heard
-            && let Some(target) = calling.pooled.take()
+            && let Some(target) = calling.pooled.take().or_else(|| calling.datagrams.take())
         {
             self.hop.flow = cx.flow_to(&target);
+            self.hop.transport = target.transport;
             calling.key = cx.request(leg, &self.hop, calling.invite.clone());
             return None;
         }

@@ -79,6 +79,7 @@ impl Resolver<'_, '_> {
             max_calls: written.max_calls,
             pstn: written.pstn,
             comfort: self.comfort(written),
+            transports: transports(written),
             target: peer,
             backups,
             ping: (ping > 0).then(|| Duration::from_secs(ping)),
@@ -146,10 +147,14 @@ impl Resolver<'_, '_> {
                 return nowhere;
             }
         };
+        let is_name = host.parse::<IpAddr>().is_err();
         Target {
             transport,
             host,
-            port: uri.port().unwrap_or(transport.default_port()),
+            port: uri.port().unwrap_or(match is_name {
+                true => 0,
+                false => transport.default_port(),
+            }),
             from: None,
             at: None,
         }
@@ -254,6 +259,17 @@ impl Resolver<'_, '_> {
             );
         }
         networks
+    }
+}
+
+/// The transports the DNS may choose from: both plain ones where the peer names neither a transport
+/// nor a port (RFC 3263 §4.1).
+fn transports(written: &file::Trunk) -> Vec<Transport> {
+    let free = Uri::parse(written.peer.get_ref().as_str())
+        .is_ok_and(|uri| uri.param("transport").is_none() && uri.port().is_none());
+    match free {
+        true => vec![Transport::Udp, Transport::Tcp],
+        false => Vec::new(),
     }
 }
 
