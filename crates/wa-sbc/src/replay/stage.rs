@@ -233,6 +233,10 @@ impl<'a> Stage<'a> {
                 self.trace.ended(self.at(), &record);
                 self.outcome.records.push(recorded(&record));
             }
+            Output::Event(event) => {
+                let label = event.happened.label();
+                self.outcome.decisions.push(label.to_owned());
+            }
             Output::Log(line) => {
                 if line.level >= Level::Info {
                     if let Some(call) = line.call {
