@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Answerer, Name, Request, Secret, Target, Text};
+use sip::{Answerer, Headers, Name, Request, Secret, Target, Text, Uri};
 
 use crate::leg::sip::words::name_addr;
 use crate::leg::sip::{Outgoing, Referral};
 use crate::metadata::Metadata;
-use crate::settings::{Number, Settings, Trunk};
+use crate::number::E164;
+use crate::rules::{Facts, HeaderRules};
+use crate::settings::{Identity, Number, Settings, Trunk};
 
 /// What leg B's INVITE takes over from leg A's.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub(crate) struct Inherited {
     display: Option<String>,
     /// Max-Forwards, already counted down.
     max_forwards: u8,
+    /// The caller does not want to be known (RFC 3323 §4.2, RFC 3325 §9.3).
+    private: bool,
+    /// All headers, where a rule may ask for them.
+    headers: Headers,
 }
 
 impl Inherited {
@@ -33,8 +39,26 @@ impl Inherited {
                 .from()
                 .and_then(|from| from.display.map(|text| text.to_string())),
             max_forwards: left.checked_sub(1)?,
+            private: wants_privacy(&invite.headers),
+            headers: Headers::new(),
         })
     }
+
+    /// Keeps the headers of the INVITE, if these rules read them.
+    pub(crate) fn keeping(mut self, invite: &Request, rules: &HeaderRules) -> Inherited {
+        if rules.reads_caller() {
+            self.headers = invite.headers.clone();
+        }
+        self
+    }
+}
+
+fn wants_privacy(headers: &Headers) -> bool {
+    headers.all(&Name::Privacy).any(|value| {
+        let value = value.as_str().to_ascii_lowercase();
+        let mut wishes = value.split([';', ',']).map(str::trim);
+        wishes.any(|wish| matches!(wish, "id" | "user" | "header"))
+    })
 }
 
 /// What every INVITE of a leg B is made of.
@@ -42,42 +66,65 @@ pub(crate) struct Words<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) number: &'a Number,
     pub(crate) user: &'a str,
+    pub(crate) trunk: &'a Trunk,
     pub(crate) inherited: &'a Inherited,
     pub(crate) offer: Bytes,
 }
 
 /// Calls the PBX for a user of the carrier.
-pub(crate) fn to_trunk(
-    words: Words<'_>,
-    trunk: &Trunk,
-    target: Target,
-    metadata: &Metadata,
-) -> Outgoing {
+pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) -> Outgoing {
     let Words {
         settings,
         number,
         user,
+        trunk,
         inherited,
         offer,
     } = words;
+    let policy = &trunk.policy;
     let parameter = format!(";transport={}", target.transport.param());
-    let called = format!("sip:{}@{}", number.e164.plus(), trunk.domain);
-    let caller = format!("sip:{user}@{}", trunk.sent_by);
-    Outgoing {
+    let number_shown = policy.numbers.shown(&number.e164);
+    let user_shown = shown(trunk, user);
+    let called = Uri::sip(&number_shown, &trunk.domain);
+    let caller = Uri::sip(&user_shown, &trunk.sent_by);
+    let mut headers = named(settings);
+    headers.extend(metadata.headers_for(&settings.metadata));
+    let known = name_addr(inherited.display.as_deref(), caller.as_str());
+    let from = match inherited.private {
+        false => known.clone(),
+        true => ANONYMOUS.to_owned(),
+    };
+    if policy.identity == Identity::Asserted {
+        headers.push((Name::PAssertedIdentity, Text::from(known)));
+        if inherited.private {
+            headers.push((Name::Privacy, Text::fixed("id")));
+        }
+    }
+    let facts = Facts {
+        user: &user_shown,
+        number: &number_shown,
+        display: inherited.display.as_deref().unwrap_or_default(),
+        domain: &trunk.sent_by,
+        trunk: &trunk.name,
+        reference: metadata.reference().unwrap_or_default(),
+        caller: &inherited.headers,
+    };
+    let outgoing = Outgoing {
         profile: trunk.profile.clone(),
         target,
         sent_by: trunk.sent_by.as_str().into(),
         anchored: false,
         request_uri: format!("{called}{parameter}"),
-        from: name_addr(inherited.display.as_deref(), &caller),
-        to: name_addr(None, &called),
+        from,
+        to: name_addr(None, called.as_str()),
         contact: Text::from(name_addr(None, &format!("{caller}{parameter}"))),
         call_id_host: host_of(&trunk.sent_by).to_owned(),
         max_forwards: inherited.max_forwards,
-        headers: metadata.headers_for(&settings.metadata),
+        headers,
         answerer: None,
         offer,
-    }
+    };
+    governed(outgoing, &policy.to_pbx, &facts)
 }
 
 /// Calls whom the PBX names in a REFER, for the user. A target at our own address, or without any, is one
@@ -115,6 +162,7 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
         settings,
         number,
         user,
+        trunk,
         inherited,
         offer,
     } = words;
@@ -124,29 +172,77 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
         false => with.trim_start_matches('+').to_owned(),
     };
     let parameter = format!(";transport={}", carrier.target.transport.param());
+    let number_shown = plus(number.e164.plus());
     let called = format!("sip:{}@{}", plus(user.to_owned()), carrier.domain);
     let answerer = number
         .password
         .as_ref()
         .map(|password: &Secret<String>| Answerer::new(number.username.clone(), password.clone()));
-    Outgoing {
+    let facts = Facts {
+        user,
+        number: &number_shown,
+        display: inherited.display.as_deref().unwrap_or_default(),
+        domain: &number.domain,
+        trunk: &trunk.name,
+        reference: "",
+        caller: &inherited.headers,
+    };
+    let outgoing = Outgoing {
         profile: carrier.profile.clone(),
         target: carrier.target.clone(),
         sent_by: format!("{}:{}", number.host, number.port).into(),
         anchored: true,
         request_uri: format!("{called}{parameter}"),
-        from: name_addr(
-            None,
-            &format!("sip:{}@{}", plus(number.e164.plus()), number.domain),
-        ),
+        from: name_addr(None, &format!("sip:{number_shown}@{}", number.domain)),
         to: name_addr(None, &called),
         contact: carrier_contact(settings, number),
         call_id_host: number.host.clone(),
         max_forwards: inherited.max_forwards,
-        headers: Vec::new(),
+        headers: named(settings),
         answerer,
         offer,
+    };
+    governed(outgoing, &trunk.policy.to_carrier, &facts)
+}
+
+/// RFC 3323 §4.1.1.3.
+const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
+/// The carrier's user as the trunk shows him; who has no number, by his name.
+pub(crate) fn shown(trunk: &Trunk, user: &str) -> String {
+    E164::parse(user).map_or_else(
+        || user.to_owned(),
+        |number| trunk.policy.numbers.shown(&number),
+    )
+}
+
+/// Our own name, unless we have none.
+fn named(settings: &Settings) -> Vec<(Name, Text)> {
+    let product = Some(settings.product.as_str()).filter(|name| !name.is_empty());
+    let header = |name| (Name::UserAgent, Text::from(name));
+    product.map(header).into_iter().collect()
+}
+
+/// The INVITE as the operator's rules want it.
+fn governed(mut outgoing: Outgoing, rules: &HeaderRules, facts: &Facts<'_>) -> Outgoing {
+    if rules.is_empty() {
+        return outgoing;
     }
+    let mut headers = Headers::new();
+    headers.push(Name::From, outgoing.from.as_str());
+    headers.push(Name::To, outgoing.to.as_str());
+    for (name, value) in outgoing.headers.drain(..) {
+        headers.push(name, value);
+    }
+    rules.apply(&mut headers, facts);
+    for (name, value) in headers.iter() {
+        match name {
+            Name::From => outgoing.from = value.as_str().into_owned(),
+            Name::To => outgoing.to = value.as_str().into_owned(),
+            _ => outgoing.headers.push((name.clone(), value.clone())),
+        }
+    }
+    outgoing
 }
 
 /// Our Contact towards the carrier: reachable from outside, never an inner address.

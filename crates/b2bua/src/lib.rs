@@ -31,6 +31,7 @@ pub mod operator;
 pub mod profile;
 mod recent;
 pub mod record;
+pub mod rules;
 mod service;
 pub mod settings;
 mod stream;

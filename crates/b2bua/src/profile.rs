@@ -22,6 +22,10 @@ pub struct PeerProfile {
     pub extensions: Extensions,
     /// How it names users who have no number, if it does.
     pub opaque_user: Option<OpaqueUser>,
+    /// Headers of our INVITEs to it that no rule may touch, besides those SIP itself fixes.
+    pub fixed_headers: &'static [&'static str],
+    /// It refuses calls whose From has another host than it expects.
+    pub from_host_fixed: bool,
     /// What its refusals mean, first fitting row wins.
     pub refusals: &'static [RefusalRule],
     /// Packets to it wait for the moment the call is answered.
@@ -65,6 +69,8 @@ pub const PBX: PeerProfile = PeerProfile {
         }),
     },
     opaque_user: None,
+    fixed_headers: &[],
+    from_host_fixed: false,
     refusals: &[],
     gated: false,
     proof: None,

@@ -14,6 +14,10 @@ use crate::comfort::Comfort;
 use crate::number::E164;
 use crate::profile::PeerProfile;
 
+mod policy;
+
+pub use policy::{Identity, TrunkPolicy};
+
 /// Everything a [`crate::Core`] has to be told. Replaced as a whole by a reload; running calls
 /// keep what they started with.
 #[derive(Clone, Debug)]
@@ -150,6 +154,8 @@ pub struct Trunk {
     pub pstn: bool,
     /// What people hear of us on its calls, and what becomes of its transfers.
     pub comfort: Comfort,
+    /// What it wants otherwise than others.
+    pub policy: TrunkPolicy,
 }
 
 /// What of the carrier's metadata the PBX gets to see.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b2bua::profile::PBX;
-use b2bua::settings::{AdmissionPolicy, Carrier, MetadataPass, Number, NumberLimits, Trunk};
+use b2bua::settings::{
+    AdmissionPolicy, Carrier, MetadataPass, Number, NumberLimits, Trunk, TrunkPolicy,
+};
 use b2bua::{E164, Record, Settings};
 use sdp::{Codec, Suite};
 use sip::{Secret, Target, TimerSettings, Transport};
@@ -123,6 +125,7 @@ pub fn settings() -> Settings {
         max_calls: 1_000,
         pstn: false,
         comfort: Default::default(),
+        policy: TrunkPolicy::default(),
     };
     Settings {
         node: 1,

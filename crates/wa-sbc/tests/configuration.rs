@@ -313,6 +313,7 @@ fn known_keys(table: &str) -> BTreeSet<String> {
         "number" | "trunk" | "listener" => format!("[[{table}]]\n"),
         "listener.certificates" => format!("[[listener]]\n[[{table}]]\n"),
         table if table.ends_with(".certificates") => format!("[[{table}]]\n"),
+        table if table.starts_with("trunk.") => format!("[[trunk]]\n[{table}]\n"),
         table => format!("[{table}]\n"),
     };
     let error = File::parse(Path::new("x"), &format!("{header}no_such_key = 1\n"))
@@ -567,4 +568,85 @@ fn mistakes_about_listeners_are_named() {
         error.contains("trunk.listener: there is no udp listener \"x\""),
         "{error}"
     );
+}
+
+/// The minimal configuration with more keys of its trunk.
+fn with_trunk_keys(keys: &str) -> String {
+    format!("{MINIMAL}{keys}\n")
+}
+
+#[test]
+fn rules_about_headers_and_numbers_are_judged_when_the_file_is_read() {
+    let cases = [
+        (
+            "to_meta = [{ set = \"Via\", value = \"x\" }]",
+            "trunk.to_meta: Via is fixed by the call itself; no rule may touch it",
+        ),
+        (
+            "to_meta = [{ set = \"From\", value = \"<sip:${number}@elsewhere.example>\" }]",
+            "trunk.to_meta: meta refuses calls whose From has another host",
+        ),
+        (
+            "to_meta = [{ set = \"To\", value = \"<sip:1@${domain}>\" }]",
+            "trunk.to_meta: To is fixed by what meta accepts",
+        ),
+        (
+            "to_pbx = [{ set = \"X-A\", add = \"X-A\", value = \"x\" }]",
+            "trunk.to_pbx: a rule has exactly one of add, set, remove, rename and copy",
+        ),
+        (
+            "to_pbx = [{ copy = \"X-A\", match = \"(\" }]",
+            "trunk.to_pbx: `match` is no regular expression: unclosed group",
+        ),
+        (
+            "to_pbx = [{ set = \"X-A\", value = \"${usr}\" }]",
+            "trunk.to_pbx: `value`: ${usr} is no variable",
+        ),
+        (
+            "pass_to_meta = [\"C*\"]",
+            "trunk.pass_to_meta: `C*` does not say how the names begin",
+        ),
+        (
+            "pass_to_meta = [\"Con*\"]",
+            "trunk.pass_to_meta: Contact is fixed by the call itself",
+        ),
+        (
+            "identity = \"pai\"",
+            "trunk.identity: `pai` is no way to tell who calls",
+        ),
+        (
+            "numbers = { country = \"+49\" }",
+            "trunk.numbers.country: `+49` is not made of digits",
+        ),
+        (
+            "numbers = { show = \"national\" }",
+            "trunk.numbers.show: without a country no number is national",
+        ),
+        (
+            "numbers = { dialled = [{ becomes = \"1\" }] }",
+            "trunk.numbers.dialled: it has either `prefix` or `match`",
+        ),
+    ];
+    for (keys, expected) in cases {
+        let error = read(&with_trunk_keys(keys)).expect_err(keys);
+        let place = format!("wa-sbc.toml:18: {expected}");
+        assert!(error.starts_with(&place), "{keys}:\n{error}");
+        assert!(error.contains("\n    remedy: "), "{error}");
+    }
+}
+
+#[test]
+fn rules_about_headers_and_numbers_are_compiled() {
+    let settings = read(&with_trunk_keys(
+        "pass_to_pbx = [\"User-to-User\", \"X-*\"]\n\
+         to_pbx = [{ set = \"X-Customer\", value = \"${user}\" }, { remove = \"X-WA-*\" }]\n\
+         identity = \"asserted\"\n\
+         numbers = { country = \"49\", national_prefix = \"0\", show = \"national\" }",
+    ))
+    .expect("valid");
+    let policy = &settings.core.trunks[0].policy;
+    assert!(!policy.to_pbx.is_empty() && policy.to_carrier.is_empty());
+    let number = policy.numbers.dialled("0301234567").expect("a number");
+    assert_eq!(number.plus(), "+49301234567");
+    assert_eq!(policy.numbers.shown(&number), "0301234567");
 }

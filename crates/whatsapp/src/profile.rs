@@ -20,6 +20,10 @@ pub const META: PeerProfile = PeerProfile {
         separator: '.',
         longest: facts::BSUID_LONGEST,
     }),
+    // To, Request-URI and the `uri` of the digest are one value (4.3); From is the registered
+    // number at the configured server (3.1).
+    fixed_headers: &["To"],
+    from_host_fixed: true,
     refusals: &refusal::RULES,
     gated: !facts::EARLY_MEDIA,
     // The first packet must be ours (10.3), and 20 s without one end the call (10.7).

@@ -20,6 +20,7 @@ mod holding;
 mod keys_by_word;
 mod limits;
 mod operating;
+mod policy;
 mod races;
 mod reliable_ringing;
 mod ringing;

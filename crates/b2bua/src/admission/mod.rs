@@ -317,9 +317,9 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
         .profile
         .opaque_user
         .is_some_and(|form| form.fits(called));
-    let user = match E164::parse(called) {
+    let user = match trunk.policy.numbers.dialled(called) {
+        _ if opaque => called.to_owned(),
         Some(number) => number.plus(),
-        None if opaque => called.to_owned(),
         None => return reject(Cause::UnknownNumber, "the called user is no number".into()),
     };
     Decision::Admit(Box::new(Admitted {
@@ -345,7 +345,7 @@ fn calling_number<'a>(
     let named = [asserted, invite.from()]
         .into_iter()
         .flatten()
-        .filter_map(|address| E164::parse(user_of(&address.uri)))
+        .filter_map(|address| trunk.policy.numbers.dialled(user_of(&address.uri)))
         .find_map(|e164| directory.number(&e164).filter(mine));
     named.or_else(|| directory.only_number(&trunk.name))
 }

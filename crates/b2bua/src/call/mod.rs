@@ -166,7 +166,11 @@ impl Call {
         } = admitted;
         let settings = cx.settings.clone();
         let carrier = &settings.carrier;
-        let inherited = Inherited::from(&invite)?;
+        let rules = match direction {
+            Direction::UserInitiated => &trunk.policy.to_pbx,
+            Direction::BusinessInitiated => &trunk.policy.to_carrier,
+        };
+        let inherited = Inherited::from(&invite)?.keeping(&invite, rules);
         let mut draft = Draft::new(cx.wall(), carrier.profile.metadata);
         let of_carrier = Stream::new(
             carrier.profile.clone(),

@@ -55,13 +55,12 @@ impl Call {
             settings: cx.settings,
             number: &self.number,
             user: &self.user,
+            trunk: &self.trunk,
             inherited: &self.inherited,
             offer,
         };
         let outgoing = match self.direction {
-            Direction::UserInitiated => {
-                dial::to_trunk(words, &self.trunk, target.clone(), &self.draft.metadata)
-            }
+            Direction::UserInitiated => dial::to_trunk(words, target.clone(), &self.draft.metadata),
             Direction::BusinessInitiated => dial::to_carrier(words),
         };
         let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);

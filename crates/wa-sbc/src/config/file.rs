@@ -15,6 +15,7 @@ use super::dns::Dns;
 use super::http::Http;
 use super::listener::{CertificateFiles, MoreListen};
 use super::objection::ConfigError;
+use super::policy::{Numbers, Rule};
 use super::records::Records;
 use super::reload::Reload;
 use super::secret::SecretSource;
@@ -321,6 +322,24 @@ pub struct Trunk {
     /// What becomes of its REFER: `handle` or `refuse`.
     #[serde(default = "transfer")]
     pub transfer: Spanned<String>,
+    /// Headers of Meta's INVITE that pass to it.
+    #[serde(default)]
+    pub pass_to_pbx: Vec<Spanned<String>>,
+    /// What the INVITEs to it say.
+    #[serde(default)]
+    pub to_pbx: Vec<Spanned<Rule>>,
+    /// Headers of its INVITEs that pass to Meta.
+    #[serde(default)]
+    pub pass_to_meta: Vec<Spanned<String>>,
+    /// What the INVITEs of its calls say to Meta.
+    #[serde(default)]
+    pub to_meta: Vec<Spanned<Rule>>,
+    /// How it is told who calls.
+    #[serde(default = "identity")]
+    pub identity: Spanned<String>,
+    /// How it dials and shows numbers.
+    #[serde(default)]
+    pub numbers: Numbers,
 }
 
 /// `[headers]`
@@ -492,6 +511,10 @@ fn transfer() -> Spanned<String> {
 
 fn early_answer() -> Spanned<String> {
     unplaced("never".into())
+}
+
+fn identity() -> Spanned<String> {
+    unplaced("from".into())
 }
 
 fn meta_codecs() -> Spanned<Vec<String>> {

@@ -20,6 +20,7 @@ mod http;
 mod listener;
 mod lists;
 mod objection;
+mod policy;
 mod records;
 mod reload;
 mod resolve;

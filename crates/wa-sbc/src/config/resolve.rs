@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `[sip] [media] [meta] [headers] [records] [log]` | here |
 //! | `[[number]]` | `resolve/number.rs` |
-//! | `[[trunk]]` | `resolve/trunk.rs`, its sounds and transfers in `resolve/comfort.rs` |
 //! | `[[listener]]` | `resolve/listener.rs` |
+//! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds and transfers in `resolve/comfort.rs` |
 
 mod comfort;
 mod listener;
 mod number;
+mod policy;
 mod session;
 mod trunk;
 

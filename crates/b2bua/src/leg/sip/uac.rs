@@ -107,9 +107,6 @@ impl SipLeg {
         extensions::put_supported(headers, &out.profile.extensions);
         let session = SessionTimer::new(out.profile.extensions.session_timer);
         session.ask(headers);
-        if !cx.settings.product.is_empty() {
-            headers.push(Name::UserAgent, cx.settings.product.as_str());
-        }
         for (name, value) in out.headers {
             headers.push(name, value);
         }

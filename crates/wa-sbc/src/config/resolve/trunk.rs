@@ -80,6 +80,7 @@ impl Resolver<'_, '_> {
             pstn: written.pstn,
             comfort: self.comfort(written),
             transports: transports(written),
+            policy: self.policy(written),
             target: peer,
             backups,
             ping: (ping > 0).then(|| Duration::from_secs(ping)),
