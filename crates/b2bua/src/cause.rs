@@ -65,6 +65,8 @@ pub enum Cause {
     MediaFailed(String),
     /// The user already has a call with the number.
     UserBusy,
+    /// The trunk takes no calls at this time of day.
+    Closed,
     /// A configured limit was reached.
     Limit(&'static str),
     /// The operator took the number or the trunk out of service.
@@ -153,7 +155,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Operator => 480,
             Cause::Cancelled => 487,
-            Cause::NoAnswer => 480,
+            Cause::NoAnswer | Cause::Closed => 480,
             Cause::UserBusy | Cause::OutOfService { busy: true } => 486,
             Cause::OutOfService { busy: false } => 503,
             Cause::UnknownNumber => 404,
@@ -174,6 +176,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Cancelled | Cause::Operator => 16,
             Cause::NoAnswer => 19,
+            Cause::Closed => 20,
             Cause::UserBusy | Cause::OutOfService { busy: true } => 17,
             Cause::OutOfService { busy: false } => 27,
             Cause::UnknownNumber => 1,
@@ -197,6 +200,7 @@ impl Cause {
             Cause::Normal => "normal",
             Cause::Cancelled => "cancelled",
             Cause::NoAnswer => "no_answer",
+            Cause::Closed => "closed",
             Cause::UserBusy => "user_busy",
             Cause::UnknownNumber => "unknown_number",
             Cause::Forbidden => "forbidden",

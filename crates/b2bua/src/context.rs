@@ -14,6 +14,7 @@ use sip::{
     Text, Transport,
 };
 
+use crate::admission::limits::Limits;
 use crate::call_id::CallId;
 use crate::counters::Counters;
 use crate::flows::Flows;
@@ -135,6 +136,7 @@ pub(crate) struct Context<'a> {
     pub(crate) flows: &'a mut Flows,
     pub(crate) health: &'a mut Health,
     pub(crate) locations: &'a mut Locations,
+    pub(crate) limits: &'a Limits,
     pub(crate) registry: &'a mut Registry,
     pub(crate) late: &'a mut Late,
     pub(crate) counters: &'a mut Counters,

@@ -66,6 +66,8 @@ pub(crate) struct Words<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) number: &'a Number,
     pub(crate) user: &'a str,
+    /// The number of a user who has none.
+    pub(crate) alias: Option<&'a E164>,
     pub(crate) trunk: &'a Trunk,
     pub(crate) inherited: &'a Inherited,
     pub(crate) offer: Bytes,
@@ -77,6 +79,7 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         settings,
         number,
         user,
+        alias,
         trunk,
         inherited,
         offer,
@@ -84,7 +87,10 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
     let policy = &trunk.policy;
     let parameter = format!(";transport={}", target.transport.param());
     let number_shown = policy.numbers.shown(&number.e164);
-    let user_shown = shown(trunk, user);
+    let user_shown = match alias {
+        Some(alias) => policy.numbers.shown(alias),
+        None => shown(trunk, user),
+    };
     let called = Uri::sip(&number_shown, &trunk.domain);
     let caller = Uri::sip(&user_shown, &trunk.sent_by);
     let mut headers = named(settings);
@@ -131,12 +137,11 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
 /// of the trunk's.
 pub(crate) fn to_referred(
     words: Words<'_>,
-    trunk: &Trunk,
     target: Target,
     metadata: &Metadata,
     referral: &Referral,
 ) -> Outgoing {
-    let uri = &referral.uri;
+    let (uri, trunk) = (&referral.uri, words.trunk);
     let called = match uri.scheme() {
         sip::Scheme::Sip | sip::Scheme::Sips if !trunk.is_us(uri.host()) => uri.as_str().to_owned(),
         _ => format!(
@@ -145,7 +150,7 @@ pub(crate) fn to_referred(
             trunk.domain
         ),
     };
-    let mut out = to_trunk(words, trunk, target, metadata);
+    let mut out = to_trunk(words, target, metadata);
     out.to = name_addr(None, &called);
     out.request_uri = called;
     let headers = referral.headers.iter().cloned();
@@ -165,6 +170,7 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
         trunk,
         inherited,
         offer,
+        ..
     } = words;
     let carrier = &settings.carrier;
     let plus = |with: String| match number.plus {
@@ -209,7 +215,7 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
 const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
 /// The carrier's user as the trunk shows him; who has no number, by his name.
-pub(crate) fn shown(trunk: &Trunk, user: &str) -> String {
+fn shown(trunk: &Trunk, user: &str) -> String {
     E164::parse(user).map_or_else(
         || user.to_owned(),
         |number| trunk.policy.numbers.shown(&number),

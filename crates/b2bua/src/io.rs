@@ -8,6 +8,7 @@ use sdp::Side;
 use sip::{Flow, FlowId, Message, Target, Text};
 
 use crate::admission::{Load, Source};
+use crate::alias::Alias;
 use crate::call_id::CallId;
 use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaEvent};
@@ -50,6 +51,8 @@ pub enum Input {
         /// This.
         event: MediaEvent,
     },
+    /// The aliases given in earlier lives, told before the first call.
+    Aliases(Vec<Alias>),
     /// New settings for new calls.
     Reload(Box<Settings>),
     /// What the machine measured since it last told.
@@ -130,6 +133,8 @@ pub enum Output {
         /// The answer.
         reply: Reply,
     },
+    /// A user got a number, for good: it has to be known at the next start.
+    Alias(Alias),
     /// A line for the log.
     Log(LogLine),
     /// Nothing more to do until this time, or until the next input.

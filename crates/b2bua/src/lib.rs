@@ -7,6 +7,7 @@
 //! ```
 
 mod admission;
+mod alias;
 mod call;
 mod call_id;
 pub mod cause;
@@ -35,8 +36,10 @@ pub mod rules;
 mod service;
 pub mod settings;
 mod stream;
+mod trunk;
 
 pub use admission::{Load, Source};
+pub use alias::{Alias, AliasRange};
 pub use call_id::CallId;
 pub use cause::Cause;
 pub use core::Core;

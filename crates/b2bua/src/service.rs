@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::Cause;
 use crate::admission::Admitted;
 use crate::number::E164;
+use crate::settings::Trunk;
 
 /// Whether new calls are taken. Running calls are not touched by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,11 @@ impl Services {
 
     pub(crate) fn of(&self, subject: &Subject) -> Service {
         self.0.get(subject).copied().unwrap_or_default()
+    }
+
+    /// Whether a trunk is in service.
+    pub(crate) fn has_trunk(&self, trunk: &Trunk) -> bool {
+        self.0.is_empty() || self.of(&Subject::Trunk(trunk.name.clone())) == Service::In
     }
 
     /// What stands against one more call.

@@ -16,7 +16,10 @@ use crate::profile::PeerProfile;
 
 mod policy;
 
-pub use policy::{Identity, TrunkPolicy};
+pub use crate::alias::AliasRange;
+pub use crate::trunk::group::{Group, Member};
+pub use crate::trunk::hours::{Hours, Zone};
+pub use policy::{Identity, Route, TrunkPolicy};
 
 /// Everything a [`crate::Core`] has to be told. Replaced as a whole by a reload; running calls
 /// keep what they started with.
@@ -30,6 +33,10 @@ pub struct Settings {
     pub numbers: Vec<Arc<Number>>,
     /// The trunks, each by its name at most once.
     pub trunks: Vec<Arc<Trunk>>,
+    /// Several trunks as one; no group has the name of a trunk.
+    pub groups: Vec<Group>,
+    /// Where users who have no number get one from.
+    pub aliases: Option<AliasRange>,
     /// SIP timers (RFC 3261 §17, table 4).
     pub timers: TimerSettings,
     /// How long a challenge of ours may be answered.
@@ -83,8 +90,10 @@ pub struct Number {
     pub challenge: bool,
     /// From and Request-URI towards the carrier carry `+`.
     pub plus: bool,
-    /// The trunk its calls go to and come from.
+    /// The trunk, or group of trunks, its calls go to and come from.
     pub trunk: Arc<str>,
+    /// Where calls with certain user parameters go instead; the first that fits counts.
+    pub routes: Vec<Route>,
     /// Codecs towards the carrier, most wanted first; telephone events where listed.
     pub codecs: Vec<Codec>,
     /// SRTP suites towards the carrier, most wanted first.
@@ -167,6 +176,13 @@ pub struct MetadataPass {
     pub prefix: String,
     /// The header with the carrier's reference of the call, always sent when the reference is known.
     pub reference: String,
+}
+
+impl Number {
+    /// The trunks and groups calls to it may go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.trunk).chain(self.routes.iter().map(|route| &route.trunk))
+    }
 }
 
 impl Trunk {

@@ -80,12 +80,15 @@ fn settings() -> Settings {
             challenge: false,
             plus: true,
             trunk: "office".into(),
+            routes: Vec::new(),
             codecs: vec![Codec::Opus, Codec::TelephoneEvent],
             suites: vec![Suite::AesCm128HmacSha1_80],
             no_answer: Duration::from_secs(25),
             ring_limit: Duration::from_secs(60),
             limits: NumberLimits::default(),
         })],
+        groups: Vec::new(),
+        aliases: None,
         trunks: vec![Arc::new(Trunk {
             name: "office".into(),
             profile: Arc::new(PBX),
@@ -175,6 +178,7 @@ impl Bench {
                 Output::Locate { target, .. } => self.looked_for.push(target),
                 Output::Leg { .. }
                 | Output::Bar { .. }
+                | Output::Alias(_)
                 | Output::Log(_)
                 | Output::Event(_)
                 | Output::Reply { .. } => {}

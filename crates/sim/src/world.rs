@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::{
-    CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings, Source,
+    Alias, CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings, Source,
 };
 use bytes::Bytes;
 use sip::{Flow, FlowId};
@@ -127,6 +127,8 @@ pub struct World {
     pub passed: Vec<Passed>,
     /// Everything the peers reported.
     pub reports: Vec<Report>,
+    /// Every alias the core gave.
+    pub aliases: Vec<Alias>,
     /// Every record of a call.
     pub records: Vec<Record>,
     /// Every log line.
@@ -233,6 +235,7 @@ impl World {
             pbx_link,
             passed: Vec::new(),
             reports: Vec::new(),
+            aliases: Vec::new(),
             records: Vec::new(),
             log: Vec::new(),
             events: Vec::new(),
@@ -459,6 +462,7 @@ impl World {
                 // Destinations of scenes are addresses.
                 Output::Leg { .. } | Output::Locate { .. } => {}
                 Output::Bar { source, .. } => self.barred.push(source),
+                Output::Alias(alias) => self.aliases.push(alias),
                 Output::Record(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(*event),
                 Output::Reply { reply, .. } => self.replies.push(reply),

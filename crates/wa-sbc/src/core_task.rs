@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
+use crate::aliases::Aliases;
 use crate::clock;
 use crate::control::Serving;
 use crate::ladder;
@@ -88,6 +89,8 @@ pub(crate) struct CoreTask {
     pub(crate) trace: Trace,
     pub(crate) keeper: Option<Keeper>,
     pub(crate) _serving: Option<Serving>,
+    /// `None`: nobody gets an alias, or not before the next start.
+    pub(crate) aliases: Option<Aliases>,
     pub(crate) net: mpsc::Receiver<Event>,
     pub(crate) net_sender: mpsc::Sender<Event>,
     pub(crate) media: mpsc::UnboundedReceiver<(CallId, MediaEvent)>,
@@ -143,6 +146,7 @@ impl CoreTask {
         let Self {
             workers,
             records,
+            aliases,
             flows,
             keeper,
             ..
@@ -152,6 +156,9 @@ impl CoreTask {
             records.finish();
             if let Some(keeper) = keeper {
                 keeper.finish();
+            }
+            if let Some(aliases) = aliases {
+                aliases.finish();
             }
         });
         let _ = threads.await;
@@ -228,6 +235,10 @@ impl CoreTask {
                     }
                     self.records.write(record);
                 }
+                Output::Alias(alias) => match &self.aliases {
+                    Some(aliases) => aliases.keep(alias),
+                    None => tracing::error!("an alias is not kept: start again to open its store"),
+                },
                 Output::Bar { source, until } => {
                     self.door.bar(clock::now(), source, until);
                     self.flows.let_go_of(source);

@@ -39,6 +39,14 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The aliases of users cannot be kept.
+    #[error("cannot keep aliases in {path}: {source}; name another file as store in [alias]")]
+    Aliases {
+        /// The database.
+        path: std::path::PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// Nobody records calls in a place that can be read back.
     #[error(
         "no calls are recorded: set sqlite = \"/var/lib/wa-sbc/calls.db\" (or file) in [records]"

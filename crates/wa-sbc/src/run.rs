@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use b2bua::Core;
+use b2bua::{Core, Input};
 use rustls::crypto::ring;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::aliases::Aliases;
 use crate::clock;
 use crate::config::Settings;
 use crate::control;
@@ -85,16 +86,24 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     let serving = socket.and_then(|path| control::serve(path, control_sender.downgrade()));
     let (asked_sender, asked) = mpsc::channel(64);
     let node = settings.core.node;
+    let mut core = Core::new(
+        settings.core_bound_to(&bound),
+        seed,
+        clock::now(),
+        clock::wall(),
+    );
+    let mut aliases = None;
+    if settings.core.aliases.is_some() || settings.alias_store.exists() {
+        let (store, known) = Aliases::start(&settings.alias_store)?;
+        core.handle(clock::now(), Input::Aliases(known));
+        aliases = Some(store);
+    }
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds),
         keeper,
         _serving: serving,
-        core: Core::new(
-            settings.core_bound_to(&bound),
-            seed,
-            clock::now(),
-            clock::wall(),
-        ),
+        core,
+        aliases,
         door,
         dialer: Arc::new(dialer(&settings, udp)?),
         flows: Flows::new(Vec::new(), ids)?,

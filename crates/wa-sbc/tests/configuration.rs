@@ -310,7 +310,8 @@ fn uncommented() -> String {
 fn known_keys(table: &str) -> BTreeSet<String> {
     let header = match table {
         "" => String::new(),
-        "number" | "trunk" | "listener" => format!("[[{table}]]\n"),
+        "number" | "trunk" | "listener" | "group" => format!("[[{table}]]\n"),
+        "group.members" => format!("[[group]]\n[[{table}]]\n"),
         "listener.certificates" => format!("[[listener]]\n[[{table}]]\n"),
         table if table.ends_with(".certificates") => format!("[[{table}]]\n"),
         table if table.starts_with("trunk.") => format!("[[trunk]]\n[{table}]\n"),
@@ -649,4 +650,121 @@ fn rules_about_headers_and_numbers_are_compiled() {
     let number = policy.numbers.dialled("0301234567").expect("a number");
     assert_eq!(number.plus(), "+49301234567");
     assert_eq!(policy.numbers.shown(&number), "0301234567");
+}
+
+#[test]
+fn mistakes_about_where_calls_go_are_named() {
+    let trunk = with_trunk_keys;
+    let number = |keys: &str| {
+        with(
+            "trunk = \"office\"\n",
+            &format!("trunk = \"office\"\n{keys}\n"),
+        )
+    };
+    let cases = [
+        (
+            trunk("[[group]]\nname = \"office\"\nmembers = [{ trunk = \"office\" }]"),
+            "group.name: a trunk or a group has this name already",
+        ),
+        (
+            trunk("[[group]]\nname = \"all\"\nmembers = [{ trunk = \"nowhere\" }]"),
+            "group.members: there is no trunk \"nowhere\"",
+        ),
+        (
+            trunk("[[group]]\nname = \"all\"\nmembers = []"),
+            "group.members: the group is empty",
+        ),
+        (
+            number("routes = [{ user_params = { tgrp = \"x\" }, trunk = \"nowhere\" }]"),
+            "number.routes: there is no trunk \"nowhere\"",
+        ),
+        (
+            number("routes = [{ user_params = {}, trunk = \"office\" }]"),
+            "number.routes: a route needs user parameters",
+        ),
+        (
+            number("keying = \"dtls\""),
+            "number.keying: DTLS-SRTP is not carried yet",
+        ),
+        (
+            trunk("hours = { timezone = \"Europe/Atlantis\" }"),
+            "trunk.hours.timezone: `Europe/Atlantis` is no time zone",
+        ),
+        (
+            trunk("hours = { open = [\"weekdays\"] }"),
+            "trunk.hours.open: `weekdays` does not say days and hours",
+        ),
+        (
+            trunk("hours = { outside = \"nowhere\" }"),
+            "trunk.hours.outside: there is no trunk \"nowhere\"",
+        ),
+        (
+            trunk("[alias]\nrange = \"+999-+99900999999\""),
+            "alias.range: `+999-+99900999999` is no range of numbers",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = read(&text).expect_err(expected);
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("\n    remedy: "), "{error}");
+    }
+}
+
+#[test]
+fn a_number_may_go_to_a_group_and_by_user_parameters() {
+    let text = with(
+        "trunk = \"office\"\n",
+        "trunk = \"all\"\nroutes = [{ user_params = { tgrp = \"x\" }, trunk = \"office\" }]\n",
+    ) + "hours = { timezone = \"Europe/Berlin\", open = [\"mon-fri 08:00-18:00\"], outside = \"all\" }\n\
+         [[group]]\nname = \"all\"\nmembers = [{ trunk = \"office\", weight = 3 }]\n\
+         [alias]\nrange = \"+99900000000-+99900999999\"\n";
+    let core = read(&text).expect("valid").core;
+    assert_eq!(&*core.numbers[0].trunk, "all");
+    assert_eq!(&*core.numbers[0].routes[0].trunk, "office");
+    assert_eq!(core.groups[0].members[0].weight, 3);
+    let policy = &core.trunks[0].policy;
+    let hours = policy.hours.as_ref().expect("hours");
+    assert_eq!(
+        (hours.open.len(), hours.zone.name.as_str()),
+        (5, "Europe/Berlin")
+    );
+    assert_eq!(policy.outside.as_deref(), Some("all"));
+    assert!(core.aliases.is_some());
+}
+
+/// Ten thousand numbers and five hundred trunks, as a provisioning script would write them.
+fn crowd() -> String {
+    use std::fmt::Write as _;
+    let (head, _) = MINIMAL.split_once("[[number]]").expect("a number");
+    let mut text = head.to_owned();
+    for i in 0..10_000 {
+        let _ = write!(
+            text,
+            "[[number]]\ne164 = \"+1712{i:07}\"\npassword = {{ env = \"WA_SIP_PASSWORD\" }}\n\
+             trunk = \"t{}\"\nroutes = [{{ user_params = {{ tgrp = \"x\" }}, trunk = \"all\" }}]\n",
+            i % 500
+        );
+    }
+    for i in 0..500 {
+        let _ = write!(
+            text,
+            "[[trunk]]\nname = \"t{i}\"\npeer = \"sip:10.1.{}.{}:5060\"\n",
+            i / 250,
+            i % 250 + 1
+        );
+    }
+    text + "[[group]]\nname = \"all\"\nmembers = [{ trunk = \"t0\" }, { trunk = \"t1\" }]\n"
+}
+
+#[test]
+fn ten_thousand_numbers_and_five_hundred_trunks_are_read_in_a_moment() {
+    let text = crowd();
+    let begun = std::time::Instant::now();
+    let core = read(&text).expect("valid").core;
+    let took = begun.elapsed();
+    assert_eq!((core.numbers.len(), core.trunks.len()), (10_000, 500));
+    println!("read in {took:?}");
+    // A second is promised of a release build; this one is slower, on a machine that does more.
+    let limit = if cfg!(debug_assertions) { 20 } else { 1 };
+    assert!(took < std::time::Duration::from_secs(limit), "{took:?}");
 }

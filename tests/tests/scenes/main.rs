@@ -6,6 +6,7 @@
 mod agent_calls;
 mod agent_challenged;
 mod agent_refused;
+mod aliases;
 mod answering;
 mod broken_connections;
 mod changing;
@@ -30,6 +31,7 @@ mod session_timers;
 mod shut_out;
 mod strangers;
 mod transferring;
+mod trunk_groups;
 mod user_calls;
 mod user_refused;
 mod waiting;

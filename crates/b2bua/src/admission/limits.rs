@@ -11,7 +11,7 @@ use super::Admitted;
 use crate::Cause;
 use crate::number::E164;
 use crate::record::Direction;
-use crate::settings::{Number, Settings};
+use crate::settings::{Number, Settings, Trunk};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A day is counted in this many steps; the oldest step leaves as a whole.
@@ -102,6 +102,19 @@ impl Limits {
     /// Calls of the trunk at the moment.
     pub(crate) fn of_trunk(&self, name: &str) -> usize {
         self.trunks.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether a trunk takes no more calls.
+    pub(crate) fn is_full(&self, trunk: &Trunk) -> bool {
+        self.trunks.get(&trunk.name).copied().unwrap_or_default() >= trunk.max_calls
+    }
+
+    /// A call went on to another trunk.
+    pub(crate) fn moved(&mut self, from: &Arc<str>, to: &Arc<str>) {
+        if let Some(calls) = self.trunks.get_mut(from) {
+            *calls = calls.saturating_sub(1);
+        }
+        *self.trunks.entry(to.clone()).or_default() += 1;
     }
 
     /// An INVITE became a call.

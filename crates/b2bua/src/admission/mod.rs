@@ -38,11 +38,13 @@ use sip::{
 };
 
 use crate::Cause;
+use crate::alias::Aliases;
 use crate::directory::Directory;
 use crate::number::E164;
 use crate::recent::Recent;
 use crate::record::Direction;
 use crate::settings::{Number, Settings, Trunk};
+use crate::trunk::select;
 
 pub use bans::BanPolicy;
 pub(crate) use bans::{Ban, Bans, Offence};
@@ -89,6 +91,9 @@ pub(crate) struct Asking<'a> {
     pub(crate) known: bool,
     /// Fresh randomness, should it be challenged.
     pub(crate) salt: u64,
+    /// Fresh randomness, should it choose among trunks.
+    pub(crate) dice: u64,
+    pub(crate) aliases: &'a Aliases,
 }
 
 /// What becomes of an INVITE.
@@ -108,10 +113,14 @@ pub(crate) struct Admitted {
     pub(crate) direction: Direction,
     pub(crate) number: Arc<Number>,
     pub(crate) trunk: Arc<Trunk>,
+    /// The trunks to try after it, in this order.
+    pub(crate) others: Vec<Arc<Trunk>>,
     /// The user of the carrier: `+` and digits, or an opaque name.
     pub(crate) user: String,
     /// The digest was asked for, and was right.
     pub(crate) proved: bool,
+    /// The number of a user who has none.
+    pub(crate) alias: Option<E164>,
     /// Worth a warning although it was admitted.
     pub(crate) remark: Option<String>,
 }
@@ -176,16 +185,20 @@ impl Admission {
         {
             return decision;
         }
-        let Some(trunk) = asking.directory.trunk(&number.trunk).cloned() else {
-            let why = format!("trunk {} of {} does not exist", number.trunk, number.e164);
-            return reject(Cause::UnknownNumber, why);
+        let Asking {
+            directory,
+            invite,
+            wall,
+            dice,
+            ..
+        } = *asking;
+        let mut trunks = match select::trunks(directory, &number, invite, wall, dice) {
+            Ok(trunks) => trunks.into_iter(),
+            Err((cause, why)) => return reject(cause, why),
         };
-        if trunk.pstn {
-            return reject(
-                Cause::PstnForbidden,
-                format!("trunk {} leads to the PSTN", trunk.name),
-            );
-        }
+        let Some(trunk) = trunks.next() else {
+            return reject(Cause::UnknownNumber, "no trunk takes the call".into());
+        };
         let Some(user) = asking
             .invite
             .from()
@@ -201,8 +214,10 @@ impl Admission {
             direction,
             number,
             trunk,
+            others: trunks.collect(),
             user,
             proved: number_challenge,
+            alias: None,
             remark,
         }))
     }
@@ -307,7 +322,7 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
             format!("trunk {} comes from the PSTN", trunk.name),
         );
     }
-    let Some(number) = calling_number(asking.directory, trunk, invite) else {
+    let Some(number) = select::calling(asking.directory, trunk, invite) else {
         let why = format!("the caller is no number of trunk {}", trunk.name);
         return reject(Cause::Forbidden, why);
     };
@@ -317,37 +332,29 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
         .profile
         .opaque_user
         .is_some_and(|form| form.fits(called));
-    let user = match trunk.policy.numbers.dialled(called) {
-        _ if opaque => called.to_owned(),
-        Some(number) => number.plus(),
+    let dialled = trunk.policy.numbers.dialled(called).filter(|_| !opaque);
+    let aliased = |number: &E164| asking.aliases.user(number).map(str::to_owned);
+    let (user, alias) = match dialled {
+        _ if opaque => (called.to_owned(), None),
         None => return reject(Cause::UnknownNumber, "the called user is no number".into()),
+        Some(number) => match aliased(&number) {
+            Some(user) => (user, Some(number)),
+            None if asking.aliases.owns(&number) => {
+                return reject(Cause::UnknownNumber, "nobody has the called alias".into());
+            }
+            None => (number.plus(), None),
+        },
     };
     Decision::Admit(Box::new(Admitted {
         direction: Direction::BusinessInitiated,
         number: number.clone(),
         trunk: trunk.clone(),
+        others: Vec::new(),
         user,
         proved: false,
+        alias,
         remark: None,
     }))
-}
-
-/// The business number a trunk calls as: named by P-Asserted-Identity or From; else the only one
-/// it has.
-fn calling_number<'a>(
-    directory: &'a Directory,
-    trunk: &Trunk,
-    invite: &Request,
-) -> Option<&'a Arc<Number>> {
-    let mine = |number: &&Arc<Number>| number.trunk == trunk.name;
-    let asserted = invite.headers.list(&Name::PAssertedIdentity).next();
-    let asserted = asserted.and_then(|value| sip::NameAddr::read(&value));
-    let named = [asserted, invite.from()]
-        .into_iter()
-        .flatten()
-        .filter_map(|address| trunk.policy.numbers.dialled(user_of(&address.uri)))
-        .find_map(|e164| directory.number(&e164).filter(mine));
-    named.or_else(|| directory.only_number(&trunk.name))
 }
 
 /// The user of a URI without its parameters; empty where it has none.

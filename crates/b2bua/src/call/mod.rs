@@ -62,7 +62,8 @@ use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
 use crate::leg::sip::{Incoming, SipLeg};
-use crate::media::{MediaCommand, MediaEvent, Network};
+use crate::media::{LocalMedia, MediaCommand, MediaEvent, Network};
+use crate::number::E164;
 use crate::record::{Direction, ReleasedBy};
 use crate::settings::{Number, Trunk};
 use crate::stream::{self, Stream};
@@ -84,8 +85,18 @@ pub(crate) struct Call {
     b: Option<SipLeg>,
     /// Earlier legs B that gave way to the present one and are not off the wire yet.
     former: Vec<SipLeg>,
+    /// The number of a user who has none.
+    alias: Option<E164>,
+    /// The trunks to try after this one.
+    others: Vec<Arc<Trunk>>,
     /// Where else leg B may be had.
-    route: VecDeque<Target>,
+    route: VecDeque<Stop>,
+    /// Where leg B was called last.
+    called: Option<Target>,
+    /// Leg B's ports, for when another trunk takes the call.
+    local: Option<LocalMedia>,
+    /// The trunk whose limit it counts against.
+    counted: Arc<str>,
     streams: [Stream; 2],
     /// The source address of leg A's signalling.
     signalling: IpAddr,
@@ -140,6 +151,13 @@ enum State {
     Ended,
 }
 
+/// A place where leg B may be had.
+#[derive(Clone, Debug)]
+struct Stop {
+    trunk: Arc<Trunk>,
+    target: Target,
+}
+
 /// The media engine's part of the call.
 #[derive(Debug)]
 enum Media {
@@ -161,7 +179,9 @@ impl Call {
             direction,
             number,
             trunk,
+            others,
             user,
+            alias,
             ..
         } = admitted;
         let settings = cx.settings.clone();
@@ -171,6 +191,9 @@ impl Call {
             Direction::BusinessInitiated => &trunk.policy.to_carrier,
         };
         let inherited = Inherited::from(&invite)?.keeping(&invite, rules);
+        let inherited = others.iter().fold(inherited, |kept, other| {
+            kept.keeping(&invite, &other.policy.to_pbx)
+        });
         let mut draft = Draft::new(cx.wall(), carrier.profile.metadata);
         let of_carrier = Stream::new(
             carrier.profile.clone(),
@@ -198,6 +221,7 @@ impl Call {
                 (incoming, [of_trunk, of_carrier], number.ring_limit)
             }
         };
+        let counted = trunk.name.clone();
         let a = SipLeg::uas(cx, Side::A, flow, key, invite, incoming)?;
         Some(Call {
             direction,
@@ -208,7 +232,12 @@ impl Call {
             a,
             b: None,
             former: Vec::new(),
+            alias,
+            others,
             route: VecDeque::new(),
+            called: None,
+            local: None,
+            counted,
             streams,
             signalling: flow.remote.ip(),
             state: State::Preparing {
@@ -465,6 +494,7 @@ impl Call {
                     text,
                     meaning,
                 };
+                self.rest(cx, &cause, retry_after);
                 if !self.calls_again(cx, &cause, retry_after) {
                     self.dial_failed(cx, cause, self.party(side));
                 }

@@ -72,6 +72,9 @@ impl Call {
         if !matches!(self.state, State::Dialing { .. } | State::Ringing) {
             return;
         }
+        if let State::Dialing { target, .. } = &self.state {
+            cx.health.reached(target);
+        }
         self.early.ring_at = None;
         let first = self.draft.rang(cx.wall());
         if !body.is_empty() && self.comfort().early_answer != EarlyAnswer::Never {

@@ -1,11 +1,13 @@
 //! From the ports to the answer: whom leg B calls, and what leg A hears of it.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdp::Side;
 use sdp::plan::{Gate, LegPlan};
 
-use super::{Call, State};
+use super::{Call, State, Stop};
 use crate::Cause;
 use crate::context::Context;
 use crate::dial::{self, Words};
@@ -14,6 +16,8 @@ use crate::io::Level;
 use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
 use crate::record::{Direction, ReleasedBy};
+use crate::settings::Trunk;
+use crate::stream::{self, Stream};
 
 /// How long a destination may say nothing before the next one is tried, if there is one.
 const FIRST_WORD: Duration = Duration::from_secs(4);
@@ -26,27 +30,88 @@ impl Call {
         for side in Side::BOTH {
             self.streams[side.index()].open(cx.ident, &local[side.index()]);
         }
+        let [_, b] = local;
+        self.local = Some(b);
         self.route = match self.direction {
-            Direction::UserInitiated => {
-                let order = cx.health.order(cx.now, self.trunk.destinations());
-                cx.locations.expand(cx.now, order, || cx.ident.u32())
-            }
-            Direction::BusinessInitiated => vec![cx.settings.carrier.target.clone()],
-        }
-        .into();
+            Direction::UserInitiated => self.stops(cx),
+            Direction::BusinessInitiated => VecDeque::from([Stop {
+                trunk: self.trunk.clone(),
+                target: cx.settings.carrier.target.clone(),
+            }]),
+        };
         self.answer_at_once(cx);
         if matches!(self.state, State::Preparing { .. }) {
             self.dial(cx);
         }
     }
 
+    /// Every destination of every trunk that may take the call, those known to be dead last.
+    fn stops(&self, cx: &mut Context<'_>) -> VecDeque<Stop> {
+        let trunks = std::iter::once(&self.trunk).chain(&self.others);
+        let all = trunks.flat_map(|trunk| {
+            trunk.destinations().map(|target| Stop {
+                trunk: trunk.clone(),
+                target: target.clone(),
+            })
+        });
+        let (mut stops, dead): (VecDeque<_>, VecDeque<_>) =
+            all.partition(|stop| !cx.health.is_dead(cx.now, &stop.target));
+        stops.extend(dead);
+        let mut places = VecDeque::new();
+        for Stop { trunk, target } in stops {
+            let found = cx.locations.expand(cx.now, vec![target], || cx.ident.u32());
+            places.extend(found.into_iter().map(|target| Stop {
+                trunk: trunk.clone(),
+                target,
+            }));
+        }
+        places
+    }
+
+    /// The next stop whose trunk has room.
+    fn next_stop(&mut self, cx: &Context<'_>) -> Option<Stop> {
+        while let Some(stop) = self.route.pop_front() {
+            if stop.trunk.name == self.counted || !cx.limits.is_full(&stop.trunk) {
+                return Some(stop);
+            }
+        }
+        None
+    }
+
+    /// Another trunk takes the call: leg B is spoken with as that trunk wants it.
+    fn move_to(&mut self, cx: &mut Context<'_>, trunk: Arc<Trunk>) {
+        let mut stream = Stream::new(trunk.profile.clone(), stream::trunk_profile(&trunk));
+        if let Some(local) = &self.local {
+            stream.open(cx.ident, local);
+        }
+        self.streams[Side::B.index()] = stream;
+        self.trunk = trunk;
+        cx.log(
+            Level::Info,
+            format!("trunk {} takes the call", self.trunk.name),
+        );
+    }
+
+    /// From which trunk to which the call went, said once: limits count it where it is.
+    pub(crate) fn moves(&mut self) -> Option<(Arc<str>, Arc<str>)> {
+        if self.counted == self.trunk.name || self.left {
+            return None;
+        }
+        let from = std::mem::replace(&mut self.counted, self.trunk.name.clone());
+        Some((from, self.trunk.name.clone()))
+    }
+
     /// Calls the next destination of the route as leg B.
     pub(super) fn dial(&mut self, cx: &mut Context<'_>) {
-        let Some(target) = self.route.pop_front() else {
-            return;
+        let Some(Stop { trunk, target }) = self.next_stop(cx) else {
+            let cause = Cause::Limit("calls of the trunk at once");
+            return self.release(cx, cause, ReleasedBy::Us);
         };
         self.vacate(cx);
         self.streams[Side::B.index()].forget_agreement();
+        if trunk.name != self.trunk.name {
+            self.move_to(cx, trunk);
+        }
         let offer = match self.streams[Side::B.index()].offer() {
             Ok(offer) => offer,
             Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
@@ -55,6 +120,7 @@ impl Call {
             settings: cx.settings,
             number: &self.number,
             user: &self.user,
+            alias: self.alias.as_ref(),
             trunk: &self.trunk,
             inherited: &self.inherited,
             offer,
@@ -63,6 +129,7 @@ impl Call {
             Direction::UserInitiated => dial::to_trunk(words, target.clone(), &self.draft.metadata),
             Direction::BusinessInitiated => dial::to_carrier(words),
         };
+        self.called = Some(target.clone());
         let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);
         self.state = State::Dialing { target, patience };
         self.former.extend(self.b.take());
@@ -96,6 +163,15 @@ impl Call {
             let _ = leg.release(cx, &Cause::Cancelled);
         }
         self.dial(cx);
+    }
+
+    /// A destination that names a time to come back is left alone until then (RFC 3261 §21.5.4).
+    pub(super) fn rest(&self, cx: &mut Context<'_>, cause: &Cause, retry_after: Option<Duration>) {
+        if let (Some(target), Cause::Refused { status: 503, .. }, Some(pause)) =
+            (&self.called, cause, retry_after)
+        {
+            cx.health.asks_for_rest(cx.now, target, pause);
+        }
     }
 
     /// Whether leg B's trouble passes, so that the same destination is called once more after a
@@ -134,7 +210,10 @@ impl Call {
     /// The pause is over.
     pub(super) fn dial_again(&mut self, cx: &mut Context<'_>) {
         if let State::Pausing { target, .. } = &self.state {
-            self.route.push_front(target.clone());
+            self.route.push_front(Stop {
+                trunk: self.trunk.clone(),
+                target: target.clone(),
+            });
             self.dial(cx);
         }
     }

@@ -127,12 +127,14 @@ impl Call {
                 settings: cx.settings,
                 number: &self.number,
                 user: &self.user,
+                alias: self.alias.as_ref(),
+                trunk: &self.trunk,
                 inherited: &self.inherited,
                 offer,
             };
             let target = route.pop_front()?;
             let metadata = &self.draft.metadata;
-            let out = dial::to_referred(words, &self.trunk, target, metadata, &referral);
+            let out = dial::to_referred(words, target, metadata, &referral);
             Some((SipLeg::uac(cx, side, out)?, stream))
         });
         match leg {

@@ -7,14 +7,16 @@ use sip::{Event, Flow, Method, Name, Request, Response, ServerKey, Text};
 use super::Core;
 use crate::Cause;
 use crate::admission::{Admitted, Asking, Decision, Offence};
+use crate::alias::Alias;
 use crate::call::Call;
 use crate::call_id::CallId;
 use crate::context;
 use crate::dial::Inherited;
-use crate::io::Level;
+use crate::io::{Level, Output};
 use crate::late::Ending;
 use crate::leg::sip::extensions::{self, Objection};
 use crate::leg::sip::words;
+use crate::number::E164;
 use crate::record::Direction;
 use crate::settings::Settings;
 
@@ -135,6 +137,7 @@ impl Core {
             return self.respond(now, key, &invite, 483);
         }
         let salt = u64::from_be_bytes(self.ident.bytes());
+        let dice = u64::from_be_bytes(self.ident.bytes());
         let settings = self.settings.clone();
         let wall = self.clock.since_epoch(now);
         let known = self.knows(now, &flow);
@@ -146,17 +149,22 @@ impl Core {
             invite: &invite,
             known,
             salt,
+            dice,
+            aliases: &self.aliases,
         };
         match self.admission.decide(&asking) {
             Decision::Admit(admitted) if self.draining => {
                 let why = format!("no new calls for {}", admitted.number.e164);
                 self.refuse(now, key, &invite, &Cause::Draining, &why);
             }
-            Decision::Admit(admitted) => {
+            Decision::Admit(mut admitted) => {
                 if let Some(objection) = objection(&settings, &admitted, &invite) {
                     let header = Some(objection.header);
                     return self.respond_with(now, key, &invite, objection.status, header);
                 }
+                admitted.make_room(|trunk| {
+                    self.services.has_trunk(trunk) && !self.limits.is_full(trunk)
+                });
                 match self
                     .services
                     .against(&admitted)
@@ -189,7 +197,7 @@ impl Core {
     fn open(
         &mut self,
         now: Instant,
-        admitted: Admitted,
+        mut admitted: Admitted,
         flow: Flow,
         key: ServerKey,
         invite: Request,
@@ -202,6 +210,9 @@ impl Core {
         if admitted.proved {
             self.admission.proved(now, flow.remote.ip());
         }
+        if admitted.direction == Direction::UserInitiated && E164::parse(&admitted.user).is_none() {
+            admitted.alias = self.alias(&admitted.user);
+        }
         self.limits.enter(now, &admitted);
         let offer = invite.body.clone();
         let unopened = invite.clone();
@@ -213,6 +224,24 @@ impl Core {
         self.counters.admitted += 1;
         self.calls.insert(id, call);
         self.with_call(now, id, |call, cx| call.begin(cx, &offer));
+    }
+
+    /// The number of a user who has none.
+    fn alias(&mut self, user: &str) -> Option<E164> {
+        let Some((number, is_new)) = self.aliases.of(user) else {
+            if self.aliases.are_given() {
+                self.log(
+                    Level::Warn,
+                    "every alias is given: widen [alias] range".into(),
+                );
+            }
+            return None;
+        };
+        if is_new {
+            let (user, number) = (user.to_owned(), number.clone());
+            self.out.push_back(Output::Alias(Alias { user, number }));
+        }
+        Some(number)
     }
 
     // ---- answers of the core itself ----

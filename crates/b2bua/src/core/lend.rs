@@ -27,6 +27,7 @@ impl Core {
             flows: &mut self.flows,
             health: &mut self.health,
             locations: &mut self.locations,
+            limits: &self.limits,
             registry: &mut self.registry,
             late: &mut self.late,
             counters: &mut self.counters,
@@ -76,6 +77,9 @@ impl Core {
     }
 
     fn keep_or_forget(&mut self, now: Instant, id: CallId, mut call: Call) {
+        if let Some((from, to)) = call.moves() {
+            self.limits.moved(&from, &to);
+        }
         if let Some(left) = call.leaves() {
             self.limits.leave(now, &left);
         }

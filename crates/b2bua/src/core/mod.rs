@@ -19,6 +19,7 @@ use sip::{Endpoint, Event, FlowId, Ident};
 use crate::Cause;
 use crate::admission::limits::Limits;
 use crate::admission::{Admission, Offence};
+use crate::alias::Aliases;
 use crate::call::Call;
 use crate::call_id::CallId;
 use crate::context::{Clock, Registry};
@@ -49,6 +50,7 @@ pub struct Core {
     late: Late,
     admission: Admission,
     limits: Limits,
+    aliases: Aliases,
     services: Services,
     draining: bool,
     calls: BTreeMap<CallId, Call>,
@@ -72,6 +74,8 @@ impl Core {
         health.watch(now, &settings);
         let mut locations = Locations::default();
         locations.watch(now, &settings);
+        let mut aliases = Aliases::default();
+        aliases.give_from(settings.aliases);
         Self {
             endpoint: Endpoint::new(settings.timers, of_endpoint),
             directory: Directory::new(&settings),
@@ -85,6 +89,7 @@ impl Core {
             late: Late::default(),
             admission,
             limits: Limits::default(),
+            aliases,
             services: Services::default(),
             draining: false,
             calls: BTreeMap::new(),
@@ -119,10 +124,12 @@ impl Core {
                 self.directory = Directory::new(&settings);
                 self.health.watch(now, &settings);
                 self.locations.watch(now, &settings);
+                self.aliases.give_from(settings.aliases);
                 self.settings = Arc::new(*settings);
             }
             Input::Load(load) => self.load(&load),
             Input::Malformed(address) => self.offence(now, address, Offence::Malformed),
+            Input::Aliases(aliases) => self.aliases.remember(aliases),
             Input::Drain => self.draining = true,
             Input::HangUpAll => self.hang_up_all(now),
             Input::Operator { ticket, wish } => self.operate(now, ticket, wish),

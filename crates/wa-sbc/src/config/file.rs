@@ -18,6 +18,7 @@ use super::objection::ConfigError;
 use super::policy::{Numbers, Rule};
 use super::records::Records;
 use super::reload::Reload;
+use super::routing::{Alias, Group, Hours, Route};
 use super::secret::SecretSource;
 
 /// A configuration file.
@@ -46,6 +47,12 @@ pub struct File {
     /// How strangers are met, and how much may be asked.
     #[serde(default)]
     pub admission: Admission,
+    /// Several PBXs as one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<Spanned<Group>>,
+    /// Numbers for users who have none.
+    #[serde(default)]
+    pub alias: Alias,
     /// Headers the PBX gets to see.
     #[serde(default)]
     pub headers: Headers,
@@ -227,8 +234,14 @@ pub struct Number {
     /// Write `+` in From and Request-URI.
     #[serde(default = "yes")]
     pub plus: bool,
-    /// The trunk.
+    /// The trunk or group.
     pub trunk: Spanned<String>,
+    /// Where calls with certain user parameters go instead.
+    #[serde(default)]
+    pub routes: Vec<Spanned<Route>>,
+    /// How SRTP keys towards Meta are exchanged.
+    #[serde(default = "keying")]
+    pub keying: Spanned<String>,
     /// Codecs towards Meta.
     #[serde(default = "meta_codecs")]
     pub codecs: Spanned<Vec<String>>,
@@ -337,9 +350,18 @@ pub struct Trunk {
     /// How it is told who calls.
     #[serde(default = "identity")]
     pub identity: Spanned<String>,
+    /// Unanswered OPTIONS in a row that make a destination dead.
+    #[serde(default = "dead_after")]
+    pub dead_after: u8,
+    /// Answered OPTIONS in a row that make it alive again.
+    #[serde(default = "alive_after")]
+    pub alive_after: u8,
     /// How it dials and shows numbers.
     #[serde(default)]
     pub numbers: Numbers,
+    /// When it is open.
+    #[serde(default)]
+    pub hours: Hours,
 }
 
 /// `[headers]`
@@ -511,6 +533,18 @@ fn transfer() -> Spanned<String> {
 
 fn early_answer() -> Spanned<String> {
     unplaced("never".into())
+}
+
+fn keying() -> Spanned<String> {
+    unplaced("sdes".into())
+}
+
+fn dead_after() -> u8 {
+    2
+}
+
+fn alive_after() -> u8 {
+    1
 }
 
 fn identity() -> Spanned<String> {

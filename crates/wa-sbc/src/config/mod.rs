@@ -24,6 +24,7 @@ mod policy;
 mod records;
 mod reload;
 mod resolve;
+mod routing;
 mod secret;
 mod settings;
 mod sources;

@@ -6,11 +6,13 @@
 //! | `[[number]]` | `resolve/number.rs` |
 //! | `[[listener]]` | `resolve/listener.rs` |
 //! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds and transfers in `resolve/comfort.rs` |
+//! | `[[group]] [alias]`, routes of numbers, hours of trunks | `resolve/routing.rs` |
 
 mod comfort;
 mod listener;
 mod number;
 mod policy;
+mod routing;
 mod session;
 mod trunk;
 
@@ -53,6 +55,7 @@ impl Resolver<'_, '_> {
         let file = self.file;
         self.host();
         let trunks = self.trunks();
+        let groups = self.groups(&trunks);
         let numbers = self.numbers();
         let listeners = self.listeners();
         let networks = self.meta_networks();
@@ -108,6 +111,7 @@ impl Resolver<'_, '_> {
                 per_source: file.sip.connections_per_source,
                 ..Limits::default()
             },
+            alias_store: file.alias.store.clone(),
             fixed,
             authorities,
             identities,
@@ -132,6 +136,8 @@ impl Resolver<'_, '_> {
                 carrier: self.carrier(networks),
                 numbers: numbers.into_iter().map(Arc::new).collect(),
                 trunks: trunks.into_iter().map(Arc::new).collect(),
+                groups,
+                aliases: self.alias_range(),
                 timers: TimerSettings::default(),
                 nonce_ttl: Duration::from_secs(file.sip.nonce_ttl),
                 max_calls: file.sip.max_calls,

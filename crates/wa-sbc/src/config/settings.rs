@@ -39,6 +39,8 @@ pub struct Settings {
     pub listener_of: HashMap<Arc<str>, String>,
     /// What connections may take of us.
     pub limits: Limits,
+    /// Where the numbers of users who have none are kept.
+    pub alias_store: PathBuf,
     /// Fixed addresses of hosts, instead of resolving them.
     pub fixed: HashMap<String, SocketAddr>,
     /// Hosts verified against an authority of their own as well: host to PEM file.

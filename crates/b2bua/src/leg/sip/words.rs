@@ -97,6 +97,7 @@ fn q850_text(cause: u8) -> &'static str {
         17 => "USER_BUSY",
         18 => "NO_USER_RESPONSE",
         19 => "NO_ANSWER",
+        20 => "SUBSCRIBER_ABSENT",
         21 => "CALL_REJECTED",
         28 => "INVALID_NUMBER_FORMAT",
         31 => "NORMAL_UNSPECIFIED",

@@ -19,6 +19,7 @@ impl Resolver<'_, '_> {
     pub(super) fn numbers(&mut self) -> Vec<settings::Number> {
         let mut seen = HashSet::new();
         let mut numbers = Vec::new();
+        let known = self.destinations().into_iter().map(str::to_owned).collect();
         let lists = self.lists;
         let written = self.file.number.iter().map(|number| (0, number));
         let listed = lists.iter().enumerate().flat_map(|(index, list)| {
@@ -29,7 +30,7 @@ impl Resolver<'_, '_> {
             if let Some(list) = turn.checked_sub(1).map(|index| &lists[index]) {
                 self.critic.turn_to(turn, &list.path, &list.text);
             }
-            let number = self.number(written.get_ref());
+            let number = self.number(written.get_ref(), &known);
             if !seen.insert(number.e164.clone()) {
                 let span = written.get_ref().e164.span();
                 self.object(
@@ -53,7 +54,7 @@ impl Resolver<'_, '_> {
         numbers
     }
 
-    fn number(&mut self, written: &file::Number) -> settings::Number {
+    fn number(&mut self, written: &file::Number, known: &HashSet<String>) -> settings::Number {
         let sip = &self.file.sip;
         let text = written.e164.get_ref();
         let e164 = E164::parse(text)
@@ -85,27 +86,27 @@ impl Resolver<'_, '_> {
                 format!("write {host} or a parent domain of it, or set `host` to the name Meta has for the number"),
             );
         }
-        if !self
-            .file
-            .trunk
-            .iter()
-            .any(|trunk| trunk.get_ref().name.get_ref() == written.trunk.get_ref())
-        {
-            let problem = format!("there is no trunk \"{}\"", written.trunk.get_ref());
-            let names: Vec<_> = self
-                .file
-                .trunk
-                .iter()
-                .map(|trunk| trunk.get_ref().name.get_ref().as_str())
-                .collect();
-            let remedy = match names.as_slice() {
-                [] => "add a [[trunk]] table of that name".to_owned(),
-                names => format!(
-                    "add a [[trunk]] table of that name, or use one of: {}",
-                    names.join(", ")
-                ),
-            };
-            self.object(written.trunk.span(), "number.trunk", problem, remedy);
+        if !known.contains(written.trunk.get_ref()) {
+            self.destination(
+                written.trunk.span(),
+                "number.trunk",
+                written.trunk.get_ref(),
+            );
+        }
+        match written.keying.get_ref().as_str() {
+            "sdes" => {}
+            "dtls" => self.object(
+                written.keying.span(),
+                "number.keying",
+                "DTLS-SRTP is not carried yet",
+                "write \"sdes\", and set srtp_key_exchange_protocol to SDES in Meta's settings of the number",
+            ),
+            other => self.object(
+                written.keying.span(),
+                "number.keying",
+                format!("`{other}` is no way to exchange keys"),
+                "write \"sdes\"",
+            ),
         }
         if *written.no_answer.get_ref() >= ANSWER_WINDOW {
             self.object(
@@ -136,6 +137,7 @@ impl Resolver<'_, '_> {
             challenge: written.challenge,
             plus: written.plus,
             trunk: written.trunk.get_ref().as_str().into(),
+            routes: self.routes(&written.routes, known),
             codecs: self.codecs("number.codecs", &written.codecs),
             suites: self.suites(&written.suites),
             no_answer: Duration::from_secs(*written.no_answer.get_ref()),

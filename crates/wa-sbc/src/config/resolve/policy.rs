@@ -11,7 +11,12 @@ use crate::config::{file, policy};
 impl Resolver<'_, '_> {
     pub(super) fn policy(&mut self, written: &file::Trunk) -> TrunkPolicy {
         let (pbx, meta) = (&b2bua::profile::PBX, &whatsapp::profile::META);
+        let (hours, outside) = self.hours(&written.hours);
         TrunkPolicy {
+            hours,
+            outside,
+            dead_after: written.dead_after,
+            alive_after: written.alive_after,
             to_pbx: self.header_rules(
                 pbx,
                 ("trunk.pass_to_pbx", &written.pass_to_pbx),
