@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sdp::plan::{Gate, LegPlan, Proof, Silence, Sound};
 use sdp::report::LegReport;
-use sdp::{Agreed, Codec, Crypto, Keying, Side};
+use sdp::{Agreed, Codec, Crypto, Direction, Keying, Side};
 
 use crate::codec::{self, CodecError, Encoder, Law, OpusSettings, SAMPLES_PER_MS};
 use crate::latch::Latch;
@@ -184,7 +184,7 @@ impl Leg {
         self.rtp_latch.agree(secured, agreed.remote_rtp);
         self.rtcp_latch.agree(secured, agreed.remote_rtcp);
         self.tx.agree(now, Clock(agreed.audio.codec.clock()));
-        if agreed.direction.receives() && !self.agreed.direction.receives() {
+        if agreed.direction != self.agreed.direction {
             self.watch.heard = now;
             self.watch.media = now;
         }
@@ -269,9 +269,9 @@ impl Leg {
         &self.silence_frame.bytes[..self.silence_frame.len]
     }
 
-    /// When the far side's silence is worth telling.
+    /// When the far side's silence is worth telling. A leg on hold, in either direction, may be silent.
     pub(crate) fn silent_at(&self) -> Option<Instant> {
-        let watched = !self.watch.silent && self.agreed.direction.receives();
+        let watched = !self.watch.silent && self.agreed.direction == Direction::SendRecv;
         self.watch
             .patience
             .filter(|_| watched)
@@ -280,7 +280,7 @@ impl Leg {
 
     /// When missing RTP is worth a word.
     pub(crate) fn quiet_at(&self) -> Option<Instant> {
-        let watched = !self.watch.quiet && self.agreed.direction.receives();
+        let watched = !self.watch.quiet && self.agreed.direction == Direction::SendRecv;
         self.watch
             .quiet_after
             .filter(|_| watched)

@@ -786,3 +786,43 @@ fn a_caller_hears_ringing_while_nobody_is_at_the_other_end_and_then_the_user() {
     assert!(verdict.holds(LEVEL, 3.0, 40), "{verdict:?}");
     assert!(call.peers[1].verdict().holds(LEVEL, 3.0, 40));
 }
+
+/// The desk holds without music for longer than it may be silent.
+#[test]
+fn a_leg_on_hold_may_be_silent_and_is_watched_again_afterwards() {
+    for held in [
+        Direction::RecvOnly,
+        Direction::SendOnly,
+        Direction::Inactive,
+    ] {
+        let mut call = whatsapp_and_desk(Codec::Opus, Codec::Pcma);
+        call.run(ms(1_000));
+        let talking = plan(Side::B, Codec::Pcma).agreed;
+        let mut hold = talking.clone();
+        hold.direction = held;
+        call.session.update(call.now, Side::B, hold).unwrap();
+        call.peers[1].talking = false;
+        call.run(ms(60_000));
+        let named = |call: &Call| {
+            call.events
+                .iter()
+                .filter(|(_, event)| {
+                    matches!(
+                        event,
+                        Event::Quiet { side: Side::B, .. } | Event::Silent { side: Side::B, .. }
+                    )
+                })
+                .count()
+        };
+        assert_eq!(named(&call), 0, "{held:?}");
+        call.session.update(call.now, Side::B, talking).unwrap();
+        call.run(ms(9_900));
+        assert_eq!(named(&call), 0, "{held:?}: the watch begins anew");
+        call.run(ms(10_200));
+        assert_eq!(
+            named(&call),
+            2,
+            "{held:?}: a warning after 10 s, the end after 20 s"
+        );
+    }
+}

@@ -361,7 +361,7 @@ mod tests {
         for (suite, key, padding) in [
             (
                 "AEAD_AES_128_GCM",
-                &"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHA"[..],
+                "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHA",
                 "==",
             ),
             (

@@ -76,28 +76,35 @@ impl SrtpKey {
     /// The same bytes, as many as `suite` needs. `None`: there are too few.
     pub fn fit(&self, suite: Suite) -> Option<Self> {
         let len = suite.key_len() + suite.salt_len();
-        (len <= usize::from(self.len)).then(|| Self::of(suite.key_len(), &self.bytes[..len]))
+        self.whole()
+            .get(..len)
+            .map(|bytes| Self::of(suite.key_len(), bytes))
     }
 
     /// The master key.
     pub fn key(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.key)]
+        self.bytes.get(..usize::from(self.key)).unwrap_or_default()
     }
 
     /// The master salt.
     pub fn salt(&self) -> &[u8] {
-        &self.bytes[usize::from(self.key)..usize::from(self.len)]
+        self.whole()
+            .get(usize::from(self.key)..)
+            .unwrap_or_default()
     }
 
     /// Master key and salt, as an `a=crypto` line carries them.
     pub(crate) fn whole(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     /// `from` is no longer than the longest.
     fn of(key: usize, from: &[u8]) -> Self {
         let mut bytes = [0; LONGEST];
-        bytes[..from.len()].copy_from_slice(from);
+        bytes
+            .iter_mut()
+            .zip(from)
+            .for_each(|(to, from)| *to = *from);
         Self {
             bytes,
             key: key as u8,

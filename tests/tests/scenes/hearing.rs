@@ -355,3 +355,23 @@ fn warnings(world: &sim::world::World, text: &str) -> usize {
         .filter(|line| line.text.contains(text))
         .count()
 }
+
+#[test]
+fn an_agent_who_falls_silent_is_let_go_where_the_trunk_says_so() {
+    let mut world = world_with(|b| {
+        with_trunk(&mut b.settings, |t| {
+            let mut profile = (*t.profile).clone();
+            profile.inactivity = Some(secs(15));
+            t.profile = profile.into();
+        });
+    });
+    let mut script = agent_answers(secs(1));
+    script.talk.mute_after = Some(secs(5));
+    world.pbx.script(script);
+    world.user_calls(user());
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert_eq!(story.record().cause.label(), "media_silent");
+    let meta = story.ended(Meta);
+    assert!((19_000..22_000).contains(&meta.duration_ms), "{meta:?}");
+}

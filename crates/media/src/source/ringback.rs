@@ -57,9 +57,7 @@ pub const COUNTRIES: &str = "ae ar at au bd be br ca ch cl cn co cz de dk es fi 
 /// One round of the ringback tone of a country (ISO 3166, any case); `uk` is taken for `gb`.
 pub fn ringback(country: &str) -> Option<Sound> {
     let named = |name: &&str| name.eq_ignore_ascii_case(country);
-    let found = TABLE
-        .iter()
-        .find(|row| row.countries.iter().any(|name| named(&name)))?;
+    let found = TABLE.iter().find(|row| row.countries.iter().any(&named))?;
     let mut round = Vec::new();
     for (turn, millis) in found.cadence.iter().enumerate() {
         let mut part = vec![0.0; *millis as usize * RATE as usize / 1_000];

@@ -314,6 +314,9 @@ pub struct Trunk {
     /// It leads to the public telephone network.
     #[serde(default)]
     pub pstn: bool,
+    /// Seconds without RTP and RTCP from it after which a call that is not on hold ends; 0: never.
+    #[serde(default)]
+    pub inactivity: u64,
     /// Seconds between refreshes of the session that we ask for; 0: we do not ask.
     #[serde(default = "no_seconds")]
     pub session_expires: Spanned<u32>,

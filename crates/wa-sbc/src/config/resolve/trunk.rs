@@ -90,6 +90,8 @@ impl Resolver<'_, '_> {
     /// An ordinary PBX, with what its trunk says of it.
     fn trunk_profile(&mut self, written: &file::Trunk) -> PeerProfile {
         let mut profile = b2bua::profile::PBX;
+        profile.inactivity =
+            (written.inactivity > 0).then(|| Duration::from_secs(written.inactivity));
         profile.extensions.session_timer = Some(self.session_policy(written));
         profile
     }
