@@ -11,9 +11,21 @@ use b2bua::operator::{NumberState, Reply, Status, TrunkState, Wish};
 
 use super::exposition::Exposition;
 use super::{Operator, problem};
-use crate::meters::{Counted, Histogram};
+use crate::meters::{Counted, Histogram, LegMeters};
 use crate::net::tally::{Handshake, Role};
 use crate::records::SinkCounts;
+
+/// Name, help, and the figure.
+type FigureOf<T> = (&'static str, &'static str, fn(&T) -> f64);
+/// The same for histograms.
+type HistogramOfLeg = (&'static str, &'static str, fn(&LegMeters) -> &Histogram);
+/// Name, kind, help, and the count.
+type CountOfSink = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&SinkCounts) -> &AtomicU64,
+);
 
 pub(super) async fn metrics(State(operator): State<Operator>) -> Response {
     let mut text = Exposition::default();
@@ -177,7 +189,7 @@ fn of_answers(text: &mut Exposition, counted: &Counted, below: f64) {
 
 fn of_legs(text: &mut Exposition, counted: &Counted) {
     let legs: Vec<_> = ["carrier", "pbx"].into_iter().zip(&counted.legs).collect();
-    let histograms: [(_, _, fn(&crate::meters::LegMeters) -> &Histogram); 3] = [
+    let histograms: [HistogramOfLeg; 3] = [
         (
             "wa_sbc_leg_loss_ratio",
             "Share of packets of an answered call that never came.",
@@ -199,7 +211,7 @@ fn of_legs(text: &mut Exposition, counted: &Counted) {
         legs.iter()
             .for_each(|(leg, meters)| samples.histogram(&[("leg", leg)], of(meters)));
     }
-    let counters: [(_, _, fn(&crate::meters::LegMeters) -> f64); 4] = [
+    let counters: [FigureOf<LegMeters>; 4] = [
         (
             "wa_sbc_leg_undecryptable_packets_total",
             "Packets whose SRTP tag was wrong.",
@@ -233,7 +245,7 @@ fn in_service(service: Service) -> f64 {
 }
 
 fn of_numbers(text: &mut Exposition, numbers: &[NumberState]) {
-    let families: [(_, _, fn(&NumberState) -> f64); 5] = [
+    let families: [FigureOf<NumberState>; 5] = [
         ("wa_sbc_number_calls", "Calls of the number.", |number| {
             number.calls.0 as f64
         }),
@@ -267,7 +279,7 @@ fn of_numbers(text: &mut Exposition, numbers: &[NumberState]) {
 }
 
 fn of_trunks(text: &mut Exposition, trunks: &[TrunkState]) {
-    let families: [(_, _, fn(&TrunkState) -> f64); 3] = [
+    let families: [FigureOf<TrunkState>; 3] = [
         ("wa_sbc_trunk_calls", "Calls of the trunk.", |trunk| {
             trunk.calls.0 as f64
         }),
@@ -350,7 +362,7 @@ fn of_process(text: &mut Exposition, operator: &Operator) {
             );
         }
     }
-    let families: [(_, _, _, fn(&SinkCounts) -> &AtomicU64); 4] = [
+    let families: [CountOfSink; 4] = [
         (
             "wa_sbc_records_written_total",
             "counter",
