@@ -11,7 +11,7 @@
 //! any more) the name itself is the destination, and whoever opens the flow looks for it. An answer
 //! that is empty does not make the last good one forgotten: the DNS may be what is broken.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub(crate) struct Locations {
     /// Which name is to be looked for when, by a number of ours for it.
     schedule: BTreeSet<(Instant, u64)>,
     names: HashMap<u64, Target>,
-    rests: HashMap<SocketAddr, Instant>,
+    rests: BTreeMap<SocketAddr, Instant>,
 }
 
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! What every simulated peer is: a value that takes messages, packets and the time, and hands out
-//! what it wants done. The same peers run in [`crate::world`] and on real sockets ([`crate::run`]).
+//! what it wants done. The same peers run in [`crate::world`] and on real sockets (`run`).
 //!
 //! ```text
 //!  flow, message ─►┐                 ┌─► Send, Connect, Close

@@ -3,7 +3,7 @@
 //! A thread of its own writes them, so a slow disk never delays a call; what cannot be written is
 //! tried again with the next one and at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Vec<Alias>> {
     Ok(known)
 }
 
-fn write(connection: &Connection, new: &Receiver<Alias>, path: &PathBuf) {
+fn write(connection: &Connection, new: &Receiver<Alias>, path: &Path) {
     let mut kept = Vec::new();
     while let Ok(alias) = new.recv() {
         kept.push(alias);

@@ -126,7 +126,7 @@ impl Records {
     }
 
     /// A call is over, and nobody has been told yet. Returns once a crash would not lose it any
-    /// more, or after [`PATIENCE`]: a slow disk costs one call that much, and is not waited for
+    /// more, or after 50 ms: a slow disk costs one call that much, and is not waited for
     /// again before it has caught up.
     pub fn over(&mut self, record: &Record) {
         let Some(journal) = &mut self.journal else {

@@ -346,7 +346,12 @@ fn compare(path: &str, table: &Table) {
             Value::Table(table) if !table.contains_key("env") => compare(&below, table),
             Value::Array(tables) => {
                 let mut all = Table::new();
-                all.extend(tables.iter().filter_map(Value::as_table).cloned().flatten());
+                all.extend(
+                    tables
+                        .iter()
+                        .filter_map(Value::as_table)
+                        .flat_map(Clone::clone),
+                );
                 if !all.is_empty() {
                     compare(&below, &all);
                 }

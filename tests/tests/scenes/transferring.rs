@@ -94,7 +94,7 @@ fn a_user_is_sent_on_blindly_and_talks_with_the_colleague() {
         );
         assert!(invite.header("Referred-By").is_some());
         assert_eq!(story.record().cause.label(), "normal");
-        assert_eq!(story.ended(Meta).confirmed, true);
+        assert!(story.ended(Meta).confirmed);
     }
 }
 

@@ -131,7 +131,7 @@ fn user(dice: &mut Dice) -> BusinessScript {
 impl Story {
     /// The world of a seed, at its first moment.
     pub(crate) fn of(seed: u64) -> Story {
-        let mut dice = Dice::new(seed ^ 0x5eed_0f_aca11);
+        let mut dice = Dice::new(seed ^ 0x5ee_d0fa_ca11);
         let breaks = dice.happens(0.3);
         let mut begin = beginning();
         begin.audio = false;

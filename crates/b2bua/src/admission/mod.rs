@@ -194,7 +194,7 @@ impl Admission {
         } = *asking;
         let mut trunks = match select::trunks(directory, &number, invite, wall, dice) {
             Ok(trunks) => trunks.into_iter(),
-            Err((cause, why)) => return reject(cause, why),
+            Err(none) => return reject(none.cause, none.why),
         };
         let Some(trunk) = trunks.next() else {
             return reject(Cause::UnknownNumber, "no trunk takes the call".into());

@@ -19,6 +19,13 @@ use crate::settings::{Number, Trunk};
 /// How often calls may be handed on from one closed trunk to another.
 const HANDED_ON: usize = 3;
 
+/// Why no trunk takes a call.
+pub(crate) struct NoTrunk {
+    pub(crate) cause: Cause,
+    /// For the log.
+    pub(crate) why: String,
+}
+
 /// The trunks that may take a user's call to `number` at a time of day, at least one.
 pub(crate) fn trunks(
     directory: &Directory,
@@ -26,18 +33,18 @@ pub(crate) fn trunks(
     invite: &Request,
     wall: Duration,
     dice: u64,
-) -> Result<Vec<Arc<Trunk>>, (Cause, String)> {
+) -> Result<Vec<Arc<Trunk>>, Box<NoTrunk>> {
     let mut name = destination(number, &invite.uri).clone();
     for _ in 0..=HANDED_ON {
         let all = directory.trunks(&name, dice);
         let Some(first) = all.first() else {
             let why = format!("trunk {name} of {} does not exist", number.e164);
-            return Err((Cause::UnknownNumber, why));
+            return Err(none(Cause::UnknownNumber, why));
         };
         let lawful: Vec<_> = all.iter().filter(|trunk| !trunk.pstn).collect();
         if lawful.is_empty() {
             let why = format!("trunk {} leads to the PSTN", first.name);
-            return Err((Cause::PstnForbidden, why));
+            return Err(none(Cause::PstnForbidden, why));
         }
         let is_open = |trunk: &Trunk| trunk.policy.hours.as_ref().is_none_or(|h| h.are_at(wall));
         let open: Vec<Arc<Trunk>> = lawful
@@ -54,10 +61,12 @@ pub(crate) fn trunks(
             None => break,
         }
     }
-    Err((
-        Cause::Closed,
-        format!("{name} of {} is closed", number.e164),
-    ))
+    let why = format!("{name} of {} is closed", number.e164);
+    Err(none(Cause::Closed, why))
+}
+
+fn none(cause: Cause, why: String) -> Box<NoTrunk> {
+    Box::new(NoTrunk { cause, why })
 }
 
 impl Admitted {

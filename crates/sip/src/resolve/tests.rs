@@ -102,7 +102,14 @@ const ZONE: &str = "\
 fn every_line_of_the_figure() {
     let zone = Zone::of(ZONE);
     // Host, port, transports; what is asked; where it leads.
-    let cases: &[(&str, u16, &[Transport], usize, &[&str])] = &[
+    type Case = (
+        &'static str,
+        u16,
+        &'static [Transport],
+        usize,
+        &'static [&'static str],
+    );
+    let cases: &[Case] = &[
         ("192.0.2.7", 0, &[Udp], 0, &["udp 192.0.2.7:5060"]),
         ("192.0.2.7", 5070, &[Tls], 0, &["tls 192.0.2.7:5070"]),
         ("2001:db8::7", 0, &[Tls], 0, &["tls [2001:db8::7]:5061"]),

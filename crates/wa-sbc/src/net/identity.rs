@@ -32,9 +32,7 @@ impl ResolvesServerCert for Certificates {
 }
 
 fn is_made_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
-    let parsed = key
-        .end_entity_cert()
-        .and_then(|certificate| ParsedCertificate::try_from(certificate));
+    let parsed = key.end_entity_cert().and_then(ParsedCertificate::try_from);
     parsed.is_ok_and(|parsed| verify_server_name(&parsed, name).is_ok())
 }
 

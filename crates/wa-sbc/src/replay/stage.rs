@@ -237,13 +237,11 @@ impl<'a> Stage<'a> {
                 let label = event.happened.label();
                 self.outcome.decisions.push(label.to_owned());
             }
-            Output::Log(line) => {
-                if line.level >= Level::Info {
-                    if let Some(call) = line.call {
-                        self.trace.said(self.at(), call, &line.text);
-                    }
-                    self.outcome.decisions.push(stable(&line.text));
+            Output::Log(line) if line.level >= Level::Info => {
+                if let Some(call) = line.call {
+                    self.trace.said(self.at(), call, &line.text);
                 }
+                self.outcome.decisions.push(stable(&line.text));
             }
             _ => {}
         }
