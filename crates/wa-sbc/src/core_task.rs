@@ -77,6 +77,19 @@ pub(crate) struct Sockets {
     leaving: Vec<(usize, Option<CallId>)>,
 }
 
+impl Sockets {
+    /// Stops receiving; afterwards nobody here holds a port any more.
+    async fn close(self) {
+        self.receiving.iter().for_each(AbortHandle::abort);
+        let closed = async {
+            while self.receiving.iter().any(|task| !task.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+    }
+}
+
 /// The owner of the core.
 pub(crate) struct CoreTask {
     pub(crate) core: Core,
@@ -149,6 +162,7 @@ impl CoreTask {
             aliases,
             flows,
             keeper,
+            sockets,
             ..
         } = self;
         let threads = tokio::task::spawn_blocking(|| {
@@ -162,6 +176,7 @@ impl CoreTask {
             }
         });
         let _ = threads.await;
+        sockets.close().await;
         tracing::info!(undelivered = flows.undelivered, "stopped");
     }
 
