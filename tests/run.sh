@@ -24,9 +24,7 @@ trap 'kill $loading 2>/dev/null || true' EXIT
 status=0
 cargo test --locked --workspace --no-run || status=$?
 if [ "$status" = 0 ]; then
-    cargo test --locked --workspace --exclude tests --no-fail-fast || status=$?
-    # Calls in real time mostly wait as well: several at once, whatever the number of cores.
-    cargo test --locked -p tests --no-fail-fast -- --skip "$load" --test-threads 4 || status=$?
+    cargo test --locked --workspace --no-fail-fast -- --skip "$load" || status=$?
 fi
 wait $loading || status=$?
 trap - EXIT
