@@ -355,6 +355,21 @@ fn a_source_that_calls_too_fast_hears_503_until_its_bucket_fills_again() {
 }
 
 #[test]
+fn a_machine_held_for_a_moment_refuses_nobody() {
+    let mut world = guarded(|_| {});
+    world.pass(secs(1));
+    world.tell_core(Input::Load(Load {
+        lag: secs(2),
+        media: 100,
+        ..Load::default()
+    }));
+    world.user_calls(user().hanging_up_after(secs(2)));
+    world.story(secs(60)).is_clean();
+    assert_eq!(world.records.len(), 1);
+    assert_eq!(world.records[0].cause.label(), "normal");
+}
+
+#[test]
 fn under_load_new_callers_hear_503_and_those_on_the_line_never_notice() {
     let mut world = guarded(|_| {});
     world.user_calls(user().hanging_up_after(secs(30)));

@@ -6,8 +6,10 @@
 //!   load below all     ──► share + 1/16      hear 503 with Retry-After; running calls never notice
 //! ```
 //!
-//! Half of them at once, then half of what is left: audio suffers for one measurement only. The
-//! way back is slow because a call admitted now loads us for minutes.
+//! One measurement above a limit changes nothing: a machine that was held for half a second (a
+//! virtual machine moved, a compiler next door) is not short of time, and nobody is to be refused
+//! for it. From the third in a row on half of them are refused at once, then half of what is left.
+//! The way back is slow because a call admitted now loads us for minutes.
 
 use std::time::Duration;
 
@@ -41,11 +43,15 @@ pub struct OverloadPolicy {
 const WHOLE: u16 = 256;
 /// What comes back with each measurement below the limits.
 const STEP: u16 = WHOLE / 16;
+/// So many measurements in a row make a load of what else is a stall.
+const LASTS: u8 = 3;
 
 /// The share of new calls that is admitted.
 #[derive(Debug)]
 pub(crate) struct Overload {
     share: u16,
+    /// Measurements above a limit since the last below all.
+    above: u8,
     /// Collects shares until they make one call.
     credit: u16,
 }
@@ -54,6 +60,7 @@ impl Default for Overload {
     fn default() -> Self {
         Self {
             share: WHOLE,
+            above: 0,
             credit: 0,
         }
     }
@@ -73,9 +80,14 @@ impl Overload {
     pub(crate) fn measured(&mut self, policy: &OverloadPolicy, load: &Load) -> Option<Turn> {
         let before = self.share;
         let Some(which) = policy.exceeded(load) else {
+            self.above = 0;
             self.share = (self.share + STEP).min(WHOLE);
             return (before < WHOLE && self.share == WHOLE).then_some(Turn::Ended);
         };
+        self.above = (self.above + 1).min(LASTS);
+        if self.above < LASTS {
+            return None;
+        }
         self.share /= 2;
         (before == WHOLE).then_some(Turn::Began(which))
     }
@@ -132,6 +144,9 @@ mod tests {
     fn the_share_halves_under_load_and_comes_back_in_steps() {
         let mut overload = Overload::default();
         assert_eq!(admitted(&mut overload), 256);
+        for _ in 1..LASTS {
+            assert_eq!(overload.measured(&POLICY, &busy(90)), None);
+        }
         let began = overload.measured(&POLICY, &busy(90));
         assert_eq!(began, Some(Turn::Began("a media thread has no time left")));
         assert_eq!(admitted(&mut overload), 128);
@@ -150,8 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stall_is_no_load() {
+        let mut overload = Overload::default();
+        for _ in 0..5 {
+            for _ in 1..LASTS {
+                assert_eq!(overload.measured(&POLICY, &busy(100)), None);
+            }
+            assert_eq!(overload.measured(&POLICY, &busy(10)), None);
+        }
+        assert_eq!(admitted(&mut overload), 256);
+    }
+
+    #[test]
     fn each_measure_has_its_own_limit_and_zero_means_none() {
-        let began = |load: Load| Overload::default().measured(&POLICY, &load).is_some();
+        let began = |load: Load| {
+            let mut overload = Overload::default();
+            (0..LASTS).any(|_| overload.measured(&POLICY, &load).is_some())
+        };
         let idle = Load::default();
         let lag = Duration::from_millis(500);
         assert!(began(Load { lag, ..idle }));
@@ -170,6 +200,7 @@ mod tests {
             media: 100,
             cpu: 100,
         };
-        assert_eq!(Overload::default().measured(&off, &worst), None);
+        let mut overload = Overload::default();
+        assert!((0..9).all(|_| overload.measured(&off, &worst).is_none()));
     }
 }
