@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# `make test`: build once, run every test of the workspace against the real binary, and say at the end, in one line,
-# what could not be run here and why.
+# `make test`: build once, run every test of the workspace against the real binary, and say at the end, in one line each,
+# what could not be run here and why, and what had to be played twice.
+#
+# Many tests play calls in real time. On a shared machine one of them can fail because the machine stood still. So what
+# failed is played once more, alone, when everything else is done: a fault of ours fails again, and what passed then is named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 started=$SECONDS
@@ -22,13 +25,24 @@ loading=$!
 trap 'kill $loading 2>/dev/null || true' EXIT
 
 status=0
-cargo test --locked --workspace --no-run || status=$?
-if [ "$status" = 0 ]; then
-    cargo test --locked --workspace --no-fail-fast -- --skip "$load" || status=$?
-fi
-wait $loading || status=$?
+log=target/tests.txt
+: >"$log"
+cargo test --locked --workspace --no-run || exit
+cargo test --locked --workspace --no-fail-fast -- --skip "$load" 2>&1 | tee "$log" || status=$?
+wait $loading || { status=$?; echo "test $load ... FAILED" >>"$log"; }
 trap - EXIT
 cat target/load.txt
+
+# Only verdicts of tests that have a name can be asked for again; a program that was killed or aborted gave none.
+again=()
+if [ "$status" != 0 ] && ! grep -qE "didn't exit successfully|^test .* \(line [0-9]+\).* FAILED\$" "$log"; then
+    mapfile -t again < <(sed -nE 's/^test ([A-Za-z0-9_:]+)( - should panic)? \.\.\. FAILED$/\1/p' "$log" | sort -u)
+fi
+if [ "${#again[@]}" -gt 0 ]; then
+    echo "wa-sbc: playing again, alone: ${again[*]}"
+    status=0
+    cargo test --locked --workspace --no-fail-fast -- --exact "${again[@]}" --test-threads 1 --nocapture || status=$?
+fi
 
 skipped=$(sort -u "$WA_SBC_SKIPS")
 echo
@@ -36,6 +50,9 @@ if [ -n "$skipped" ]; then
     echo "wa-sbc: skipped here: $(paste -sd ';' <<<"$skipped" | sed 's/;/; /g')"
 else
     echo "wa-sbc: nothing was skipped"
+fi
+if [ "${#again[@]}" -gt 0 ]; then
+    echo "wa-sbc: failed once and were played again, alone: ${again[*]}"
 fi
 echo "wa-sbc: tests $([ "$status" = 0 ] && echo passed || echo FAILED) in $((SECONDS - started)) s"
 exit "$status"
