@@ -120,6 +120,10 @@ impl Framer {
         if head > self.limits.message {
             return ControlFlow::Break(Some(self.break_off(MalformedKind::TooLarge)));
         }
+        // As in a head that comes piece by piece: too long to be a start line, whatever stands behind it.
+        if first_line(&self.buffer).is_some_and(|line| line.len() > self.limits.line) {
+            return ControlFlow::Break(Some(self.break_off(MalformedKind::LineTooLong)));
+        }
         let length = match content_length(self.buffer.get(..head).unwrap_or_default()) {
             Ok(length) => length,
             Err(kind) => return ControlFlow::Break(Some(self.break_off(kind))),
@@ -170,14 +174,12 @@ impl Framer {
         if self.buffer.len() > self.limits.message {
             return Some(self.break_off(MalformedKind::TooLarge));
         }
-        let first = match memchr::memchr(b'\n', &self.buffer) {
-            Some(lf) => self.buffer.get(..lf).unwrap_or_default(),
-            None if self.buffer.len() > self.limits.line => {
-                return Some(self.break_off(MalformedKind::LineTooLong));
-            }
-            None => return None,
-        };
-        (!is_sip(first)).then(|| self.break_off(MalformedKind::StartLine))
+        let first = first_line(&self.buffer);
+        if first.unwrap_or(&self.buffer).len() > self.limits.line {
+            return Some(self.break_off(MalformedKind::LineTooLong));
+        }
+        let strange = first.is_some_and(|first| !is_sip(first));
+        strange.then(|| self.break_off(MalformedKind::StartLine))
     }
 
     /// A message too large whose end is known: skip it, or break off when it would take too long.
@@ -200,6 +202,11 @@ impl Framer {
     }
 }
 
+/// What stands before the first line feed.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..memchr::memchr(b'\n', bytes)?)
+}
+
 /// Whether a line could start a message, of whatever version.
 fn is_sip(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
@@ -213,10 +220,7 @@ fn is_sip(line: &[u8]) -> bool {
 /// Without Content-Length there is no body, unless Content-Type says there is one: then its end
 /// is unknown (Meta reference 5.7).
 fn content_length(head: &[u8]) -> Result<usize, MalformedKind> {
-    let first = memchr::memchr(b'\n', head)
-        .and_then(|lf| head.get(..lf))
-        .unwrap_or_default();
-    if !is_sip(first) {
+    if !is_sip(first_line(head).unwrap_or_default()) {
         return Err(MalformedKind::StartLine);
     }
     let mut lines = Lines::of(head);
@@ -382,6 +386,13 @@ mod tests {
             &"x".repeat(1500),
             &["broken Header line too long reply false"],
         );
+        let start = HEAD.replace("sip:a@b", &format!("sip:{}@b", "a".repeat(1200)));
+        let whole = start + "Content-Length: 0\r\n\r\n";
+        for piece in [1, 100, whole.len()] {
+            let ends = frames(&whole, piece);
+            assert_eq!(ends.len(), 1, "in pieces of {piece}");
+            assert!(ends[0].starts_with("broken Header line too long"));
+        }
         let endless = HEAD.to_owned() + &"X: y\r\n".repeat(700);
         let ends = frames(&endless, 64);
         assert_eq!(ends, ["broken Message Too Large reply true"]);

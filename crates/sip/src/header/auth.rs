@@ -182,10 +182,27 @@ fn schemes(value: &Text) -> Vec<Scheme> {
         if !scan::is_token(name) {
             continue;
         }
-        let content = scan::unquoted(scan::trim(after.get(1..).unwrap_or_default()));
-        current.params.push((value.part(name), value.part(content)));
+        if let Some(content) = content(scan::trim(after.get(1..).unwrap_or_default())) {
+            current.params.push((value.part(name), value.part(content)));
+        }
     }
     found
+}
+
+/// What a parameter says: a word without quotes, or the inside of one quoted string with its escapes. `None` for a mixture of
+/// both, which cannot be repeated between quotes.
+fn content(raw: &[u8]) -> Option<&[u8]> {
+    let Some(quoted) = raw.strip_prefix(b"\"") else {
+        return (!raw.contains(&b'"')).then_some(raw);
+    };
+    let mut escaped = false;
+    let end = quoted.iter().position(|&byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })?;
+    let (inside, behind) = quoted.split_at(end);
+    (behind.len() == 1).then_some(inside)
 }
 
 #[cfg(test)]
@@ -235,6 +252,17 @@ mod tests {
                 .known_algorithm(),
             None
         );
+    }
+
+    #[test]
+    fn a_value_half_quoted_is_no_value() {
+        for nonce in ["1\"2\"", "\"1\"2", "\"1", "\"1\\\"", "1\", opaque=\"x"] {
+            let value = format!("Digest realm=\"r\", nonce={nonce}");
+            assert_eq!(challenges(&value).len(), 0, "{value}");
+        }
+        let escaped = challenges(r#"Digest realm="a \"b\" \\", nonce=bare"#);
+        assert_eq!(escaped[0].realm, r#"a \"b\" \\"#);
+        assert_eq!(escaped[0].nonce, "bare");
     }
 
     #[test]

@@ -104,10 +104,7 @@ impl Uri {
     /// behind it. Returns the URI unchanged if the result were none.
     pub fn with_param(&self, name: &str, value: &str) -> Uri {
         let all = self.as_str();
-        let end = match self.headers.start {
-            start if start < self.headers.end => start as usize - 1,
-            _ => all.len(),
-        };
+        let end = self.params_end();
         let (before, after) = all.split_at_checked(end).unwrap_or((all, ""));
         let param = if value.is_empty() {
             format!(";{name}")
@@ -219,11 +216,12 @@ impl Uri {
 
     /// The same URI without its headers.
     pub fn without_headers(&self) -> Uri {
-        let end = (self.headers.start as usize).saturating_sub(1);
-        match self.headers.is_empty() {
-            true => self.clone(),
-            false => Uri::parse(self.as_str().get(..end).unwrap_or_default())
-                .unwrap_or_else(|_| self.clone()),
+        let all = self.as_str();
+        match all.get(..self.params_end()) {
+            Some(bare) if bare.len() < all.len() => {
+                Uri::parse(bare).unwrap_or_else(|_| self.clone())
+            }
+            _ => self.clone(),
         }
     }
 
@@ -237,6 +235,14 @@ impl Uri {
             Transport::Tcp
         } else {
             Transport::Udp
+        }
+    }
+
+    /// Where the parameters end: before the `?` of the headers, or at the end of the text.
+    fn params_end(&self) -> usize {
+        match self.scheme {
+            Scheme::Other => self.text.len(),
+            Scheme::Sip | Scheme::Sips | Scheme::Tel => self.params.end as usize,
         }
     }
 

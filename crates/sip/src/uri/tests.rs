@@ -153,6 +153,11 @@ fn parameters_are_added_before_headers() {
         .with_param("transport", "tls")
         .with_param("lr", "");
     assert_eq!(u.to_string(), "sip:a@b;transport=tls;lr?x=y");
+    let none = uri("sip:a@b;lr?");
+    assert_eq!(none.with_param("x", "1").to_string(), "sip:a@b;lr;x=1?");
+    assert_eq!(none.without_headers().to_string(), "sip:a@b;lr");
+    assert_eq!(uri("tel:+1").with_param("x", "1").to_string(), "tel:+1;x=1");
+    assert_eq!(uri("a:b?c").with_param("x", "1").to_string(), "a:b?c;x=1");
 }
 
 #[test]
