@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz-world pcap capture-scenes bench doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ hostile: build ## 100,000 mutated messages and packets at the open ports while a
 
 fuzz-world: ## 100,000 random worlds in virtual time against the reference model, for half an hour at most
 	WORLD_COUNT=100000 WORLD_SECONDS=1800 cargo test --release --locked -p tests --test world_fuzz -- --nocapture
+
+fuzz: ## guided fuzzing of everything that reads strangers' bytes, FUZZ_SECONDS=600 in all; a finding is an error
+	@tests/fuzz.sh
 
 bench: ## packets and messages per second
 	cargo bench --locked --workspace
