@@ -67,6 +67,8 @@ pub enum Cause {
     UserBusy,
     /// The trunk takes no calls at this time of day.
     Closed,
+    /// The trunk is called where it has registered, and it has not.
+    NotRegistered,
     /// A configured limit was reached.
     Limit(&'static str),
     /// The operator took the number or the trunk out of service.
@@ -155,7 +157,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Operator => 480,
             Cause::Cancelled => 487,
-            Cause::NoAnswer | Cause::Closed => 480,
+            Cause::NoAnswer | Cause::Closed | Cause::NotRegistered => 480,
             Cause::UserBusy | Cause::OutOfService { busy: true } => 486,
             Cause::OutOfService { busy: false } => 503,
             Cause::UnknownNumber => 404,
@@ -176,7 +178,7 @@ impl Cause {
         match self {
             Cause::Normal | Cause::Cancelled | Cause::Operator => 16,
             Cause::NoAnswer => 19,
-            Cause::Closed => 20,
+            Cause::Closed | Cause::NotRegistered => 20,
             Cause::UserBusy | Cause::OutOfService { busy: true } => 17,
             Cause::OutOfService { busy: false } => 27,
             Cause::UnknownNumber => 1,
@@ -201,6 +203,7 @@ impl Cause {
             Cause::Cancelled => "cancelled",
             Cause::NoAnswer => "no_answer",
             Cause::Closed => "closed",
+            Cause::NotRegistered => "not_registered",
             Cause::UserBusy => "user_busy",
             Cause::UnknownNumber => "unknown_number",
             Cause::Forbidden => "forbidden",

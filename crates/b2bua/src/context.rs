@@ -23,6 +23,7 @@ use crate::io::{Level, LogLine, Output};
 use crate::late::Late;
 use crate::locate::Locations;
 use crate::media::MediaCommand;
+use crate::registration::serve::Bindings;
 use crate::settings::Settings;
 
 /// The two clocks: `now` counts, `wall` is written into records.
@@ -136,6 +137,7 @@ pub(crate) struct Context<'a> {
     pub(crate) flows: &'a mut Flows,
     pub(crate) health: &'a mut Health,
     pub(crate) locations: &'a mut Locations,
+    pub(crate) bindings: &'a Bindings,
     pub(crate) limits: &'a Limits,
     pub(crate) registry: &'a mut Registry,
     pub(crate) late: &'a mut Late,

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use sip::{Answerer, Headers, Name, Request, Secret, Target, Text, Uri};
 
 use crate::leg::sip::words::name_addr;
-use crate::leg::sip::{Outgoing, Referral};
+use crate::leg::sip::{Outgoing, Referral, Way};
 use crate::metadata::Metadata;
 use crate::number::E164;
+use crate::registration::serve::Place;
 use crate::rules::{Facts, HeaderRules};
 use crate::settings::{Identity, Number, Settings, Trunk};
 
@@ -119,7 +120,7 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         profile: trunk.profile.clone(),
         target,
         sent_by: trunk.sent_by.as_str().into(),
-        anchored: false,
+        way: Way::ByDialog,
         request_uri: format!("{called}{parameter}"),
         from,
         to: name_addr(None, called.as_str()),
@@ -131,6 +132,18 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         offer,
     };
     governed(outgoing, &policy.to_pbx, &facts)
+}
+
+/// The same call for where the trunk has registered: its contact is the Request-URI as it stands
+/// (RFC 3261 §16.5), and everything goes by the flow it registered on.
+pub(crate) fn to_place(mut out: Outgoing, place: &Place, trunk: &Trunk) -> Outgoing {
+    out.request_uri = place.contact.to_string();
+    out.sent_by = place.sent_by(trunk);
+    out.way = match place.connection() {
+        Some(connection) => Way::Over(connection),
+        None => Way::To(out.target.clone()),
+    };
+    out
 }
 
 /// Calls whom the PBX names in a REFER, for the user. A target at our own address, or without any, is one
@@ -197,7 +210,7 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
         profile: carrier.profile.clone(),
         target: carrier.target.clone(),
         sent_by: format!("{}:{}", number.host, number.port).into(),
-        anchored: true,
+        way: Way::To(carrier.target.clone()),
         request_uri: format!("{called}{parameter}"),
         from: name_addr(None, &format!("sip:{number_shown}@{}", number.domain)),
         to: name_addr(None, &called),

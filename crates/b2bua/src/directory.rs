@@ -20,6 +20,12 @@ pub(crate) struct Directory {
     /// The realm of the numbers at a host, in lower case: of the first of them.
     realms: HashMap<String, String>,
     networks: Networks,
+    /// Trunks by the user names of their accounts.
+    accounts: HashMap<String, Arc<Trunk>>,
+    /// Some account is good wherever it is used.
+    roams: bool,
+    /// Some trunk registers.
+    registers: bool,
 }
 
 impl Directory {
@@ -39,7 +45,21 @@ impl Directory {
             only: HashMap::new(),
             realms,
             networks: Networks::new(&settings.trunks),
+            accounts: HashMap::new(),
+            roams: false,
+            registers: false,
         };
+        for trunk in &settings.trunks {
+            let Some(account) = &trunk.access.account else {
+                continue;
+            };
+            directory.roams |= trunk.networks.is_empty();
+            directory.registers |= trunk.access.registers;
+            directory
+                .accounts
+                .entry(account.username.clone())
+                .or_insert_with(|| trunk.clone());
+        }
         for number in &settings.numbers {
             for trunk in directory.trunks_of(number) {
                 directory
@@ -100,6 +120,24 @@ impl Directory {
     /// The trunk that calls from `source`: the one with the narrowest network around it.
     pub(crate) fn trunk_at(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
         self.networks.around(source)
+    }
+
+    /// The trunk whose account has this user name and may be used from `source`.
+    pub(crate) fn account(&self, username: &str, source: IpAddr) -> Option<&Arc<Trunk>> {
+        let trunk = self.accounts.get(username)?;
+        let mut networks = trunk.networks.iter();
+        let from_here = trunk.networks.is_empty() || networks.any(|net| net.contains(&source));
+        from_here.then_some(trunk)
+    }
+
+    /// Whether somebody at an address nobody configured may be a trunk.
+    pub(crate) fn has_roaming_trunks(&self) -> bool {
+        self.roams
+    }
+
+    /// Whether any trunk registers.
+    pub(crate) fn has_registering_trunks(&self) -> bool {
+        self.registers
     }
 
     /// The names of the trunks calls to a number may go to.

@@ -32,6 +32,7 @@ pub mod operator;
 pub mod profile;
 mod recent;
 pub mod record;
+mod registration;
 pub mod rules;
 mod service;
 pub mod settings;

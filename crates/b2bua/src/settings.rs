@@ -17,6 +17,7 @@ use crate::profile::PeerProfile;
 mod policy;
 
 pub use crate::alias::AliasRange;
+pub use crate::registration::{Access, Account, Registrar, Upstream};
 pub use crate::trunk::group::{Group, Member};
 pub use crate::trunk::hours::{Hours, Zone};
 pub use policy::{Identity, Route, TrunkPolicy};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// How strangers are met and how much may be asked of us.
     pub admission: AdmissionPolicy,
+    /// How PBXs prove who they are, and for how long they may register.
+    pub registrar: Registrar,
     /// What of the carrier's metadata the PBX gets to see, and under which names.
     pub metadata: MetadataPass,
     /// The value of `User-Agent` and `Server`; nothing is sent when empty.
@@ -138,7 +141,7 @@ pub struct Trunk {
     pub name: Arc<str>,
     /// How it wants to be treated.
     pub profile: Arc<PeerProfile>,
-    /// Where calls to it go.
+    /// Where calls to it go. Of one that registers only the transport counts.
     pub target: Target,
     /// The transports the DNS may choose from for its names, the most wanted first; empty: that of
     /// the target.
@@ -161,6 +164,8 @@ pub struct Trunk {
     pub max_calls: usize,
     /// It leads to the public telephone network: such a leg may not carry these calls.
     pub pstn: bool,
+    /// How it and we know each other beyond networks.
+    pub access: Access,
     /// What people hear of us on its calls, and what becomes of its transfers.
     pub comfort: Comfort,
     /// What it wants otherwise than others.
@@ -195,9 +200,10 @@ impl Trunk {
         ours.trim_matches(['[', ']']).eq_ignore_ascii_case(host)
     }
 
-    /// Where calls to it may go, most wanted first.
+    /// Where calls to it may go, most wanted first; nowhere if it is called where it has registered.
     pub fn destinations(&self) -> impl Iterator<Item = &Target> {
-        std::iter::once(&self.target).chain(&self.backups)
+        let fixed = (!self.access.registers).then_some(&self.target);
+        fixed.into_iter().chain(&self.backups)
     }
 }
 

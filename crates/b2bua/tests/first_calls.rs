@@ -103,6 +103,7 @@ fn settings() -> Settings {
             ptime: 20,
             max_calls: 10,
             pstn: false,
+            access: Default::default(),
             comfort: Default::default(),
             policy: b2bua::settings::TrunkPolicy::default(),
         })],
@@ -116,6 +117,7 @@ fn settings() -> Settings {
         },
         product: "sbc".into(),
         admission: AdmissionPolicy::default(),
+        registrar: Default::default(),
     }
 }
 

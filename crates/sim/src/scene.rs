@@ -125,6 +125,7 @@ pub fn settings() -> Settings {
         ptime: 20,
         max_calls: 1_000,
         pstn: false,
+        access: Default::default(),
         comfort: Default::default(),
         policy: TrunkPolicy::default(),
     };
@@ -146,6 +147,7 @@ pub fn settings() -> Settings {
         nonce_ttl: secs(60),
         max_calls: 1_000,
         admission: AdmissionPolicy::default(),
+        registrar: Default::default(),
         metadata: MetadataPass {
             enabled: true,
             prefix: "X-WA-".into(),

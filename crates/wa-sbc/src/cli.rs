@@ -264,7 +264,7 @@ fn check(path: &Path) -> ExitCode {
         .core
         .trunks
         .iter()
-        .map(|trunk| &trunk.target)
+        .flat_map(|trunk| trunk.destinations())
         .chain([&settings.core.carrier.target]);
     for target in peers.filter(|target| target.host.parse::<IpAddr>().is_err()) {
         if let Some(fixed) = settings.fixed.get(&target.host.to_ascii_lowercase()) {

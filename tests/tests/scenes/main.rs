@@ -23,6 +23,7 @@ mod limits;
 mod operating;
 mod policy;
 mod races;
+mod registering;
 mod reliable_ringing;
 mod ringing;
 mod rough_networks;

@@ -4,12 +4,14 @@
 //!  INVITE ─┬─ over TLS, to a number at its host ── carrier ──┬─ known network, right digest ─► Admit
 //!          │                                                 └─ else 407, 403
 //!          ├─ from a trunk's network ── business-initiated ──── a number of that trunk ──────► Admit
+//!          ├─ where accounts are good ── right digest of a trunk ── the same ────────────────► Admit
 //!          └─ else 403; 404 to the carrier only: nothing a scanner could learn from
 //! ```
 //!
 //! | part | where |
 //! |---|---|
 //! | who may call | here |
+//! | who proves to be a trunk | `account.rs` |
 //! | how much may go on | `limits.rs` |
 //! | how fast one source may ask | `rate.rs`, by `source.rs` |
 //! | who is shut out for a time | `bans.rs` |
@@ -21,6 +23,7 @@
 //!
 //! The direction never follows from a header anyone can send.
 
+pub(crate) mod account;
 mod bans;
 pub(crate) mod limits;
 mod overload;
@@ -46,6 +49,7 @@ use crate::record::Direction;
 use crate::settings::{Number, Settings, Trunk};
 use crate::trunk::select;
 
+use account::{Claim, Proof};
 pub use bans::BanPolicy;
 pub(crate) use bans::{Ban, Bans, Offence};
 pub use overload::{Load, OverloadPolicy};
@@ -87,6 +91,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) wall: Duration,
     pub(crate) flow: &'a Flow,
     pub(crate) invite: &'a Request,
+    /// The trunk it comes from, as far as its address says.
+    pub(crate) trunk: Option<&'a Arc<Trunk>>,
     /// It came from a configured network, or from where somebody proved who they are.
     pub(crate) known: bool,
     /// Fresh randomness, should it be challenged.
@@ -99,8 +105,8 @@ pub(crate) struct Asking<'a> {
 /// What becomes of an INVITE.
 pub(crate) enum Decision {
     Admit(Box<Admitted>),
-    /// 407 with this Proxy-Authenticate.
-    Challenge(Text),
+    /// 407 with these Proxy-Authenticates.
+    Challenge(Vec<Text>),
     Reject {
         cause: Cause,
         /// For the log; names no number in full.
@@ -163,14 +169,36 @@ impl Admission {
         if let Some(number) = called_number(asking) {
             return self.carrier_calls(asking, number.clone());
         }
-        match asking.directory.trunk_at(source.ip()) {
-            Some(trunk) => trunk_calls(asking, trunk),
+        let to_carrier = asking.settings.registrar.is_carriers(asking.flow);
+        match asking.trunk {
+            Some(trunk) if trunk.access.account.is_some() => self.account_calls(asking),
+            Some(trunk) => trunk_calls(asking, trunk, false),
+            None if !to_carrier && asking.directory.has_roaming_trunks() => {
+                self.account_calls(asking)
+            }
             None if asking.flow.transport == Transport::Tls && asking.known => reject(
                 Cause::UnknownNumber,
                 format!("no such number here, asked by {source}"),
             ),
             None if asking.flow.transport == Transport::Tls => self.stranger_calls(asking),
             None => reject(Cause::Forbidden, format!("{source} belongs to no trunk")),
+        }
+    }
+
+    /// Somebody calls who has to prove which trunk it is.
+    fn account_calls(&mut self, asking: &Asking<'_>) -> Decision {
+        let claim = Claim {
+            registrar: &asking.settings.registrar,
+            directory: asking.directory,
+            wall: asking.wall,
+            flow: asking.flow,
+            request: asking.invite,
+            salt: asking.salt,
+        };
+        match self.prove(&claim) {
+            Proof::Right(trunk) => trunk_calls(asking, &trunk, true),
+            Proof::Challenge(challenges) => Decision::Challenge(challenges),
+            Proof::Wrong => wrong_digest("a trunk"),
         }
     }
 
@@ -248,7 +276,7 @@ impl Admission {
         let challenge = |stale| {
             let challenger = &self.challenger;
             let challenge = challenger.challenge(realm, &call_id, wall, asking.salt, stale);
-            Decision::Challenge(challenge)
+            Decision::Challenge(vec![challenge])
         };
         let credentials = [Name::ProxyAuthorization, Name::Authorization]
             .iter()
@@ -312,7 +340,7 @@ fn called_number<'a>(asking: &Asking<'a>) -> Option<&'a Arc<Number>> {
         .then_some(number)
 }
 
-fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
+fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>, proved: bool) -> Decision {
     let Asking {
         settings, invite, ..
     } = *asking;
@@ -351,7 +379,7 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>) -> Decision {
         trunk: trunk.clone(),
         others: Vec::new(),
         user,
-        proved: false,
+        proved,
         alias,
         remark: None,
     }))

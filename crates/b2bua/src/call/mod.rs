@@ -61,10 +61,11 @@ use crate::draft::Draft;
 use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
-use crate::leg::sip::{Incoming, SipLeg};
+use crate::leg::sip::{Incoming, SipLeg, Way};
 use crate::media::{LocalMedia, MediaCommand, MediaEvent, Network};
 use crate::number::E164;
 use crate::record::{Direction, ReleasedBy};
+use crate::registration::serve::Place;
 use crate::settings::{Number, Trunk};
 use crate::stream::{self, Stream};
 use progress::Early;
@@ -156,6 +157,8 @@ enum State {
 struct Stop {
     trunk: Arc<Trunk>,
     target: Target,
+    /// The contact that is called there, if the trunk registers.
+    place: Option<Place>,
 }
 
 /// The media engine's part of the call.
@@ -182,6 +185,7 @@ impl Call {
             others,
             user,
             alias,
+            proved,
             ..
         } = admitted;
         let settings = cx.settings.clone();
@@ -207,7 +211,7 @@ impl Call {
                     profile: carrier.profile.clone(),
                     sent_by: dial::carrier_sent_by(&number),
                     contact: dial::carrier_contact(&settings, &number),
-                    anchor: Some(carrier.target.clone()),
+                    way: Way::To(carrier.target.clone()),
                 };
                 (incoming, [of_carrier, of_trunk], number.no_answer)
             }
@@ -216,7 +220,10 @@ impl Call {
                     profile: trunk.profile.clone(),
                     sent_by: trunk.sent_by.as_str().into(),
                     contact: dial::trunk_contact(&trunk, &user, flow.transport),
-                    anchor: None,
+                    way: match proved {
+                        true => Way::back(&flow),
+                        false => Way::ByDialog,
+                    },
                 };
                 (incoming, [of_trunk, of_carrier], number.ring_limit)
             }

@@ -37,6 +37,7 @@ impl Call {
             Direction::BusinessInitiated => VecDeque::from([Stop {
                 trunk: self.trunk.clone(),
                 target: cx.settings.carrier.target.clone(),
+                place: None,
             }]),
         };
         self.answer_at_once(cx);
@@ -49,20 +50,34 @@ impl Call {
     fn stops(&self, cx: &mut Context<'_>) -> VecDeque<Stop> {
         let trunks = std::iter::once(&self.trunk).chain(&self.others);
         let all = trunks.flat_map(|trunk| {
-            trunk.destinations().map(|target| Stop {
+            let fixed = trunk.destinations().map(|target| Stop {
                 trunk: trunk.clone(),
                 target: target.clone(),
-            })
+                place: None,
+            });
+            let registered = cx.bindings.places(cx.now, &trunk.name).into_iter();
+            let registered = registered.map(|place| Stop {
+                trunk: trunk.clone(),
+                target: place.target(),
+                place: Some(place),
+            });
+            registered.chain(fixed)
         });
         let (mut stops, dead): (VecDeque<_>, VecDeque<_>) =
             all.partition(|stop| !cx.health.is_dead(cx.now, &stop.target));
         stops.extend(dead);
         let mut places = VecDeque::new();
-        for Stop { trunk, target } in stops {
+        for Stop {
+            trunk,
+            target,
+            place,
+        } in stops
+        {
             let found = cx.locations.expand(cx.now, vec![target], || cx.ident.u32());
             places.extend(found.into_iter().map(|target| Stop {
                 trunk: trunk.clone(),
                 target,
+                place: place.clone(),
             }));
         }
         places
@@ -103,8 +118,17 @@ impl Call {
 
     /// Calls the next destination of the route as leg B.
     pub(super) fn dial(&mut self, cx: &mut Context<'_>) {
-        let Some(Stop { trunk, target }) = self.next_stop(cx) else {
-            let cause = Cause::Limit("calls of the trunk at once");
+        let Some(Stop {
+            trunk,
+            target,
+            place,
+        }) = self.next_stop(cx)
+        else {
+            // Its last contact may have gone since the call was admitted.
+            let cause = match cx.bindings.reach(cx.now, &self.trunk) {
+                true => Cause::Limit("calls of the trunk at once"),
+                false => Cause::NotRegistered,
+            };
             return self.release(cx, cause, ReleasedBy::Us);
         };
         self.vacate(cx);
@@ -126,7 +150,13 @@ impl Call {
             offer,
         };
         let outgoing = match self.direction {
-            Direction::UserInitiated => dial::to_trunk(words, target.clone(), &self.draft.metadata),
+            Direction::UserInitiated => {
+                let outgoing = dial::to_trunk(words, target.clone(), &self.draft.metadata);
+                match &place {
+                    Some(place) => dial::to_place(outgoing, place, &self.trunk),
+                    None => outgoing,
+                }
+            }
             Direction::BusinessInitiated => dial::to_carrier(words),
         };
         self.called = Some(target.clone());
@@ -213,6 +243,7 @@ impl Call {
             self.route.push_front(Stop {
                 trunk: self.trunk.clone(),
                 target: target.clone(),
+                place: None,
             });
             self.dial(cx);
         }

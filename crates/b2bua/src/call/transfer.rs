@@ -378,5 +378,11 @@ fn route(cx: &Context<'_>, trunk: &Trunk, referral: &Referral) -> VecDeque<Targe
             .into();
         }
     }
+    if trunk.access.registers {
+        // Over a connection that is not ours to open there is no calling but its own contact.
+        let places = cx.bindings.places(cx.now, &trunk.name).into_iter();
+        let open = places.filter(|place| place.connection().is_none());
+        return open.map(|place| place.target()).collect();
+    }
     cx.health.order(cx.now, trunk.destinations()).into()
 }

@@ -112,12 +112,14 @@ impl Core {
                 call.on_request(cx, side, key, request);
             });
         }
-        if !matches!(request.method, Method::Invite | Method::Options) {
+        let registers = request.method == Method::Register && self.is_registrar_at(&flow);
+        if !registers && !matches!(request.method, Method::Invite | Method::Options) {
             self.offended(now, &flow, Offence::Refused);
         }
         match request.method {
             Method::Invite => self.invite(now, key, flow, request),
             Method::Options => self.respond(now, key, &request, 200),
+            Method::Register if registers => self.register(now, key, &flow, &request),
             // Nobody registers here, and nothing else makes sense outside a dialog.
             Method::Register => self.respond(now, key, &request, 403),
             Method::Bye | Method::Notify | Method::Update | Method::Info | Method::Prack => {
@@ -141,12 +143,14 @@ impl Core {
         let settings = self.settings.clone();
         let wall = self.clock.since_epoch(now);
         let known = self.knows(now, &flow);
+        let trunk = self.directory.trunk_at(flow.remote.ip()).cloned();
         let asking = Asking {
             settings: &settings,
             directory: &self.directory,
             wall,
             flow: &flow,
             invite: &invite,
+            trunk: trunk.as_ref(),
             known,
             salt,
             dice,
@@ -163,22 +167,27 @@ impl Core {
                     return self.respond_with(now, key, &invite, objection.status, header);
                 }
                 admitted.make_room(|trunk| {
-                    self.services.has_trunk(trunk) && !self.limits.is_full(trunk)
+                    self.services.has_trunk(trunk)
+                        && !self.limits.is_full(trunk)
+                        && self.bindings.reach(now, trunk)
                 });
                 match self
                     .services
                     .against(&admitted)
+                    .or_else(|| self.unreachable(now, &admitted))
                     .or_else(|| self.against(now, &settings, &flow, &admitted))
                 {
                     None => self.open(now, *admitted, flow, key, invite),
                     Some(cause) => self.refuse(now, key, &invite, &cause, &cause.to_string()),
                 }
             }
-            Decision::Challenge(challenge) => {
+            Decision::Challenge(challenges) => {
                 self.counters.challenges += 1;
                 self.offended(now, &flow, Offence::Challenged);
-                let header = (Name::ProxyAuthenticate, challenge);
-                self.respond_with(now, key, &invite, 407, Some(header));
+                let headers = challenges
+                    .into_iter()
+                    .map(|challenge| (Name::ProxyAuthenticate, challenge));
+                self.respond_with(now, key, &invite, 407, headers);
             }
             Decision::Reject { cause, why } => {
                 let guess = cause == Cause::BadCredentials;
@@ -257,23 +266,23 @@ impl Core {
         self.endpoint.respond(now, key, refusal);
     }
 
-    fn respond(&mut self, now: Instant, key: ServerKey, request: &Request, status: u16) {
+    pub(super) fn respond(&mut self, now: Instant, key: ServerKey, request: &Request, status: u16) {
         let allow = matches!(status, 200 | 405)
             .then(|| (Name::Allow, Text::from("INVITE, ACK, BYE, CANCEL, OPTIONS")));
         self.respond_with(now, key, request, status, allow);
     }
 
-    fn respond_with(
+    pub(super) fn respond_with(
         &mut self,
         now: Instant,
         key: ServerKey,
         request: &Request,
         status: u16,
-        header: Option<(Name, Text)>,
+        headers: impl IntoIterator<Item = (Name, Text)>,
     ) {
         let tag = self.ident.tag();
         let mut response = words::response(request, status, &tag, &self.settings.product);
-        if let Some((name, value)) = header {
+        for (name, value) in headers {
             response.headers.push(name, value);
         }
         self.endpoint.respond(now, key, response);

@@ -27,6 +27,7 @@ impl Core {
             flows: &mut self.flows,
             health: &mut self.health,
             locations: &mut self.locations,
+            bindings: &self.bindings,
             limits: &self.limits,
             registry: &mut self.registry,
             late: &mut self.late,

@@ -8,6 +8,7 @@ mod dispatch;
 mod lend;
 mod operator;
 mod ping;
+mod register;
 mod screen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +33,7 @@ use crate::late::Late;
 use crate::locate::Locations;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
+use crate::registration::serve::Bindings;
 use crate::service::Services;
 use crate::settings::Settings;
 
@@ -46,6 +48,7 @@ pub struct Core {
     flows: Flows,
     health: Health,
     locations: Locations,
+    bindings: Bindings,
     registry: Registry,
     late: Late,
     admission: Admission,
@@ -85,6 +88,7 @@ impl Core {
             flows: Flows::new(),
             health,
             locations,
+            bindings: Bindings::default(),
             registry: Registry::default(),
             late: Late::default(),
             admission,
@@ -125,6 +129,7 @@ impl Core {
                 self.health.watch(now, &settings);
                 self.locations.watch(now, &settings);
                 self.aliases.give_from(settings.aliases);
+                self.bindings.watch(&self.settings, &settings);
                 self.settings = Arc::new(*settings);
             }
             Input::Load(load) => self.load(&load),
@@ -176,6 +181,7 @@ impl Core {
             self.endpoint.next_timeout(),
             self.health.next_timeout(),
             self.locations.next_timeout(),
+            self.bindings.next_timeout(),
         ];
         others.into_iter().chain([call]).flatten().min()
     }
@@ -186,6 +192,7 @@ impl Core {
             self.out.push_back(Output::Locate { target, transports });
         }
         self.ping(now);
+        self.bindings_expire(now);
         while let Some(&(at, id)) = self.schedule.first()
             && at <= now
         {
@@ -198,6 +205,7 @@ impl Core {
     fn flow_lost(&mut self, now: Instant, id: FlowId) {
         self.flows.lost(id);
         self.endpoint.flow_lost(now, id);
+        self.binding_lost(id);
     }
 
     fn media(&mut self, now: Instant, id: CallId, event: MediaEvent) {

@@ -98,6 +98,8 @@ impl Core {
             calls: (self.limits.of_trunk(&trunk.name), trunk.max_calls),
             destinations: trunk
                 .destinations()
+                .cloned()
+                .chain(self.registered(now, trunk))
                 .map(|target| Destination {
                     target: format!(
                         "{}:{};transport={}",
@@ -105,7 +107,7 @@ impl Core {
                         target.port,
                         target.transport.param()
                     ),
-                    alive: !self.health.is_dead(now, target),
+                    alive: !self.health.is_dead(now, &target),
                 })
                 .collect(),
         };

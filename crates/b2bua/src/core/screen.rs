@@ -75,6 +75,12 @@ impl Core {
     /// Whether a stranger may be somebody we know at an address we do not.
     fn may_prove_itself(&self, flow: &Flow, request: &Request) -> bool {
         let method = &request.method;
+        if !self.settings.registrar.is_carriers(flow)
+            && self.directory.has_roaming_trunks()
+            && matches!(method, Method::Invite | Method::Register | Method::Cancel)
+        {
+            return true;
+        }
         flow.transport == Transport::Tls
             && (*method == Method::Cancel
                 || *method == Method::Invite

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sdp::Codec;
 use sip::{Target, TimerSettings, Transport};
 
+pub use crate::meta::digest::Hash;
 use crate::meta::knobs::{MediaPlace, Talk};
 
 /// The simulated PBX.
@@ -23,8 +24,49 @@ pub struct PbxSettings {
     pub timers: TimerSettings,
     /// What happens when it is called, unless [`super::PbxPeer::script`] said otherwise.
     pub script: PbxScript,
+    /// What it answers challenges of the SBC with: user name and password.
+    pub account: Option<(String, String)>,
+    /// Who may register with it and has to prove itself, if anybody.
+    pub registrar: Option<PbxRegistrar>,
     /// Seed of tags and branches.
     pub seed: u64,
+}
+
+/// The simulated PBX as one that challenges and takes registrations.
+#[derive(Clone, Debug)]
+pub struct PbxRegistrar {
+    /// Its realm.
+    pub realm: String,
+    /// The extension, its digest user name and password.
+    pub account: (String, String),
+    /// The algorithm of its challenges.
+    pub hash: Hash,
+    /// Seconds it grants at most.
+    pub grants: u32,
+    /// Seconds it takes at least: else 423.
+    pub least: u32,
+    /// It challenges calls as well (407).
+    pub challenges_calls: bool,
+    /// A nonce is good for so many uses, then it is stale.
+    pub uses: u32,
+    /// What the next REGISTERs get instead, first first: a status, and header lines.
+    pub refusals: Vec<(u16, Vec<(String, String)>)>,
+}
+
+impl PbxRegistrar {
+    /// One that knows this extension.
+    pub fn new(extension: &str, password: &str) -> Self {
+        Self {
+            realm: "pbx.example.com".into(),
+            account: (extension.into(), password.into()),
+            hash: Hash::Md5,
+            grants: 3_600,
+            least: 0,
+            challenges_calls: false,
+            uses: u32::MAX,
+            refusals: Vec::new(),
+        }
+    }
 }
 
 /// What happens to a call that comes in.
@@ -93,6 +135,8 @@ impl PbxSettings {
             codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
             timers: TimerSettings::default(),
             script: PbxScript::default(),
+            account: None,
+            registrar: None,
             seed: 2,
         }
     }

@@ -9,6 +9,7 @@
 //! Transactions and dialogs are those of the crate `sip`: nothing is judged here but what a
 //! telephone could not use.
 
+pub mod account;
 mod description;
 pub mod knobs;
 mod media;
@@ -53,6 +54,7 @@ pub struct PbxPeer {
     next_flow: u64,
     scripts: VecDeque<PbxScript>,
     referrals: refer::Referrals,
+    accounts: account::Accounts,
     places: BTreeMap<SocketAddr, u32>,
     next_port: u16,
     alarms: Alarms<Alarm>,
@@ -147,6 +149,7 @@ impl PbxPeer {
             next_flow: 1,
             scripts: VecDeque::new(),
             referrals: refer::Referrals::default(),
+            accounts: account::Accounts::default(),
             places: BTreeMap::new(),
             next_port: settings.media.first_port,
             alarms: Alarms::default(),
@@ -605,6 +608,9 @@ impl PbxPeer {
 
     /// A response to a request of ours.
     fn answered_by_far(&mut self, now: Instant, key: ClientKey, flow: Flow, response: Response) {
+        if self.accounts.is_ours(key) {
+            return self.register_answered(now, flow, response);
+        }
         let Some((id, method)) = self.clients.get(&key).cloned() else {
             return;
         };
@@ -628,6 +634,7 @@ impl PbxPeer {
                 }
             }
             (Method::Invite, 200..300) => self.picked_up(now, id, flow, &response),
+            (Method::Invite, 401 | 407) if self.call_proves_itself(now, id, key, &response) => {}
             (Method::Invite, status) => {
                 self.clients.remove(&key);
                 let reason = response.reason.as_str().into_owned();

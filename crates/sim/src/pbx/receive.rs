@@ -14,6 +14,9 @@ impl PbxPeer {
     /// A request came.
     pub(super) fn asked(&mut self, now: Instant, key: ServerKey, flow: Flow, request: Request) {
         let owner = self.owner(&request);
+        let Some(request) = self.is_let_in(now, key, request) else {
+            return;
+        };
         match (&request.method, owner) {
             (Method::Invite, None) if request.to_tag().is_none() => {
                 self.invited(now, key, flow, request)

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::hex;
+use super::{Algorithm, hex};
 use crate::{Credentials, Method, Secret, Text};
 
 /// What credentials turn out to be.
@@ -53,6 +53,19 @@ impl Challenger {
         salt: u64,
         stale: bool,
     ) -> Text {
+        self.challenge_with(Algorithm::Md5, realm, call_id, wall, salt, stale)
+    }
+
+    /// The same for another algorithm: one header each, the most wanted first (RFC 8760 §2.4).
+    pub fn challenge_with(
+        &self,
+        algorithm: Algorithm,
+        realm: &str,
+        call_id: &Text,
+        wall: Duration,
+        salt: u64,
+        stale: bool,
+    ) -> Text {
         let realm = crate::header::escaped(realm);
         let mut nonce = [0; STAMP + SALT + PROOF];
         nonce[..STAMP].copy_from_slice(&(wall.as_millis() as u64).to_be_bytes());
@@ -61,8 +74,9 @@ impl Challenger {
         nonce[STAMP + SALT..].copy_from_slice(&proof);
         let stale = if stale { ",stale=true" } else { "" };
         Text::from(format!(
-            "Digest realm=\"{realm}\",nonce=\"{}\",algorithm=MD5,qop=\"auth\"{stale}",
-            hex(&nonce)
+            "Digest realm=\"{realm}\",nonce=\"{}\",algorithm={},qop=\"auth\"{stale}",
+            hex(&nonce),
+            algorithm.name()
         ))
     }
 

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::access::{Register, Registrar};
 use super::admission::Admission;
 use super::dns::Dns;
 use super::http::Http;
@@ -47,6 +48,9 @@ pub struct File {
     /// How strangers are met, and how much may be asked.
     #[serde(default)]
     pub admission: Admission,
+    /// How PBXs prove who they are, and register.
+    #[serde(default)]
+    pub registrar: Registrar,
     /// Several PBXs as one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<Spanned<Group>>,
@@ -274,8 +278,14 @@ pub struct Number {
 pub struct Trunk {
     /// Its name.
     pub name: Spanned<String>,
-    /// Where calls to it go: `sip:host:port;transport=udp`.
+    /// Where calls to it go: `sip:host:port;transport=udp`, or `registered`.
     pub peer: Spanned<String>,
+    /// Digest user name it proves itself with; by its network alone when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<Spanned<String>>,
+    /// The password of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Spanned<SecretSource>>,
     /// Where calls go when `peer` does not take them, one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backups: Vec<Spanned<String>>,
@@ -365,6 +375,9 @@ pub struct Trunk {
     /// When it is open.
     #[serde(default)]
     pub hours: Hours,
+    /// Our registration with it.
+    #[serde(default, skip_serializing_if = "Register::is_none")]
+    pub register: Register,
 }
 
 /// `[headers]`

@@ -13,6 +13,7 @@
 //!  b2bua::Settings, media::EngineSettings, rustls configurations
 //! ```
 
+mod access;
 mod admission;
 mod dns;
 mod file;

@@ -5,9 +5,10 @@
 //! | `[sip] [media] [meta] [headers] [records] [log]` | here |
 //! | `[[number]]` | `resolve/number.rs` |
 //! | `[[listener]]` | `resolve/listener.rs` |
-//! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds and transfers in `resolve/comfort.rs` |
+//! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds and transfers in `resolve/comfort.rs`, its accounts in `resolve/access.rs` |
 //! | `[[group]] [alias]`, routes of numbers, hours of trunks | `resolve/routing.rs` |
 
+mod access;
 mod comfort;
 mod listener;
 mod number;
@@ -133,6 +134,7 @@ impl Resolver<'_, '_> {
             core: settings::Settings {
                 node: file.sip.node,
                 admission: self.admission(&networks),
+                registrar: self.registrar(),
                 carrier: self.carrier(networks),
                 numbers: numbers.into_iter().map(Arc::new).collect(),
                 trunks: trunks.into_iter().map(Arc::new).collect(),
@@ -193,6 +195,15 @@ impl Resolver<'_, '_> {
             _ => Vec::new(),
         };
         self.file.admission.policy(self.critic, spared)
+    }
+
+    fn registrar(&mut self) -> settings::Registrar {
+        let sip = &self.file.sip;
+        let realm = sip.realm.as_ref().unwrap_or(sip.host.get_ref());
+        settings::Registrar {
+            carrier_door: sip.tls.as_ref().map(|tls| tls.get_ref().listen),
+            ..self.file.registrar.policy(self.critic, realm)
+        }
     }
 
     fn carrier(&self, networks: Vec<IpNet>) -> Carrier {

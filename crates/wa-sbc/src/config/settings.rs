@@ -201,6 +201,7 @@ impl Settings {
             };
             bound.map_or(0, |address| address.port())
         };
+        core.registrar.carrier_door = bound.tls;
         for number in core.numbers.iter_mut().filter(|number| number.port == 0) {
             Arc::make_mut(number).port = port(Transport::Tls);
         }

@@ -32,7 +32,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sdp::Side;
 use sip::{
-    ClientKey, Dialog, DialogId, FlowId, Request, Response, ServerKey, Target, Text, TimerSettings,
+    ClientKey, Dialog, DialogId, Flow, FlowId, Request, Response, ServerKey, Target, Text,
+    TimerSettings, Transport,
 };
 
 use super::LegEvent;
@@ -51,8 +52,7 @@ pub(crate) struct SipLeg {
     side: Side,
     profile: Arc<PeerProfile>,
     hop: Hop,
-    /// Where in-dialog requests go; `None`: by the dialog's first hop.
-    anchor: Option<Target>,
+    way: Way,
     contact: Text,
     call_id: Text,
     dialog: Option<Dialog>,
@@ -74,6 +74,33 @@ pub(crate) struct SipLeg {
     /// Answers of other branches of a fork, hung up.
     unwanted: Unwanted,
     timers: TimerSettings,
+}
+
+/// Where the requests of a leg go once there is a dialog.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// By the dialog's first hop (RFC 3261 §12.2.1.1).
+    ByDialog,
+    /// To this target, whatever the dialog says.
+    To(Target),
+    /// Over this connection as long as it lives: it may be the only way to the peer (RFC 5626).
+    Over(FlowId),
+}
+
+impl Way {
+    /// Back to where something came from: a peer behind a NAT is nowhere else.
+    pub(crate) fn back(flow: &Flow) -> Way {
+        match flow.transport {
+            Transport::Udp => Way::To(Target {
+                transport: flow.transport,
+                host: flow.remote.ip().to_string(),
+                port: flow.remote.port(),
+                from: Some(flow.local),
+                at: Some(flow.remote),
+            }),
+            Transport::Tcp | Transport::Tls => Way::Over(flow.id),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -273,13 +300,17 @@ impl SipLeg {
 
     /// The way to a dialog whose first hop is `target`.
     fn hop_to(&self, cx: &mut Context<'_>, target: Target) -> Hop {
-        let target = self.anchor.clone().or_else(|| {
-            // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
-            // the only path open.
-            let by_flow =
-                self.hop.transport.is_reliable() && target.transport == self.hop.transport;
-            (!by_flow).then_some(target)
-        });
+        let target = match &self.way {
+            Way::To(target) => Some(target.clone()),
+            Way::Over(_) => None,
+            Way::ByDialog => {
+                // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
+                // the only path open.
+                let by_flow =
+                    self.hop.transport.is_reliable() && target.transport == self.hop.transport;
+                (!by_flow).then_some(target)
+            }
+        };
         match target {
             Some(target) => Hop {
                 flow: cx.flow_to(&target),
@@ -292,11 +323,12 @@ impl SipLeg {
 
     /// The flow of the INVITE is dead: from now on the dialog's first hop is the way.
     fn anchor_at_dialog(&mut self) {
-        if self.anchor.is_none() {
-            self.anchor = self
-                .dialog
-                .as_ref()
-                .map(|dialog| dialog.first_hop().target());
+        let first_hop = self
+            .dialog
+            .as_ref()
+            .map(|dialog| dialog.first_hop().target());
+        if let (Way::ByDialog | Way::Over(_), Some(target)) = (&self.way, first_hop) {
+            self.way = Way::To(target);
         }
     }
 }

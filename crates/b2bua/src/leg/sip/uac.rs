@@ -12,7 +12,7 @@ use sip::{
 
 use super::prack::Early;
 use super::session_timer::SessionTimer;
-use super::{Acked, Phase, SipLeg, extensions, words};
+use super::{Acked, Phase, SipLeg, Way, extensions, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::io::Level;
@@ -60,8 +60,8 @@ pub(crate) struct Outgoing {
     pub(crate) target: Target,
     /// Host and port for our Via.
     pub(crate) sent_by: Arc<str>,
-    /// Whether in-dialog requests go to `target` too, instead of by the dialog's first hop.
-    pub(crate) anchored: bool,
+    /// Where in-dialog requests go; over a connection it names, the INVITE as well.
+    pub(crate) way: Way,
     pub(crate) request_uri: String,
     /// The value of From, without a tag.
     pub(crate) from: String,
@@ -113,7 +113,10 @@ impl SipLeg {
         words::put_sdp(headers);
         invite.body = out.offer;
 
-        let datagrams = outgrows_datagrams(&invite, &out.target).then(|| out.target.clone());
+        // Who registered over UDP may take nothing else where it is.
+        let may_move = matches!(out.way, Way::ByDialog);
+        let datagrams =
+            (may_move && outgrows_datagrams(&invite, &out.target)).then(|| out.target.clone());
         let target = match &datagrams {
             Some(target) => Target {
                 transport: Transport::Tcp,
@@ -121,9 +124,15 @@ impl SipLeg {
             },
             None => out.target.clone(),
         };
-        let pooled = cx.flows.has(&target).then(|| target.clone());
+        let (flow, pooled) = match out.way {
+            Way::Over(connection) => (connection, None),
+            _ => {
+                let pooled = cx.flows.has(&target).then(|| target.clone());
+                (cx.flow_to(&target), pooled)
+            }
+        };
         let hop = Hop {
-            flow: cx.flow_to(&target),
+            flow,
             transport: target.transport,
             sent_by: out.sent_by,
         };
@@ -142,7 +151,7 @@ impl SipLeg {
             side,
             profile: out.profile,
             hop,
-            anchor: out.anchored.then_some(out.target),
+            way: out.way,
             contact: out.contact,
             call_id,
             dialog: None,

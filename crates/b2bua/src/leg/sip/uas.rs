@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sdp::Side;
-use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Target, Text};
+use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Text};
 
 use super::session_timer::SessionTimer;
-use super::{Phase, Repeat, SipLeg, words};
+use super::{Phase, Repeat, SipLeg, Way, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::late::Unwanted;
@@ -39,8 +39,8 @@ pub(crate) struct Incoming {
     pub(crate) sent_by: Arc<str>,
     /// The value of our Contact.
     pub(crate) contact: Text,
-    /// Where our in-dialog requests go, if not by the dialog's first hop.
-    pub(crate) anchor: Option<Target>,
+    /// Where our in-dialog requests go.
+    pub(crate) way: Way,
 }
 
 impl SipLeg {
@@ -69,7 +69,7 @@ impl SipLeg {
                 transport: flow.transport,
                 sent_by: incoming.sent_by,
             },
-            anchor: incoming.anchor,
+            way: incoming.way,
             contact: incoming.contact,
             call_id: invite.call_id()?.clone(),
             dialog: Some(dialog),

@@ -12,6 +12,7 @@ use sip::{Scheme, Target, Transport, Uri};
 use toml::Spanned;
 
 use super::Resolver;
+use super::access::{REGISTERED, registers};
 use crate::config::file;
 use crate::config::listener::{Door, door_for};
 
@@ -36,7 +37,10 @@ impl Resolver<'_, '_> {
     }
 
     fn trunk(&mut self, written: &file::Trunk) -> settings::Trunk {
-        let mut peer = self.peer("trunk.peer", &written.peer);
+        let mut peer = match registers(written) {
+            true => self.anywhere(written),
+            false => self.peer("trunk.peer", &written.peer),
+        };
         let mut backups = self.backups(written, &peer);
         let door = self.door(written, &peer);
         for target in std::iter::once(&mut peer).chain(&mut backups) {
@@ -65,13 +69,20 @@ impl Resolver<'_, '_> {
                 "write 20 unless the PBX needs another",
             );
         }
+        let domain = written
+            .domain
+            .clone()
+            .unwrap_or_else(|| match registers(written) {
+                true => self.file.sip.host.get_ref().clone(),
+                false => bracketed(&peer.host),
+            });
+        let mut destinations = vec![peer.clone()];
+        destinations.extend(backups.iter().cloned());
         settings::Trunk {
+            access: self.access(written, &destinations, &domain),
             name: written.name.get_ref().as_str().into(),
             profile: Arc::new(self.trunk_profile(written)),
-            domain: written
-                .domain
-                .clone()
-                .unwrap_or_else(|| bracketed(&peer.host)),
+            domain,
             sent_by: self.sent_by(written, peer.transport, door),
             networks: self.networks(written, &peer, &backups),
             codecs: self.codecs("trunk.codecs", &written.codecs),
@@ -84,6 +95,36 @@ impl Resolver<'_, '_> {
             target: peer,
             backups,
             ping: (ping > 0).then(|| Duration::from_secs(ping)),
+        }
+    }
+
+    /// The place of a trunk that is called wherever it has registered: only its transport counts, that
+    /// of the listener it names, else of the first there is.
+    fn anywhere(&mut self, written: &file::Trunk) -> Target {
+        let named = written.listener.as_ref().map(Spanned::get_ref);
+        let mut more = self.file.listener.iter().map(Spanned::get_ref);
+        let named = named
+            .and_then(|name| more.find(|listen| listen.name.get_ref() == name))
+            .and_then(|listen| listen.transport());
+        let first = match self.file.sip.udp.is_some() || self.file.sip.tcp.is_none() {
+            true => Transport::Udp,
+            false => Transport::Tcp,
+        };
+        if !written.backups.is_empty() {
+            self.object(
+                written.peer.span(),
+                "trunk.backups",
+                "a trunk that registers is called where it has registered, nowhere else",
+                "make the other place a trunk of its own, and both a [[group]]",
+            );
+        }
+        let transport = named.unwrap_or(first);
+        Target {
+            transport,
+            host: REGISTERED.into(),
+            port: transport.default_port(),
+            from: None,
+            at: None,
         }
     }
 
@@ -114,7 +155,7 @@ impl Resolver<'_, '_> {
         backups
     }
 
-    fn peer(&mut self, key: &str, written: &Spanned<String>) -> Target {
+    pub(super) fn peer(&mut self, key: &str, written: &Spanned<String>) -> Target {
         let text = written.get_ref();
         let remedy = "write \"sip:10.0.0.20:5060;transport=udp\", with udp, tcp or tls";
         let mut object = |problem: String| self.critic.object(written.span(), key, problem, remedy);
@@ -234,6 +275,8 @@ impl Resolver<'_, '_> {
     fn networks(&mut self, written: &file::Trunk, peer: &Target, backups: &[Target]) -> Vec<IpNet> {
         let networks = match &written.networks {
             Some(networks) => networks.clone(),
+            // Its account tells who it is.
+            None if written.username.is_some() || registers(written) => Vec::new(),
             None => match peer.host.parse::<IpAddr>() {
                 Ok(address) => {
                     let others = backups.iter().filter_map(|target| target.host.parse().ok());
@@ -242,6 +285,8 @@ impl Resolver<'_, '_> {
                         .map(IpNet::from)
                         .collect()
                 }
+                // It is known by where our registration was answered.
+                Err(_) if written.register.username.is_some() => Vec::new(),
                 Err(_) => {
                     self.object(
                         written.peer.span(),

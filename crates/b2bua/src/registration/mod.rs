@@ -1,0 +1,12 @@
+//! Registrations both ways (RFC 3261 §10).
+//!
+//! ```text
+//!   a PBX or telephone ──REGISTER──► serve: where it is now ◄── whom a user's call goes to
+//!
+//!   keep: we are an extension ──REGISTER──► the PBX, which then sends its calls here
+//! ```
+
+pub(crate) mod serve;
+mod settings;
+
+pub use settings::{Access, Account, Registrar, Upstream};
