@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench bench-media doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +53,9 @@ fuzz: ## guided fuzzing of everything that reads strangers' bytes, FUZZ_SECONDS=
 
 bench: ## packets and messages per second
 	cargo bench --locked --workspace
+
+bench-media: build ## calls through the binary, beside rtpengine and a bare forwarder (needs rtpengine-daemon, espeak-ng)
+	WA_SBC_BIN=target/release/wa-sbc cargo run --release --locked -p bench-media
 
 doc: ## the documentation of every crate, target/doc
 	cargo doc --locked --workspace --no-deps

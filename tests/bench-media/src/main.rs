@@ -1,0 +1,167 @@
+//! `make bench-media`: the media engine under load.
+//!
+//! ```text
+//!  load ──SRTP──► program under test ──RTP──► load      wa-sbc, rtpengine, or a bare forwarder
+//!       ◄─SRTP───                    ◄─RTP───
+//! ```
+//!
+//! N calls, a packet every 20 ms each way; loss, latency and what the program costs, all programs in turn
+//! within one run, because the machine may be another one tomorrow. [`report`] holds the figures against what
+//! we promise.
+
+mod codecs;
+mod ends;
+mod figures;
+mod forwarder;
+mod link;
+mod load;
+mod measure;
+mod process;
+mod report;
+mod speech;
+mod system;
+mod through_rtpengine;
+mod through_sbc;
+
+use std::time::Duration;
+
+use sdp::Codec;
+
+use crate::load::Speech;
+use crate::system::Case;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.split_first() {
+        Some((first, rest)) if first == "forward" => {
+            forwarder::run(rest).map_err(|error| error.to_string())
+        }
+        _ => Plan::read(&arguments).and_then(|plan| run(&plan)),
+    };
+    if let Err(why) = done {
+        eprintln!("bench-media: {why}");
+        std::process::exit(1);
+    }
+}
+
+/// What to measure.
+struct Plan {
+    parts: Vec<String>,
+    rounds: usize,
+    span: Duration,
+    relayed: usize,
+    transcoded: usize,
+}
+
+/// All parts.
+const PARTS: [&str; 5] = ["opus", "pcma", "transcode", "capacity", "overload"];
+
+impl Plan {
+    fn read(arguments: &[String]) -> Result<Plan, String> {
+        let mut plan = Plan {
+            parts: Vec::new(),
+            rounds: 2,
+            span: Duration::from_secs(8),
+            relayed: 500,
+            transcoded: 40,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut number = || {
+                let number = words.next().and_then(|word| word.parse::<usize>().ok());
+                number.ok_or(format!("{word} takes a number"))
+            };
+            match word.as_str() {
+                "--rounds" => plan.rounds = number()?,
+                "--seconds" => plan.span = Duration::from_secs(number()? as u64),
+                "--relayed" => plan.relayed = number()?,
+                "--transcoded" => plan.transcoded = number()?,
+                part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
+                "--bench" => {}
+                _ => {
+                    return Err(format!(
+                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N",
+                        PARTS.join(" ")
+                    ));
+                }
+            }
+        }
+        if plan.parts.is_empty() {
+            plan.parts = PARTS.map(str::to_owned).to_vec();
+        }
+        Ok(plan)
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.parts.iter().any(|named| named == part)
+    }
+}
+
+fn run(plan: &Plan) -> Result<(), String> {
+    println!("{}", process::machine());
+    let cases = Cases::new()?;
+    if plan.has("opus") {
+        report::relay(&cases.opus, plan.relayed, plan.rounds, plan.span)?;
+    }
+    if plan.has("pcma") {
+        report::relay(&cases.pcma, plan.relayed, plan.rounds, plan.span)?;
+    }
+    if plan.has("transcode") {
+        report::transcode(&cases.transcode, plan.transcoded, plan.rounds, plan.span)?;
+    }
+    let mut most = None;
+    if plan.has("capacity") {
+        report::relay_capacity(&cases.opus)?;
+        most = Some(report::transcode_capacity(&cases.transcode)?);
+    }
+    if plan.has("overload") {
+        report::overload(&cases.transcode, most)?;
+    }
+    Ok(())
+}
+
+struct Cases {
+    opus: Case,
+    pcma: Case,
+    transcode: Case,
+}
+
+impl Cases {
+    fn new() -> Result<Cases, String> {
+        let place = tests::place::Place::new("bench-media-speech");
+        let user = speech::pcm(place.directory(), "en-us+f3", 16_000)?;
+        let agent = speech::pcm(place.directory(), "en-us", 8_000)?;
+        let opus = speech::opus_payloads(&user).map_err(|error| error.to_string())?;
+        let pcma = speech::pcma_payloads(&agent);
+        let speech = |meta: &[Vec<u8>], pbx: &[Vec<u8>], ticks: [u32; 2], stamped| {
+            // A stamp needs eight octets.
+            let long = |payloads: &[Vec<u8>]| {
+                let long = payloads.iter().filter(|payload| payload.len() >= 8);
+                long.cloned().collect()
+            };
+            Speech {
+                meta: (long(meta), ticks[0]),
+                pbx: (long(pbx), ticks[1]),
+                stamped,
+                one_port: false,
+            }
+        };
+        Ok(Cases {
+            opus: Case {
+                name: "SRTP Opus to RTP Opus",
+                codecs: (Codec::Opus, Codec::Opus),
+                speech: speech(&opus, &opus, [960, 960], true),
+            },
+            pcma: Case {
+                name: "SRTP PCMA to RTP PCMA",
+                codecs: (Codec::Pcma, Codec::Pcma),
+                speech: speech(&pcma, &pcma, [160, 160], true),
+            },
+            transcode: Case {
+                name: "SRTP Opus to RTP PCMA",
+                codecs: (Codec::Opus, Codec::Pcma),
+                speech: speech(&opus, &pcma, [960, 160], false),
+            },
+        })
+    }
+}

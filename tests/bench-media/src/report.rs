@@ -1,0 +1,234 @@
+//! The tables, and what we promise.
+
+use std::time::Duration;
+
+use crate::codecs;
+use crate::figures::{Figures, median};
+use crate::measure::{Sample, capacity, sample};
+use crate::system::{Case, Stage, System};
+
+/// Most resident KiB per call.
+const RESIDENT_RELAYED: f64 = 16.0;
+const RESIDENT_TRANSCODED: f64 = 128.0;
+
+/// All samples of each program, taken in turn.
+type Samples = Vec<(System, Vec<Sample>)>;
+
+fn interleaved(
+    systems: &[System],
+    case: &Case,
+    calls: usize,
+    rounds: usize,
+    span: Duration,
+) -> Result<Samples, String> {
+    println!(
+        "\n{}, {calls} calls, {rounds} × {span:?} each in turn",
+        case.name
+    );
+    println!(
+        "  {:30} {:>12} {:>10} {:>24} {:>9} {:>8}",
+        "", "ms/call-s", "loss %", "p50 / p99 / max ms", "KiB/call", "others %"
+    );
+    let mut samples: Samples = systems.iter().map(|system| (*system, Vec::new())).collect();
+    for _ in 0..rounds {
+        for (system, taken) in &mut samples {
+            let one = sample(*system, case, calls, span)?;
+            row(*system, &one);
+            taken.push(one);
+        }
+    }
+    Ok(samples)
+}
+
+fn row(system: System, sample: &Sample) {
+    let figures = &sample.figures;
+    let latency = [0.5, 0.99, 1.0].map(|share| format!("{:.2}", figures.latency(share)));
+    println!(
+        "  {:30} {:>12.3} {:>10.3} {:>24} {:>9.1} {:>8.0}",
+        system.name(),
+        sample.cost,
+        figures.loss(),
+        latency.join(" / "),
+        sample.resident,
+        sample.others,
+    );
+}
+
+/// A promise and what became of it.
+fn bar(what: &str, is: f64, least: Option<f64>, most: Option<f64>) {
+    let kept = least.is_none_or(|least| is >= least) && most.is_none_or(|most| is <= most);
+    let wanted = match (least, most) {
+        (Some(least), _) => format!("at least {least}"),
+        (None, Some(most)) => format!("at most {most}"),
+        (None, None) => String::new(),
+    };
+    println!(
+        "  {} {what}: {is:.2}, {wanted}",
+        if kept { "kept  " } else { "MISSED" }
+    );
+}
+
+fn of(samples: &Samples, system: System, what: impl Fn(&Sample) -> f64) -> f64 {
+    let all = samples.iter().filter(|(of, _)| *of == system);
+    median(all.flat_map(|(_, taken)| taken.iter().map(&what)).collect())
+}
+
+/// Payloads that pass.
+pub(crate) fn relay(
+    case: &Case,
+    calls: usize,
+    rounds: usize,
+    span: Duration,
+) -> Result<(), String> {
+    let systems = [
+        System::WaSbc,
+        System::Rtpengine,
+        System::Forwarder,
+        System::SharedPort,
+    ];
+    let samples = interleaved(&systems, case, calls, rounds, span)?;
+    let cost = |system| of(&samples, system, |sample| sample.cost);
+    let ours = cost(System::WaSbc);
+    bar(
+        "cost by rtpengine's",
+        ours / cost(System::Rtpengine),
+        None,
+        Some(0.55),
+    );
+    bar(
+        "cost by the forwarder's",
+        ours / cost(System::Forwarder),
+        None,
+        Some(1.5),
+    );
+    let p99 = of(&samples, System::WaSbc, |sample| {
+        sample.figures.latency(0.99)
+    });
+    bar("p99 in ms", p99, None, Some(2.5));
+    let resident = of(&samples, System::WaSbc, |sample| sample.resident);
+    bar(
+        "resident KiB per call, sockets and signalling included",
+        resident,
+        None,
+        Some(RESIDENT_RELAYED),
+    );
+    Ok(())
+}
+
+/// Payloads decoded and encoded anew.
+pub(crate) fn transcode(
+    case: &Case,
+    calls: usize,
+    rounds: usize,
+    span: Duration,
+) -> Result<(), String> {
+    let systems = [System::WaSbc, System::Rtpengine];
+    let samples = interleaved(&systems, case, calls, rounds, span)?;
+    let floor = codecs::floor(case, calls, span);
+    println!("  {:30} {floor:>12.3}", "libopus and G.711 alone");
+    let cost = |system| of(&samples, system, |sample| sample.cost);
+    let ours = cost(System::WaSbc);
+    bar(
+        "cost by rtpengine's",
+        ours / cost(System::Rtpengine),
+        None,
+        Some(0.32),
+    );
+    bar("cost by the codecs alone", ours / floor, None, Some(1.3));
+    let p99 = of(&samples, System::WaSbc, |sample| {
+        sample.figures.latency(0.99)
+    });
+    bar("p99 in ms", p99, None, Some(4.0));
+    let resident = of(&samples, System::WaSbc, |sample| sample.resident);
+    bar(
+        "resident KiB per call, sockets and signalling included",
+        resident,
+        None,
+        Some(RESIDENT_TRANSCODED),
+    );
+    Ok(())
+}
+
+fn most(system: System, case: &Case, first: usize) -> Result<f64, String> {
+    println!("  {}", system.name());
+    let calls = capacity(system, case, first)?;
+    println!("  {:30} {calls} calls", system.name());
+    Ok(calls as f64)
+}
+
+/// The most calls that are relayed well.
+pub(crate) fn relay_capacity(case: &Case) -> Result<(), String> {
+    println!(
+        "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
+        case.name
+    );
+    let rtpengine = most(System::Rtpengine, case, 200)?;
+    let ours = most(System::WaSbc, case, 400)?;
+    most(System::Forwarder, case, 400)?;
+    most(System::SharedPort, case, 600)?;
+    bar("calls by rtpengine's", ours / rtpengine, Some(1.6), None);
+    Ok(())
+}
+
+/// The most calls that are transcoded well: wa-sbc's.
+pub(crate) fn transcode_capacity(case: &Case) -> Result<usize, String> {
+    println!(
+        "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
+        case.name
+    );
+    let rtpengine = most(System::Rtpengine, case, 12)?;
+    let ours = most(System::WaSbc, case, 50)?;
+    bar(
+        "calls by rtpengine's",
+        ours / rtpengine,
+        Some(115.0 / 30.0),
+        None,
+    );
+    Ok(ours as usize)
+}
+
+/// Half again as many calls as are carried: those that are up do not notice, the others hear 503.
+pub(crate) fn overload(case: &Case, most: Option<usize>) -> Result<(), String> {
+    let most = match most {
+        Some(most) => most,
+        None => capacity(System::WaSbc, case, 50)?,
+    };
+    let asked = most * 3 / 2;
+    println!("\n{}: {asked} calls where {most} are carried", case.name);
+    let mut stage = Stage::start(System::WaSbc, case, asked, "")?;
+    let (sbc, load) = stage.sbc().expect("it is wa-sbc");
+    let mut worst = Figures::default();
+    let up = std::thread::scope(|scope| {
+        let placed = scope.spawn(move || {
+            let up = sbc.place(asked, 8.0, |ends| load.add(ends));
+            (up, sbc.refused.clone())
+        });
+        while !placed.is_finished() {
+            let figures = load.measure(Duration::from_secs(2));
+            if figures.loss() >= worst.loss() {
+                worst = figures;
+            }
+        }
+        placed.join()
+    });
+    let (up, refused) = up.map_err(|_| "the calls could not be placed")?;
+    let after = stage.load().measure(Duration::from_secs(5));
+    println!("  {up} calls up, refused {refused:?}");
+    println!("  the worst two seconds: {worst}");
+    println!("  afterwards:            {after}");
+    let others = refused.keys().any(|status| *status != 503)
+        || up + refused.values().sum::<usize>() != asked;
+    bar(
+        "calls neither up nor refused with 503",
+        f64::from(u8::from(others)),
+        None,
+        Some(0.0),
+    );
+    bar(
+        "loss in the worst two seconds, percent",
+        worst.loss(),
+        None,
+        Some(0.1),
+    );
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The programs compared, behind one door: start, add calls, look at what it costs.
+
+use std::time::Duration;
+
+use sdp::Codec;
+use tests::place::Place;
+use tests::running::Running;
+
+use crate::forwarder::ThroughForwarder;
+use crate::load::{Load, Speech};
+use crate::through_rtpengine::ThroughRtpengine;
+use crate::through_sbc::{MEDIA_PORT, ThroughSbc};
+
+/// A program that carries calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum System {
+    /// The real binary, calls placed by SIP.
+    WaSbc,
+    /// Debian's, in user space.
+    Rtpengine,
+    /// The bare forwarder, one socket for each end of a call.
+    Forwarder,
+    /// The bare forwarder with one port towards Meta.
+    SharedPort,
+}
+
+impl System {
+    /// Its name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            System::WaSbc => "wa-sbc",
+            System::Rtpengine => "rtpengine",
+            System::Forwarder => "forwarder, a socket per call",
+            System::SharedPort => "forwarder, one port to Meta",
+        }
+    }
+}
+
+/// What callers say, and what becomes of it.
+#[derive(Clone)]
+pub(crate) struct Case {
+    /// Its name in tables.
+    pub(crate) name: &'static str,
+    /// Codec of Meta's leg and of the PBX's.
+    pub(crate) codecs: (Codec, Codec),
+    /// What is said.
+    pub(crate) speech: Speech,
+}
+
+/// A program with its load.
+pub(crate) struct Stage {
+    program: Program,
+    load: Load,
+    /// Calls that are up.
+    pub(crate) calls: usize,
+}
+
+enum Program {
+    WaSbc(Box<ThroughSbc>),
+    Rtpengine(ThroughRtpengine),
+    Forwarder(ThroughForwarder),
+}
+
+/// New calls a second.
+const RATE: f64 = 100.0;
+
+impl Stage {
+    /// Starts the program for calls of this case, at most `most`. `lines` are further configuration of wa-sbc.
+    ///
+    /// # Errors
+    /// With what keeps it from starting.
+    pub(crate) fn start(
+        system: System,
+        case: &Case,
+        most: usize,
+        lines: &str,
+    ) -> Result<Stage, String> {
+        let place = Place::new("bench-media");
+        let mut speech = case.speech.clone();
+        speech.one_port = system == System::SharedPort;
+        let [meta, pbx] = [21, 31].map(|host| (place.address(host), MEDIA_PORT).into());
+        let load = Load::start(meta, pbx, speech).map_err(|error| error.to_string())?;
+        let program = match system {
+            System::WaSbc => {
+                Program::WaSbc(Box::new(ThroughSbc::start(&place, case.codecs, lines)?))
+            }
+            System::Rtpengine => Program::Rtpengine(ThroughRtpengine::start(&place, case.codecs)?),
+            System::Forwarder | System::SharedPort => {
+                let shared = system == System::SharedPort;
+                Program::Forwarder(ThroughForwarder::start(&place, shared, most as u16))
+            }
+        };
+        Ok(Stage {
+            program,
+            load,
+            calls: 0,
+        })
+    }
+
+    /// Adds calls; they speak at once.
+    ///
+    /// # Errors
+    /// When not all of them come up.
+    pub(crate) fn add(&mut self, count: usize) -> Result<(), String> {
+        let load = &self.load;
+        let up = match &mut self.program {
+            Program::WaSbc(sbc) => sbc.place(count, RATE, |ends| load.add(ends)),
+            Program::Rtpengine(rtpengine) => {
+                rtpengine.place(count, |ends| load.add(ends))?;
+                count
+            }
+            Program::Forwarder(forwarder) => {
+                forwarder.place(count, |ends| load.add(ends));
+                count
+            }
+        };
+        self.calls += up;
+        if up < count {
+            return Err(format!("{up} of {count} calls came up"));
+        }
+        Ok(())
+    }
+
+    /// Lets the calls talk until everything has begun.
+    pub(crate) fn settle(&mut self, span: Duration) {
+        match &mut self.program {
+            Program::WaSbc(sbc) => sbc.idle(span),
+            _ => std::thread::sleep(span),
+        }
+    }
+
+    /// The load.
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// The calls through wa-sbc, where it is wa-sbc, and the load.
+    pub(crate) fn sbc(&mut self) -> Option<(&mut ThroughSbc, &Load)> {
+        match &mut self.program {
+            Program::WaSbc(sbc) => Some((sbc, &self.load)),
+            _ => None,
+        }
+    }
+
+    /// The program.
+    pub(crate) fn program(&self) -> &Running {
+        match &self.program {
+            Program::WaSbc(sbc) => &sbc.running,
+            Program::Rtpengine(rtpengine) => &rtpengine.running,
+            Program::Forwarder(forwarder) => &forwarder.running,
+        }
+    }
+}
