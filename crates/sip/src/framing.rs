@@ -2,7 +2,7 @@
 //! reference 5.7).
 //!
 //! ```text
-//!            ┌── CRLF CRLF ──► Ping
+//!            ┌── CRLF CRLF ──► Ping      CRLF, after a ping of ours ──► Pong
 //! push ─► buffer ── head complete ── Content-Length ── body complete ──► parse ─► Message
 //!            │           │                 │                               └────► Malformed
 //!            │           │                 └─ too large: skipped as it arrives ─► Malformed
@@ -25,6 +25,8 @@ pub enum Frame {
     Message(Message),
     /// A double CRLF: answer with one CRLF (RFC 5626 §4.4.1).
     Ping,
+    /// The single CRLF that answers a ping of ours.
+    Pong,
     /// A message that cannot be used; the next one can still be found.
     Malformed(Malformed),
     /// Nobody knows where the next message begins: reply if there is a reply, then close.
@@ -43,6 +45,8 @@ pub struct Framer {
     expected: Option<usize>,
     /// How many bytes of a message too large are still to come.
     skip: usize,
+    /// A ping of ours waits for its answer.
+    pinged: bool,
     broken: bool,
 }
 
@@ -58,8 +62,14 @@ impl Framer {
             searched: 0,
             expected: None,
             skip: 0,
+            pinged: false,
             broken: false,
         }
+    }
+
+    /// A double CRLF of ours went out: the next single one between messages answers it.
+    pub fn pinged(&mut self) {
+        self.pinged = true;
     }
 
     /// Adds received bytes.
@@ -108,8 +118,8 @@ impl Framer {
 
     /// The length of the first message, or what is to be said instead.
     fn read_head(&mut self) -> ControlFlow<Option<Frame>, usize> {
-        if self.skip_line_ends() {
-            return ControlFlow::Break(Some(Frame::Ping));
+        if let Some(frame) = self.skip_line_ends() {
+            return ControlFlow::Break(Some(frame));
         }
         if matches!(self.buffer.first(), None | Some(b'\r' | b'\n')) {
             return ControlFlow::Break(None);
@@ -136,20 +146,25 @@ impl Framer {
         }
     }
 
-    /// Takes line ends between messages away; says whether a ping was among them.
-    fn skip_line_ends(&mut self) -> bool {
+    /// Takes line ends between messages away; says whether a ping or a pong was among them.
+    fn skip_line_ends(&mut self) -> Option<Frame> {
         while let Some(first) = self.buffer.first() {
+            if self.pinged && self.buffer.starts_with(b"\r\n") {
+                self.pinged = false;
+                self.buffer.advance(2);
+                return Some(Frame::Pong);
+            }
             if self.buffer.starts_with(b"\r\n\r\n") {
                 self.buffer.advance(4);
-                return true;
+                return Some(Frame::Ping);
             }
-            // A lone CRLF is a pong, or the first half of a ping.
+            // A lone CRLF may be the first half of a ping.
             if b"\r\n\r\n".starts_with(&self.buffer) || !matches!(first, b'\r' | b'\n') {
                 break;
             }
             self.buffer.advance(1);
         }
-        false
+        None
     }
 
     /// Length of the head with its empty line, once it is complete.
@@ -276,6 +291,7 @@ mod tests {
                 found.push(match frame {
                     Frame::Message(m) => format!("message {}", m.body().len()),
                     Frame::Ping => "ping".into(),
+                    Frame::Pong => "pong".into(),
                     Frame::Malformed(m) => format!("malformed {}", m.kind),
                     Frame::Broken(m) => {
                         format!("broken {} reply {}", m.kind, m.reply().is_some())
@@ -306,6 +322,27 @@ mod tests {
     fn a_ping_is_answered_and_a_pong_is_not() {
         all_pieces("\r\n\r\n\r\n\r\n\r\n", &["ping", "ping"]);
         all_pieces("\r\n", &[]);
+    }
+
+    #[test]
+    fn a_single_crlf_after_a_ping_of_ours_is_its_answer_and_two_answers_are_no_ping() {
+        let mut framer = Framer::new(Limits::default());
+        for _ in 0..3 {
+            framer.pinged();
+            framer.push(b"\r");
+            assert_eq!(framer.next(), None);
+            framer.push(b"\n");
+            assert_eq!(framer.next(), Some(Frame::Pong));
+            assert_eq!(framer.next(), None);
+        }
+        framer.push(b"\r\n\r\n");
+        assert_eq!(framer.next(), Some(Frame::Ping));
+        // Both sides pinged at once.
+        framer.pinged();
+        framer.push(b"\r\n\r\n\r\n");
+        assert_eq!(framer.next(), Some(Frame::Pong));
+        assert_eq!(framer.next(), Some(Frame::Ping));
+        assert_eq!(framer.next(), None);
     }
 
     #[test]

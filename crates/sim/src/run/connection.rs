@@ -129,6 +129,7 @@ async fn serve(stream: Box<dyn Stream>, flow: Flow, inbox: Inbox) {
                     Frame::Message(message) => {
                         let _ = inbox.send(Incoming::Message(flow, message));
                     }
+                    Frame::Pong => {}
                     Frame::Ping => {
                         if let Some(pong) = pong.upgrade() {
                             let _ = pong.send(Bytes::from_static(b"\r\n"));

@@ -160,6 +160,7 @@ proptest! {
                     found.push(match frame {
                         Frame::Message(message) => format!("{:?}", message.to_bytes()),
                         Frame::Ping => "ping".to_owned(),
+                        Frame::Pong => "pong".to_owned(),
                         Frame::Malformed(m) => format!("malformed {:?}", m.kind),
                         Frame::Broken(_) => "broken".to_owned(),
                     });

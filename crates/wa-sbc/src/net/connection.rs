@@ -8,6 +8,10 @@
 //! ```
 //!
 //! A slow reader never blocks the sender: its queue fills up, or a write stalls, and it is closed.
+//!
+//! Where a peer is to be kept in touch with, a double CRLF goes out when nothing has come for a while
+//! (RFC 5626 §4.4.1). Whoever answered one and then lets one pass is dead; whoever never answers does
+//! not know of them, which says nothing (RFC 3261 §7.5 only asks to ignore them).
 
 use std::fmt;
 use std::io;
@@ -37,6 +41,10 @@ pub struct Limits {
     pub idle: Duration,
     /// One write.
     pub write: Duration,
+    /// Without a word of the far side for so long, it is pinged; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// How long a ping may wait for its answer (RFC 5626 §4.4.1).
+    pub pong: Duration,
     /// Messages waiting to be written.
     pub queue: usize,
     /// Frames that are no SIP messages, in all.
@@ -55,6 +63,8 @@ impl Default for Limits {
             first_message: Duration::from_secs(30),
             idle: Duration::from_secs(3600),
             write: Duration::from_secs(10),
+            keep_alive: None,
+            pong: Duration::from_secs(10),
             queue: 256,
             malformed: 64,
             connections: 4096,
@@ -96,6 +106,8 @@ pub(crate) enum End {
     Dropped,
     /// Nothing came for too long.
     Idle,
+    /// It answered our pings, and does not any more.
+    Silent,
     /// The far side does not read what we write.
     Stalled,
     /// What came was no SIP.
@@ -110,6 +122,7 @@ impl fmt::Display for End {
             End::Closed => f.write_str("closed by the far side"),
             End::Dropped => f.write_str("let go"),
             End::Idle => f.write_str("idle"),
+            End::Silent => f.write_str("no answer to a ping"),
             End::Stalled => f.write_str("the far side does not read"),
             End::Garbage => f.write_str("no SIP"),
             End::Failed(error) => write!(f, "{error}"),
@@ -159,14 +172,28 @@ async fn read<R: AsyncRead + Unpin>(
     let mut framer = Framer::new(sip::Limits::default());
     let mut buffer = vec![0; READ];
     let mut deadline = Instant::now() + limits.first_message;
+    let mut touch = Touch::new(limits);
     let mut malformed = 0;
     loop {
-        let length = match timeout_at(deadline, from.read(&mut buffer)).await {
-            Err(_) => return End::Idle,
+        let wake = touch.next().map_or(deadline, |at| at.min(deadline));
+        let length = match timeout_at(wake, from.read(&mut buffer)).await {
+            Err(_) if Instant::now() >= deadline => return End::Idle,
+            Err(_) => match touch.due() {
+                Due::Nothing => continue,
+                Due::Dead => return End::Silent,
+                Due::Ping => {
+                    framer.pinged();
+                    if !reply(Bytes::from_static(b"\r\n\r\n")) {
+                        return End::Stalled;
+                    }
+                    continue;
+                }
+            },
             Ok(Ok(0)) => return End::Closed,
             Ok(Ok(length)) => length,
             Ok(Err(error)) => return End::Failed(error),
         };
+        touch.heard();
         framer.push(&buffer[..length]);
         while let Some(frame) = framer.next() {
             match frame {
@@ -175,6 +202,7 @@ async fn read<R: AsyncRead + Unpin>(
                         return End::Dropped;
                     }
                 }
+                Frame::Pong => touch.answered(),
                 Frame::Ping => {
                     if !reply(Bytes::from_static(b"\r\n")) {
                         return End::Stalled;
@@ -217,4 +245,69 @@ async fn write<W: AsyncWrite + Unpin>(
         }
     }
     End::Dropped
+}
+
+/// Keeping in touch with a far side that has nothing to say.
+struct Touch {
+    every: Option<Duration>,
+    pong: Duration,
+    heard: Instant,
+    /// A ping of ours is out since then.
+    pinged: Option<Instant>,
+    /// What came last came so long after a ping.
+    delay: Option<Duration>,
+    /// It has answered a ping before.
+    answers: bool,
+}
+
+/// What is due towards a silent far side.
+enum Due {
+    Nothing,
+    Ping,
+    Dead,
+}
+
+impl Touch {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            every: limits.keep_alive,
+            pong: limits.pong,
+            heard: Instant::now(),
+            pinged: None,
+            delay: None,
+            answers: false,
+        }
+    }
+
+    /// Something came: it lives.
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.delay = self.pinged.take().map(|at| self.heard - at);
+    }
+
+    /// What came is a pong. One that comes late is somebody's own keep-alive.
+    fn answered(&mut self) {
+        self.answers |= self.delay.is_some_and(|delay| delay < self.pong);
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let every = self.every?;
+        let answer_by = self
+            .pinged
+            .filter(|_| self.answers)
+            .map(|at| at + self.pong);
+        Some(answer_by.unwrap_or(self.pinged.unwrap_or(self.heard) + every))
+    }
+
+    fn due(&mut self) -> Due {
+        let now = Instant::now();
+        if self.next().is_none_or(|at| now < at) {
+            return Due::Nothing;
+        }
+        if self.answers && self.pinged.is_some() {
+            return Due::Dead;
+        }
+        self.pinged = Some(now);
+        Due::Ping
+    }
 }
