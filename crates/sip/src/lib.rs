@@ -49,7 +49,7 @@ pub use endpoint::{ClientKey, Counts, Endpoint, Event, Failure, Noise, Output, S
 pub use flow::{Flow, FlowId, Target, Transport};
 pub use framing::{Frame, Framer};
 pub use header::auth::{Challenge, Credentials};
-pub use header::{CSeq, NameAddr, Reason, Refresher, SessionExpires, Via, Warning};
+pub use header::{CSeq, NameAddr, Reason, Refresher, Replaces, SessionExpires, Via, Warning};
 pub use headers::Headers;
 pub use ident::Ident;
 pub use malformed::{Malformed, MalformedKind};

@@ -134,7 +134,8 @@ impl Endpoint {
     /// Sends a request of ours (not ACK, not CANCEL) and keeps at it until a final response.
     ///
     /// Our Via with a new branch goes on top (`;rport` over UDP, RFC 3581 §3), Max-Forwards is
-    /// added if there is none, Content-Length is set. `sent_by` is `host:port` of ours.
+    /// added if there is none, Content-Length is set. `sent_by` is `host:port` of ours, with what else
+    /// our Via is to say behind it (`;alias`, RFC 5923 §5).
     pub fn request(
         &mut self,
         now: Instant,
