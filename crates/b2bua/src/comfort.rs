@@ -1,4 +1,4 @@
-//! What the people of a trunk hear of us while nobody speaks to them, and who may send whom elsewhere.
+//! What the people of a trunk hear of us while nobody speaks to them.
 
 use sdp::plan::Sound;
 
@@ -11,8 +11,6 @@ pub struct Comfort {
     pub early_answer: EarlyAnswer,
     /// What a user on hold hears while the PBX plays nothing; `None`: silence.
     pub hold_music: Option<Sound>,
-    /// What becomes of a REFER of the PBX.
-    pub transfer: Transfer,
 }
 
 /// What a PBX that calls gets when the far side has our call and says nothing of ringing for 3 s.
@@ -37,16 +35,6 @@ pub enum EarlyAnswer {
     EarlyMedia,
     /// At once, before the PBX is even called.
     AtOnce,
-}
-
-/// What becomes of a REFER (RFC 3515) of a PBX.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transfer {
-    /// We call the new target in place of the PBX's leg; the far side never hears of it.
-    #[default]
-    Handle,
-    /// It is declined with 603, and the PBX has to bridge the calls itself.
-    Refuse,
 }
 
 impl Ringback {

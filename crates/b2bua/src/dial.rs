@@ -9,6 +9,7 @@ use crate::leg::sip::words::name_addr;
 use crate::leg::sip::{Outgoing, Referral, Way};
 use crate::metadata::Metadata;
 use crate::number::E164;
+use crate::privacy::Privacy;
 use crate::registration::serve::Place;
 use crate::rules::{Facts, HeaderRules};
 use crate::settings::{Identity, Number, Settings, Trunk};
@@ -20,8 +21,8 @@ pub(crate) struct Inherited {
     display: Option<String>,
     /// Max-Forwards, already counted down.
     max_forwards: u8,
-    /// The caller does not want to be known (RFC 3323 §4.2, RFC 3325 §9.3).
-    private: bool,
+    /// What the caller does not want to be known.
+    privacy: Privacy,
     /// All headers, where a rule may ask for them.
     headers: Headers,
 }
@@ -40,7 +41,7 @@ impl Inherited {
                 .from()
                 .and_then(|from| from.display.map(|text| text.to_string())),
             max_forwards: left.checked_sub(1)?,
-            private: wants_privacy(&invite.headers),
+            privacy: Privacy::of(&invite.headers),
             headers: Headers::new(),
         })
     }
@@ -52,14 +53,6 @@ impl Inherited {
         }
         self
     }
-}
-
-fn wants_privacy(headers: &Headers) -> bool {
-    headers.all(&Name::Privacy).any(|value| {
-        let value = value.as_str().to_ascii_lowercase();
-        let mut wishes = value.split([';', ',']).map(str::trim);
-        wishes.any(|wish| matches!(wish, "id" | "user" | "header"))
-    })
 }
 
 /// What every INVITE of a leg B is made of.
@@ -97,13 +90,14 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
     let mut headers = named(settings);
     headers.extend(metadata.headers_for(&settings.metadata));
     let known = name_addr(inherited.display.as_deref(), caller.as_str());
-    let from = match inherited.private {
+    let private = inherited.privacy.hides_caller();
+    let from = match private {
         false => known.clone(),
         true => ANONYMOUS.to_owned(),
     };
     if policy.identity == Identity::Asserted {
         headers.push((Name::PAssertedIdentity, Text::from(known)));
-        if inherited.private {
+        if private {
             headers.push((Name::Privacy, Text::fixed("id")));
         }
     }
@@ -124,7 +118,13 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         request_uri: format!("{called}{parameter}"),
         from,
         to: name_addr(None, called.as_str()),
-        contact: Text::from(name_addr(None, &format!("{caller}{parameter}"))),
+        contact: match inherited.privacy.hides_contact() {
+            true => Text::from(name_addr(
+                None,
+                &format!("sip:anonymous@{}{parameter}", trunk.sent_by),
+            )),
+            false => Text::from(name_addr(None, &format!("{caller}{parameter}"))),
+        },
         call_id_host: host_of(&trunk.sent_by).to_owned(),
         max_forwards: inherited.max_forwards,
         headers,
@@ -175,7 +175,7 @@ pub(crate) fn to_referred(
 ///
 /// Request-URI, To and the `uri` of the digest are made from one value, because the carrier
 /// compares them (Meta reference 4.3).
-pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
+pub(crate) fn to_carrier(words: Words<'_>, target: Target) -> Outgoing {
     let Words {
         settings,
         number,
@@ -208,9 +208,9 @@ pub(crate) fn to_carrier(words: Words<'_>) -> Outgoing {
     };
     let outgoing = Outgoing {
         profile: carrier.profile.clone(),
-        target: carrier.target.clone(),
+        way: Way::To(target.clone()),
+        target,
         sent_by: format!("{}:{}", number.host, number.port).into(),
-        way: Way::To(carrier.target.clone()),
         request_uri: format!("{called}{parameter}"),
         from: name_addr(None, &format!("sip:{number_shown}@{}", number.domain)),
         to: name_addr(None, &called),

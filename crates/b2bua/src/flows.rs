@@ -1,15 +1,32 @@
-//! Flows we asked for, so that messages to one target share one connection.
+//! Flows we asked for, so that messages to one target share one connection, and what is known of those
+//! peers opened.
+//!
+//! | | |
+//! |---|---|
+//! | a flow we asked for | serves its target until it is lost |
+//! | a TCP connection of a peer that says `;alias` in its Via (RFC 5923 §5) | serves the address that Via names, if that is where it comes from |
+//!
+//! A TLS connection of a peer is never used for requests of ours outside its dialogs: we have not
+//! verified its far end, and RFC 5923 §9 asks for just that. Over TCP nobody is verified; that the
+//! alias names the very address the connection comes from is as much proof as a connection of ours
+//! would bring.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
-use sip::{FlowId, Target};
+use sip::{Flow, FlowId, Request, Target, Transport};
 
-/// The pool of outgoing flows: at most one live flow per target.
+/// The pool of flows: at most one live flow per target.
 #[derive(Debug)]
 pub(crate) struct Flows {
     next: u64,
     by_target: HashMap<Target, FlowId>,
     targets: HashMap<FlowId, Target>,
+    /// Where a flow of ours leads, once it is open.
+    remotes: HashMap<FlowId, SocketAddr>,
+    /// Connections peers opened, by the address they serve as well.
+    aliases: HashMap<SocketAddr, FlowId>,
+    aliased: HashMap<FlowId, SocketAddr>,
 }
 
 /// A flow to use, and whether it has yet to be opened.
@@ -24,17 +41,21 @@ impl Flows {
             next: 1,
             by_target: HashMap::new(),
             targets: HashMap::new(),
+            remotes: HashMap::new(),
+            aliases: HashMap::new(),
+            aliased: HashMap::new(),
         }
     }
 
     /// Whether there is a flow to `target`.
     pub(crate) fn has(&self, target: &Target) -> bool {
-        self.by_target.contains_key(target)
+        self.by_target.contains_key(target) || self.alias_of(target).is_some()
     }
 
     /// The live flow to `target`, or a new one.
     pub(crate) fn to(&mut self, target: &Target) -> Chosen {
-        if let Some(&id) = self.by_target.get(target) {
+        let live = self.by_target.get(target).copied();
+        if let Some(id) = live.or_else(|| self.alias_of(target)) {
             return Chosen { id, is_new: false };
         }
         // Odd: minted by the core (see `FlowId`).
@@ -45,6 +66,13 @@ impl Flows {
         Chosen { id, is_new: true }
     }
 
+    /// A flow we asked for is open.
+    pub(crate) fn opened(&mut self, flow: &Flow) {
+        if self.targets.contains_key(&flow.id) {
+            self.remotes.insert(flow.id, flow.remote);
+        }
+    }
+
     /// A flow is gone; the next message to its target gets a fresh one.
     pub(crate) fn lost(&mut self, id: FlowId) {
         if let Some(target) = self.targets.remove(&id)
@@ -52,17 +80,63 @@ impl Flows {
         {
             self.by_target.remove(&target);
         }
+        self.remotes.remove(&id);
+        if let Some(address) = self.aliased.remove(&id)
+            && self.aliases.get(&address) == Some(&id)
+        {
+            self.aliases.remove(&address);
+        }
     }
 
     /// Where a flow of ours leads.
     pub(crate) fn target(&self, id: FlowId) -> Option<&Target> {
         self.targets.get(&id)
     }
+
+    /// The far end of an open flow of ours.
+    pub(crate) fn remote(&self, id: FlowId) -> Option<SocketAddr> {
+        self.remotes.get(&id).copied()
+    }
+
+    /// The far end of the open flow that serves `target`.
+    pub(crate) fn remote_of(&self, target: &Target) -> Option<SocketAddr> {
+        self.remote(*self.by_target.get(target)?)
+    }
+
+    /// A request of a trunk came: should its connection serve the other direction too, it does from
+    /// now on. A connection serves one address at most.
+    pub(crate) fn offers_alias(&mut self, flow: &Flow, request: &Request) {
+        if flow.transport != Transport::Tcp || self.aliased.contains_key(&flow.id) {
+            return;
+        }
+        let Some(via) = request.top_via().filter(|via| via.param("alias").is_some()) else {
+            return;
+        };
+        let host = via.host.utf8().and_then(|host| host.parse::<IpAddr>().ok());
+        let source = flow.remote.ip().to_canonical();
+        if host.map(|host| host.to_canonical()) != Some(source) {
+            return;
+        }
+        let port = via.port.unwrap_or(flow.transport.default_port());
+        let address = SocketAddr::new(source, port);
+        // The newest one: an older connection may be a corpse.
+        self.aliases.insert(address, flow.id);
+        self.aliased.insert(flow.id, address);
+    }
+
+    fn alias_of(&self, target: &Target) -> Option<FlowId> {
+        if target.transport != Transport::Tcp || self.aliases.is_empty() {
+            return None;
+        }
+        let literal = || Some(SocketAddr::new(target.host.parse().ok()?, target.port));
+        let address = target.at.or_else(literal)?;
+        self.aliases.get(&address).copied()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sip::Transport;
+    use sip::{Method, Name, Uri};
 
     use super::*;
 
@@ -86,5 +160,67 @@ mod tests {
         flows.lost(first.id);
         let second = flows.to(&target("a"));
         assert!(second.is_new && second.id != first.id);
+    }
+
+    fn connection(id: u64, transport: Transport) -> Flow {
+        Flow {
+            id: FlowId(id),
+            transport,
+            local: "10.0.0.5:5060".parse().unwrap(),
+            remote: "10.0.0.20:40123".parse().unwrap(),
+        }
+    }
+
+    fn saying(via: &str) -> Request {
+        let mut request = Request::new(Method::Options, Uri::sip("a", "b"));
+        request.headers.push(Name::Via, via.to_owned());
+        request
+    }
+
+    #[test]
+    fn a_connection_serves_the_address_its_via_names_until_it_is_lost() {
+        let pbx = Target {
+            transport: Transport::Tcp,
+            port: 5060,
+            ..target("10.0.0.20")
+        };
+        let mut flows = Flows::new();
+        let alias = "SIP/2.0/TCP 10.0.0.20:5060;branch=z9hG4bK1;alias";
+        flows.offers_alias(&connection(2, Transport::Tcp), &saying(alias));
+        assert!(flows.has(&pbx));
+        assert_eq!(flows.to(&pbx).id, FlowId(2));
+        flows.offers_alias(&connection(4, Transport::Tcp), &saying(alias));
+        assert_eq!(flows.to(&pbx).id, FlowId(4), "the newest");
+        flows.lost(FlowId(2));
+        assert_eq!(flows.to(&pbx).id, FlowId(4));
+        flows.lost(FlowId(4));
+        assert!(!flows.has(&pbx) && flows.to(&pbx).is_new);
+    }
+
+    #[test]
+    fn nobody_takes_an_address_that_is_not_its_own_and_tls_takes_none() {
+        let mut flows = Flows::new();
+        for (via, transport) in [
+            (
+                "SIP/2.0/TCP 10.0.0.99:5060;branch=z9hG4bK1;alias",
+                Transport::Tcp,
+            ),
+            (
+                "SIP/2.0/TCP pbx.example.com;branch=z9hG4bK1;alias",
+                Transport::Tcp,
+            ),
+            ("SIP/2.0/TCP 10.0.0.20:5060;branch=z9hG4bK1", Transport::Tcp),
+            (
+                "SIP/2.0/TLS 10.0.0.20:5061;branch=z9hG4bK1;alias",
+                Transport::Tls,
+            ),
+            (
+                "SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bK1;alias",
+                Transport::Udp,
+            ),
+        ] {
+            flows.offers_alias(&connection(2, transport), &saying(via));
+            assert!(flows.aliases.is_empty(), "{via}");
+        }
     }
 }

@@ -29,6 +29,7 @@ mod media;
 mod metadata;
 mod number;
 pub mod operator;
+mod privacy;
 pub mod profile;
 mod recent;
 pub mod record;

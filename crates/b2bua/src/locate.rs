@@ -1,4 +1,4 @@
-//! Where the trunks' names lead now (RFC 3263), kept fresh so that no call waits for the DNS.
+//! Where the names of trunks and carrier lead now (RFC 3263), kept fresh so that no call waits for the DNS.
 //!
 //! ```text
 //!   a name in the settings ─► Locate ─► Located ─┐
@@ -10,6 +10,9 @@
 //! those a call could not reach stand last for 30 s. While nothing is known of a name (or nothing
 //! any more) the name itself is the destination, and whoever opens the flow looks for it. An answer
 //! that is empty does not make the last good one forgotten: the DNS may be what is broken.
+//!
+//! The carrier is called by its name, over whatever connection there is, unless one of its addresses
+//! has to be avoided: then at the first one that has not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -26,8 +29,10 @@ const RETRY: Duration = Duration::from_secs(30);
 const TTL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
 /// How long an address stands last after a call could not reach it.
 const REST: Duration = Duration::from_secs(30);
+/// The longest time for which it may ask to be left alone.
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
-/// Where the trunks' names lead now.
+/// Where the names of trunks and carrier lead now.
 #[derive(Debug, Default)]
 pub(crate) struct Locations {
     known: HashMap<Target, Known>,
@@ -50,14 +55,16 @@ impl Locations {
         let mut before = std::mem::take(&mut self.known);
         self.schedule.clear();
         self.names.clear();
-        for trunk in &settings.trunks {
-            for target in trunk.destinations().filter(|target| is_name(target)) {
-                if self.known.contains_key(target) {
-                    continue;
-                }
+        let carrier = std::iter::once((&settings.carrier.target, &[][..]));
+        let of_trunks = settings.trunks.iter().flat_map(|trunk| {
+            let names = trunk.destinations();
+            names.map(|target| (target, trunk.transports.as_slice()))
+        });
+        for (target, transports) in carrier.chain(of_trunks) {
+            if is_name(target) && !self.known.contains_key(target) {
                 let id = self.names.len() as u64;
                 let found = before.remove(target).map(|known| known.found);
-                let transports = match trunk.transports.as_slice() {
+                let transports = match transports {
                     [] => vec![target.transport],
                     several => several.to_vec(),
                 };
@@ -114,6 +121,40 @@ impl Locations {
         self.rests.insert(address, now + REST);
     }
 
+    /// This address refused for trouble of its own, and may have said how long it lasts.
+    pub(crate) fn asks_for_rest(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        pause: Option<Duration>,
+    ) {
+        let until = now + pause.unwrap_or(REST).min(LONGEST_REST);
+        let rest = self.rests.entry(address).or_insert(until);
+        *rest = until.max(*rest);
+    }
+
+    /// Whether an address had better be avoided for now.
+    pub(crate) fn rests(&self, now: Instant, address: SocketAddr) -> bool {
+        self.rests.get(&address).is_some_and(|until| *until > now)
+    }
+
+    /// An address of a name where nobody asked to be left alone, should any other have done so. `None`:
+    /// the name is as good as any of its addresses.
+    pub(crate) fn detour(
+        &self,
+        now: Instant,
+        target: &Target,
+        dice: impl FnMut() -> u32,
+    ) -> Option<Target> {
+        let places = self.expand(now, vec![target.clone()], dice);
+        let rests = |place: &Target| place.at.is_some_and(|at| self.rests(now, at));
+        let avoided = places.iter().any(rests);
+        let free = places
+            .into_iter()
+            .find(|place| place.at.is_some() && !rests(place));
+        free.filter(|_| avoided)
+    }
+
     /// The destinations with every name replaced by its addresses, in the order they are to be
     /// tried; `dice` gives any number.
     pub(crate) fn expand(
@@ -132,9 +173,8 @@ impl Locations {
                 all.push(target);
                 continue;
             }
-            let rests = |at: &SocketAddr| self.rests.get(at).is_some_and(|until| *until > now);
             let (fresh, tired): (Vec<_>, Vec<_>) =
-                order.into_iter().partition(|(_, at)| !rests(at));
+                order.into_iter().partition(|(_, at)| !self.rests(now, *at));
             let places = fresh.into_iter().chain(tired);
             all.extend(places.map(|(transport, at)| Target {
                 transport,

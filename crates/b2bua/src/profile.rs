@@ -11,7 +11,7 @@ use crate::cause::RefusalRule;
 pub struct PeerProfile {
     /// A word for logs and records.
     pub name: &'static str,
-    /// The value of our `Allow` header towards it.
+    /// The methods of our `Allow` header towards it, besides those of its extensions.
     pub allow: &'static str,
     /// What it hears of the far leg's progress while it waits for the answer.
     pub progress: Progress,
@@ -20,6 +20,10 @@ pub struct PeerProfile {
     pub reoffer: Reoffer,
     /// What it may use beyond RFC 3261. All of it stays on its own leg.
     pub extensions: Extensions,
+    /// Whether its address in a dialog is believed, or where it was seen to be.
+    pub nat: Nat,
+    /// It may send its requests over the connections we open (RFC 5923): our Via says so.
+    pub alias: bool,
     /// How it names users who have no number, if it does.
     pub opaque_user: Option<OpaqueUser>,
     /// Headers of our INVITEs to it that no rule may touch, besides those SIP itself fixes.
@@ -67,7 +71,11 @@ pub const PBX: PeerProfile = PeerProfile {
             ask: None,
             least: 90,
         }),
+        transfer: true,
+        replaces: true,
     },
+    nat: Nat::Seen,
+    alias: true,
     opaque_user: None,
     fixed_headers: &[],
     from_host_fixed: false,
@@ -114,6 +122,22 @@ pub struct Extensions {
     pub reliable: bool,
     /// Session timers (RFC 4028).
     pub session_timer: Option<SessionPolicy>,
+    /// REFER: somebody else takes its place in the call (RFC 3515).
+    pub transfer: bool,
+    /// INVITE with Replaces: another of its telephones takes a dialog over (RFC 3891).
+    pub replaces: bool,
+}
+
+/// Where requests in a dialog go, when the peer may be behind a NAT and its Contact inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nat {
+    /// Where it came from, if its Contact is a private address and that is none: nothing private can
+    /// be reached from outside.
+    Seen,
+    /// Where it came from, whatever its Contact says.
+    Always,
+    /// Where its Contact says (RFC 3261 §12.2.1.1).
+    Never,
 }
 
 /// What we want of a session timer. A peer that asks for one gets it in any case.
@@ -131,6 +155,8 @@ impl Extensions {
         info_digits: false,
         reliable: false,
         session_timer: None,
+        transfer: false,
+        replaces: false,
     };
 }
 

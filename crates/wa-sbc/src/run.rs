@@ -260,6 +260,7 @@ fn dialer(settings: &Settings, sockets: Vec<(usize, SocketAddr)>) -> Result<Dial
         limits: settings.limits,
         fixed: settings.fixed.clone(),
         authorities,
+        keep_alives: settings.keep_alives.clone(),
         tls: tls::client(None)?,
         dns: Dns::new(&settings.name_servers),
         sockets,

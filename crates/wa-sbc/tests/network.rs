@@ -66,6 +66,7 @@ impl Lab {
             limits: limits(),
             fixed: HashMap::from([(HOST.to_owned(), remote)]),
             authorities: HashMap::from([(HOST.to_owned(), self.client())]),
+            keep_alives: HashMap::new(),
             tls: tls::client(None).expect("a client"),
             dns: Dns::new(&[]),
             sockets: Vec::new(),
@@ -433,6 +434,57 @@ async fn a_ping_is_answered_and_messages_are_framed_however_the_bytes_arrive() {
         .expect("in time")
         .expect("a pong");
     assert_eq!(&pong, b"\r\n");
+}
+
+/// A peer that is dialled and kept in touch with every 50 ms, and what it reads.
+async fn touched() -> (TcpStream, mpsc::Receiver<Event>, Writer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let remote = listener.local_addr().expect("an address");
+    let mut dialer = Lab::new().dialer(remote);
+    dialer.limits.pong = Duration::from_millis(1_500);
+    let every = Duration::from_millis(50);
+    dialer.keep_alives = HashMap::from([(HOST.to_owned(), every)]);
+    let (sender, mut events) = mpsc::channel(8);
+    tokio::spawn(Arc::new(dialer).dial(FlowId(1), target(Transport::Tcp), sender));
+    let (stream, _) = listener.accept().await.expect("a connection");
+    let Event::Opened { writer, .. } = next(&mut events).await else {
+        panic!("not opened");
+    };
+    (stream, events, writer)
+}
+
+async fn ping(stream: &mut TcpStream) {
+    let mut bytes = [0; 4];
+    let read = timeout(Duration::from_secs(5), stream.read_exact(&mut bytes));
+    read.await.expect("a ping").expect("still open");
+    assert_eq!(&bytes, b"\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_trunk_that_answers_pings_and_then_does_not_is_dead() {
+    let (mut stream, mut events, _writer) = touched().await;
+    for _ in 0..3 {
+        ping(&mut stream).await;
+        stream.write_all(b"\r\n").await.expect("written");
+    }
+    ping(&mut stream).await;
+    let silent_since = Instant::now();
+    assert!(matches!(next(&mut events).await, Event::Closed(FlowId(1))));
+    assert!(silent_since.elapsed() >= Duration::from_millis(1_400));
+}
+
+#[tokio::test]
+async fn a_trunk_that_knows_nothing_of_pings_keeps_its_connection() {
+    let (mut stream, mut events, writer) = touched().await;
+    let patience = Duration::from_millis(2_500);
+    let pinged = async {
+        loop {
+            ping(&mut stream).await;
+        }
+    };
+    assert!(timeout(patience, pinged).await.is_err());
+    assert!(events.try_recv().is_err(), "nothing happened to it");
+    drop(writer);
 }
 
 #[tokio::test]

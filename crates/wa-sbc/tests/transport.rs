@@ -390,6 +390,7 @@ fn dialer(name_server: &NameServer) -> Dialer {
         limits: Limits::default(),
         fixed: Default::default(),
         authorities: Default::default(),
+        keep_alives: Default::default(),
         tls: tls::client(None).expect("a client"),
         dns: Dns::new(&[name_server.address]),
         sockets: vec![(0, "127.0.0.1:5060".parse().expect("an address"))],

@@ -1,6 +1,6 @@
 //! How Meta wants to be treated: the facts, put into the form the core reads.
 
-use b2bua::profile::{Extensions, LatchRule, OpaqueUser, PeerProfile, Progress, Reoffer};
+use b2bua::profile::{Extensions, LatchRule, Nat, OpaqueUser, PeerProfile, Progress, Reoffer};
 use sdp::plan::{Proof, Silence};
 
 use crate::{facts, headers, refusal};
@@ -15,6 +15,9 @@ pub const META: PeerProfile = PeerProfile {
     reoffer: Reoffer::OnlyUnchanged,
     // Nothing beyond the five methods is documented; it answers 500 and the call is lost (5.3).
     extensions: Extensions::NONE,
+    // What follows the dialog goes to its name (2), on connections whose far end we have verified.
+    nat: Nat::Never,
+    alias: false,
     opaque_user: Some(OpaqueUser {
         letters: facts::BSUID_COUNTRY_LETTERS,
         separator: '.',

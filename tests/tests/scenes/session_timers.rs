@@ -122,7 +122,7 @@ fn a_pbx_that_wants_to_be_refreshed_hears_of_us_every_45_seconds() {
     }
     for update in updates {
         assert_eq!(update.header("Session-Expires"), Some("90;refresher=uac"));
-        assert_eq!(update.header("Supported"), Some("100rel, timer"));
+        assert_eq!(update.header("Supported"), Some("100rel, timer, replaces"));
         assert_eq!(
             update.body(),
             "",
@@ -292,5 +292,8 @@ fn where_nobody_asks_for_a_timer_nobody_is_disturbed_for_an_hour() {
     let invites = story.messages(Sbc, Pbx, "INVITE");
     assert_eq!(invites.len(), 1);
     assert_eq!(invites[0].header("Session-Expires"), None);
-    assert_eq!(invites[0].header("Supported"), Some("100rel, timer"));
+    assert_eq!(
+        invites[0].header("Supported"),
+        Some("100rel, timer, replaces")
+    );
 }

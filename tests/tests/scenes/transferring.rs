@@ -1,7 +1,8 @@
 //! An agent sends a WhatsApp user on to somebody else: Meta never hears of it, the user only hears
 //! another voice.
 
-use b2bua::comfort::Transfer;
+use std::sync::Arc;
+
 use media::tone::Tone;
 use sdp::plan::Sound;
 use sim::pbx::knobs::PbxScript;
@@ -290,7 +291,11 @@ fn a_colleague_elsewhere_is_called_through_the_pbx_and_nowhere_else() {
 #[test]
 fn a_pbx_that_is_to_bridge_by_itself_gets_603_and_keeps_the_user() {
     let mut world = talking(
-        world_with(|b| with_trunk(&mut b.settings, |t| t.comfort.transfer = Transfer::Refuse)),
+        world_with(|b| {
+            with_trunk(&mut b.settings, |trunk| {
+                Arc::make_mut(&mut trunk.profile).extensions.transfer = false;
+            });
+        }),
         true,
     );
     refer(&mut world, &Referral::blind(COLLEAGUE));

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! This file is the switchboard: what comes in, and to whom it goes. The story itself is told in
-//! `setup`, `progress`, `reoffer`, `transfer` and `ending`.
+//! `setup`, `progress`, `reoffer`, `transfer`, `replace` and `ending`.
 //!
 //! Hold is no state: it is a direction inside what leg B agreed on.
 
@@ -38,6 +38,7 @@ mod ending;
 mod facts;
 mod progress;
 mod reoffer;
+mod replace;
 mod setup;
 mod transfer;
 
@@ -486,7 +487,12 @@ impl Call {
                 self.learn(side, &headers);
                 self.answered(cx, &body);
             }
-            LegEvent::Confirmed { body } => self.confirmed(cx, &body),
+            LegEvent::Confirmed { body }
+                if side == Side::A && !matches!(self.state, State::Talking) =>
+            {
+                self.confirmed(cx, &body);
+            }
+            LegEvent::Confirmed { body } => self.settled(cx, side, &body),
             LegEvent::Cancelled => self.release(cx, Cause::Cancelled, self.party(side)),
             LegEvent::Refused {
                 status,

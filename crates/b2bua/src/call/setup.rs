@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sdp::Side;
 use sdp::plan::{Gate, LegPlan};
+use sip::Target;
 
 use super::{Call, State, Stop};
 use crate::Cause;
@@ -22,6 +23,18 @@ use crate::stream::{self, Stream};
 /// How long a destination may say nothing before the next one is tried, if there is one.
 const FIRST_WORD: Duration = Duration::from_secs(4);
 
+/// Where the carrier is called: by its name, over the connection there is; but not at an address that had
+/// better be avoided, while there is another one.
+fn carrier(cx: &mut Context<'_>) -> Target {
+    let name = cx.settings.carrier.target.clone();
+    let live = cx.flows.remote_of(&name);
+    if live.is_some_and(|address| !cx.locations.rests(cx.now, address)) {
+        return name;
+    }
+    let detour = cx.locations.detour(cx.now, &name, || cx.ident.u32());
+    detour.unwrap_or(name)
+}
+
 impl Call {
     pub(super) fn prepared(&mut self, cx: &mut Context<'_>, local: [LocalMedia; 2]) {
         if !matches!(self.state, State::Preparing { .. }) {
@@ -36,7 +49,7 @@ impl Call {
             Direction::UserInitiated => self.stops(cx),
             Direction::BusinessInitiated => VecDeque::from([Stop {
                 trunk: self.trunk.clone(),
-                target: cx.settings.carrier.target.clone(),
+                target: carrier(cx),
                 place: None,
             }]),
         };
@@ -157,7 +170,7 @@ impl Call {
                     None => outgoing,
                 }
             }
-            Direction::BusinessInitiated => dial::to_carrier(words),
+            Direction::BusinessInitiated => dial::to_carrier(words, target.clone()),
         };
         self.called = Some(target.clone());
         let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);
@@ -197,15 +210,22 @@ impl Call {
 
     /// A destination that names a time to come back is left alone until then (RFC 3261 §21.5.4).
     pub(super) fn rest(&self, cx: &mut Context<'_>, cause: &Cause, retry_after: Option<Duration>) {
-        if let (Some(target), Cause::Refused { status: 503, .. }, Some(pause)) =
-            (&self.called, cause, retry_after)
-        {
+        let Cause::Refused { status: 503, .. } = cause else {
+            return;
+        };
+        if let (Some(target), Some(pause)) = (&self.called, retry_after) {
             cx.health.asks_for_rest(cx.now, target, pause);
+        }
+        // The carrier has one name and many addresses: it is this one that has trouble.
+        let address = self.b.as_ref().and_then(|leg| leg.far_end(cx));
+        if let (Some(address), Direction::BusinessInitiated) = (address, self.direction) {
+            cx.locations.asks_for_rest(cx.now, address, retry_after);
         }
     }
 
     /// Whether leg B's trouble passes, so that the same destination is called once more after a
-    /// pause: between the two its rule names, and not before its Retry-After.
+    /// pause: between the two its rule names, and not before its Retry-After, unless there is another
+    /// address of its name to call (RFC 3263 §4.3).
     pub(super) fn calls_again(
         &mut self,
         cx: &mut Context<'_>,
@@ -221,7 +241,11 @@ impl Call {
         };
         let spread = most.saturating_sub(least).as_millis().max(1) as u32;
         let pause = least + Duration::from_millis(u64::from(cx.ident.u32() % spread));
-        let pause = pause.max(retry_after.unwrap_or_default());
+        let elsewhere = self.elsewhere(cx, target);
+        let pause = match elsewhere {
+            Some(_) => pause,
+            None => pause.max(retry_after.unwrap_or_default()),
+        };
         if pause > most {
             return false;
         }
@@ -231,10 +255,21 @@ impl Call {
         );
         self.called_again = true;
         self.state = State::Pausing {
-            target: target.clone(),
+            target: elsewhere.unwrap_or_else(|| target.clone()),
             until: cx.now + pause,
         };
         true
+    }
+
+    /// Another address of the carrier than one that had better be avoided.
+    fn elsewhere(&self, cx: &mut Context<'_>, target: &Target) -> Option<Target> {
+        let name = Target {
+            at: None,
+            ..target.clone()
+        };
+        let of_carrier = self.direction == Direction::BusinessInitiated;
+        let detour = cx.locations.detour(cx.now, &name, || cx.ident.u32());
+        detour.filter(|_| of_carrier)
     }
 
     /// The pause is over.
@@ -318,7 +353,8 @@ impl Call {
         } else {
             Gate::Open
         };
-        let b = self.streams[Side::B.index()].plan(Gate::Open, None);
+        let source = self.b.as_ref().and_then(|leg| leg.peer_address(cx));
+        let b = self.streams[Side::B.index()].plan(Gate::Open, source);
         let (here, present) = (b.is_some(), self.present);
         let command = match b {
             _ if !self.running => {

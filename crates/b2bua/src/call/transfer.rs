@@ -23,7 +23,6 @@ use sip::{ClientKey, Failure, Request, Response, Scheme, ServerKey, Target};
 use super::{Call, State};
 use crate::Cause;
 use crate::cause;
-use crate::comfort;
 use crate::context::Context;
 use crate::dial::{self, Words};
 use crate::io::Level;
@@ -77,18 +76,21 @@ impl Transfer {
 
 impl Call {
     /// The side the PBX is on.
-    pub(super) fn pbx(&self) -> Side {
+    pub(crate) fn pbx(&self) -> Side {
         !self.direction.carrier()
     }
 
     /// A peer wants somebody else in its place.
     pub(super) fn referred(&mut self, cx: &mut Context<'_>, side: Side, referral: Box<Referral>) {
-        let refused = match self.comfort().transfer {
+        let may = self
+            .leg(side)
+            .is_some_and(|leg| leg.profile().extensions.transfer);
+        let refused = match may {
             _ if side != self.pbx() => Some(603),
-            comfort::Transfer::Refuse => Some(603),
-            comfort::Transfer::Handle if self.transfer.is_some() => Some(491),
-            comfort::Transfer::Handle if !matches!(self.state, State::Talking) => Some(491),
-            comfort::Transfer::Handle => None,
+            false => Some(603),
+            true if self.transfer.is_some() => Some(491),
+            true if !matches!(self.state, State::Talking) => Some(491),
+            true => None,
         };
         let again = self.referrals > 0;
         let Some(leg) = self.leg_mut(side) else {
@@ -261,7 +263,8 @@ impl Call {
         let stream = &mut transfer.stream;
         let told = body.is_empty() && stream.agreed().is_some();
         let agreed = told || stream.answered(body).is_ok();
-        let Some(plan) = stream.plan(Gate::Open, None).filter(|_| agreed) else {
+        let source = transfer.leg.peer_address(cx);
+        let Some(plan) = stream.plan(Gate::Open, source).filter(|_| agreed) else {
             let cause = Cause::NoCommonMedia("the new target's answer does not fit".into());
             self.transfer = Some(transfer);
             return self.transfer_failed(cx, 488, cause);

@@ -17,6 +17,7 @@ use crate::late::Ending;
 use crate::leg::sip::extensions::{self, Objection};
 use crate::leg::sip::words;
 use crate::number::E164;
+use crate::privacy::Privacy;
 use crate::record::Direction;
 use crate::settings::Settings;
 
@@ -138,6 +139,9 @@ impl Core {
         if Inherited::from(&invite).is_none() {
             return self.respond(now, key, &invite, 483);
         }
+        let Some(invite) = self.replace(now, key, flow, invite) else {
+            return;
+        };
         let salt = u64::from_be_bytes(self.ident.bytes());
         let dice = u64::from_be_bytes(self.ident.bytes());
         let settings = self.settings.clone();
@@ -289,11 +293,24 @@ impl Core {
     }
 }
 
-/// What the caller requires and may not have, or asks for in too small a measure.
+/// What the caller requires and may not have, or asks for in too small a measure, or wants hidden and
+/// would not be.
 fn objection(settings: &Settings, admitted: &Admitted, invite: &Request) -> Option<Objection> {
     let caller = match admitted.direction {
         Direction::UserInitiated => &settings.carrier.profile,
         Direction::BusinessInitiated => &admitted.trunk.profile,
     };
-    extensions::objection(invite, &caller.extensions)
+    let wants_more = || {
+        // The carrier shows its user who calls; a PBX is told nothing the caller does not want.
+        let names_caller = admitted.direction == Direction::BusinessInitiated;
+        let out_of_reach = Privacy::of(&invite.headers).is_out_of_reach(names_caller);
+        out_of_reach.then(|| Objection {
+            status: 500,
+            header: (
+                Name::Warning,
+                Text::fixed("399 sbc \"privacy as critical as that cannot be had\""),
+            ),
+        })
+    };
+    extensions::objection(invite, &caller.extensions).or_else(wants_more)
 }

@@ -9,6 +9,7 @@ mod lend;
 mod operator;
 mod ping;
 mod register;
+mod replace;
 mod screen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -111,10 +112,14 @@ impl Core {
         match input {
             Input::Sip { flow, message } => {
                 if self.may_speak(now, &flow, &message) {
+                    self.note_alias(&flow, &message);
                     self.endpoint.receive(now, flow, message);
                 }
             }
-            Input::FlowOpened(flow) => self.admission.acquaint(now, flow.remote.ip()),
+            Input::FlowOpened(flow) => {
+                self.flows.opened(&flow);
+                self.admission.acquaint(now, flow.remote.ip());
+            }
             Input::FlowFailed { id, why } => {
                 let target = self.flows.target(id);
                 let target = target.map_or_else(String::new, |t| format!("{}:{}", t.host, t.port));

@@ -7,6 +7,8 @@ use sip::{ClientKey, Method, Name, Request, Target, Uri};
 use super::Core;
 use crate::health::Change;
 use crate::io::{Level, Output};
+use crate::leg::sip::words;
+use crate::profile::PBX;
 
 impl Core {
     /// Asks every destination whose time has come.
@@ -15,6 +17,7 @@ impl Core {
             let Some(options) = self.options(&target, &sent_by) else {
                 continue;
             };
+            let sent_by = words::sent_by(&PBX, target.transport, &sent_by);
             let chosen = self.flows.to(&target);
             if chosen.is_new {
                 self.out.push_back(Output::Connect {

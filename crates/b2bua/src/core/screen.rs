@@ -40,6 +40,16 @@ impl Core {
             || self.admission.is_acquainted(now, address)
     }
 
+    /// A connection of a trunk that is to serve the other direction too.
+    pub(super) fn note_alias(&mut self, flow: &Flow, message: &Message) {
+        if let Message::Request(request) = message
+            && flow.transport == Transport::Tcp
+            && self.directory.trunk_at(flow.remote.ip()).is_some()
+        {
+            self.flows.offers_alias(flow, request);
+        }
+    }
+
     fn hears_stranger(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
         let address = flow.remote.ip();
         let source = Source::of(address);

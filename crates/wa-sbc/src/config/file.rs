@@ -348,6 +348,13 @@ pub struct Trunk {
     /// What becomes of its REFER: `handle` or `refuse`.
     #[serde(default = "transfer")]
     pub transfer: Spanned<String>,
+    /// Where requests in a dialog go if its Contact is a private address: `auto`, `always` where it
+    /// came from, `never`.
+    #[serde(default = "nat")]
+    pub nat: Spanned<String>,
+    /// Seconds a connection we opened to it may be silent before it is pinged; 0: never.
+    #[serde(default = "keep_alive")]
+    pub keep_alive: u64,
     /// Headers of Meta's INVITE that pass to it.
     #[serde(default)]
     pub pass_to_pbx: Vec<Spanned<String>>,
@@ -545,6 +552,14 @@ fn ringback() -> Spanned<String> {
 
 fn transfer() -> Spanned<String> {
     unplaced("handle".into())
+}
+
+fn nat() -> Spanned<String> {
+    unplaced("auto".into())
+}
+
+fn keep_alive() -> u64 {
+    120
 }
 
 fn early_answer() -> Spanned<String> {

@@ -5,12 +5,13 @@
 //! | `[sip] [media] [meta] [headers] [records] [log]` | here |
 //! | `[[number]]` | `resolve/number.rs` |
 //! | `[[listener]]` | `resolve/listener.rs` |
-//! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds and transfers in `resolve/comfort.rs`, its accounts in `resolve/access.rs` |
+//! | `[[trunk]]` | `resolve/trunk.rs`, its words and numbers in `resolve/policy.rs`, its sounds in `resolve/comfort.rs`, its manners in `resolve/manners.rs`, its accounts in `resolve/access.rs` |
 //! | `[[group]] [alias]`, routes of numbers, hours of trunks | `resolve/routing.rs` |
 
 mod access;
 mod comfort;
 mod listener;
+mod manners;
 mod number;
 mod policy;
 mod routing;
@@ -116,6 +117,7 @@ impl Resolver<'_, '_> {
             fixed,
             authorities,
             identities,
+            keep_alives: manners::keep_alives(&trunks, &file.trunk),
             name_servers: file.dns.servers.clone(),
             sources: Sources::default(),
             watch: file

@@ -47,6 +47,8 @@ pub struct Settings {
     pub authorities: HashMap<String, PathBuf>,
     /// Hosts we show a certificate when we connect (TLS).
     pub identities: HashMap<String, CertificateFiles>,
+    /// Hosts of trunks whose silent connections are pinged: how long silence may last.
+    pub keep_alives: HashMap<String, Duration>,
     /// Name servers; empty: those of this machine.
     pub name_servers: Vec<SocketAddr>,
     /// The files all this was read from.

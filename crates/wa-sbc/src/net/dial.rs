@@ -37,6 +37,8 @@ pub struct Dialer {
     pub fixed: HashMap<String, SocketAddr>,
     /// TLS configurations of hosts (lower case) that are verified against authorities of their own.
     pub authorities: HashMap<String, Arc<ClientConfig>>,
+    /// Hosts (lower case) whose connections are pinged after so long a silence.
+    pub keep_alives: HashMap<String, Duration>,
     /// The TLS configuration of all other hosts.
     pub tls: Arc<ClientConfig>,
     /// The way to the DNS.
@@ -137,8 +139,10 @@ impl Dialer {
                         remote,
                     };
                     match stream {
-                        Stream::Plain(stream) => self.converse(stream, flow, events).await,
-                        Stream::Tls(stream) => self.converse(*stream, flow, events).await,
+                        Stream::Plain(stream) => self.converse(stream, flow, target, events).await,
+                        Stream::Tls(stream) => {
+                            self.converse(*stream, flow, target, events).await;
+                        }
                     }
                     return Ok(());
                 }
@@ -243,6 +247,7 @@ impl Dialer {
         &self,
         stream: S,
         flow: Flow,
+        target: &Target,
         events: &mpsc::Sender<Event>,
     ) {
         let (writer, queue) = Writer::new(&self.limits);
@@ -253,6 +258,10 @@ impl Dialer {
         // A far end we asked for need not speak first.
         let limits = Limits {
             first_message: self.limits.idle,
+            keep_alive: self
+                .keep_alives
+                .get(&target.host.to_ascii_lowercase())
+                .copied(),
             ..self.limits
         };
         let end = connection::run(stream, flow, own, queue, events, &limits).await;

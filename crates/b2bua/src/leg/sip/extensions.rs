@@ -3,10 +3,10 @@
 use sip::{Headers, Name, Request, Text};
 
 use super::session_timer;
-use crate::profile::Extensions;
+use crate::profile::{Extensions, PeerProfile};
 
 /// The option tags we know at all, with any peer.
-const KNOWN: [&str; 2] = ["100rel", "timer"];
+const KNOWN: [&str; 3] = ["100rel", "timer", "replaces"];
 
 /// Why a request is not taken: a status, and the header that says more.
 pub(crate) struct Objection {
@@ -15,19 +15,35 @@ pub(crate) struct Objection {
 }
 
 /// What we support with a peer, as the value of Supported.
-pub(crate) fn supported(extensions: &Extensions) -> Option<&'static str> {
-    match (extensions.reliable, extensions.session_timer.is_some()) {
-        (true, true) => Some("100rel, timer"),
-        (true, false) => Some("100rel"),
-        (false, true) => Some("timer"),
-        (false, false) => None,
+pub(crate) fn supported(extensions: &Extensions) -> Option<Text> {
+    let tags: Vec<&str> = KNOWN
+        .into_iter()
+        .filter(|tag| is_offered(tag, extensions))
+        .collect();
+    (!tags.is_empty()).then(|| Text::from(tags.join(", ")))
+}
+
+/// The methods we take of a peer, as the value of Allow.
+pub(crate) fn allow(profile: &PeerProfile) -> Text {
+    match profile.extensions.transfer {
+        true => Text::from(format!("{}, REFER", profile.allow)),
+        false => Text::fixed(profile.allow),
+    }
+}
+
+fn is_offered(tag: &str, extensions: &Extensions) -> bool {
+    match tag {
+        "100rel" => extensions.reliable,
+        "timer" => extensions.session_timer.is_some(),
+        "replaces" => extensions.replaces,
+        _ => false,
     }
 }
 
 /// Says what we support, if anything.
 pub(crate) fn put_supported(headers: &mut Headers, extensions: &Extensions) {
     if let Some(tags) = supported(extensions) {
-        headers.push(Name::Supported, Text::fixed(tags));
+        headers.push(Name::Supported, tags);
     }
 }
 
@@ -39,10 +55,7 @@ pub(crate) fn unknown(invite: &Request) -> Option<Objection> {
 /// What keeps us from taking the INVITE of a peer with these extensions: 420 for what it requires
 /// and may not use, 422 for too short a session.
 pub(crate) fn objection(invite: &Request, extensions: &Extensions) -> Option<Objection> {
-    let unsupported = beyond(invite, |tag| {
-        tag == "100rel" && extensions.reliable
-            || tag == "timer" && extensions.session_timer.is_some()
-    });
+    let unsupported = beyond(invite, |tag| is_offered(tag, extensions));
     unsupported.or_else(|| {
         let least = session_timer::too_small(extensions.session_timer, invite)?;
         Some(Objection {
@@ -92,6 +105,17 @@ mod tests {
         assert!(objection(&requiring("100rel"), &Extensions::NONE).is_some());
         assert!(objection(&requiring("100REL"), &PBX.extensions).is_none());
         assert_eq!(supported(&Extensions::NONE), None);
-        assert_eq!(supported(&PBX.extensions), Some("100rel, timer"));
+        assert_eq!(
+            supported(&PBX.extensions),
+            Some(Text::from("100rel, timer, replaces"))
+        );
+    }
+
+    #[test]
+    fn only_whom_we_transfer_is_allowed_to_refer() {
+        assert!(allow(&PBX).as_str().ends_with("PRACK, REFER"));
+        let mut refused = PBX;
+        refused.extensions.transfer = false;
+        assert_eq!(allow(&refused), Text::from(PBX.allow));
     }
 }

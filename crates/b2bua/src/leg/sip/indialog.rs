@@ -66,7 +66,7 @@ impl SipLeg {
     fn updated(&mut self, cx: &mut Context<'_>, key: ServerKey, request: &Request) {
         let mut response = words::response(request, 200, "", &cx.settings.product);
         let headers = &mut response.headers;
-        headers.push(Name::Allow, Text::from(self.profile.allow));
+        headers.push(Name::Allow, extensions::allow(&self.profile));
         headers.push(Name::Contact, self.contact.clone());
         extensions::put_supported(headers, &self.profile.extensions);
         self.session.grant(cx.now, request, &mut response);
@@ -167,7 +167,7 @@ impl SipLeg {
         if matches!(status, 405 | 200) {
             response
                 .headers
-                .push(Name::Allow, Text::from(self.profile.allow));
+                .push(Name::Allow, extensions::allow(&self.profile));
         }
         if let Some((name, value)) = super::info::refusal_header(&request.method, status) {
             response.headers.push(name, value);

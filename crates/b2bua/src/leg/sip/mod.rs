@@ -11,21 +11,25 @@
 //!
 //! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
 //! what both do once there is a dialog, `info` the digits in INFO, `prack` reliable provisional
-//! responses, `session_timer` and `refresh` what keeps a session alive, `extensions` what a peer may use
+//! responses, `session_timer` and `refresh` what keeps a session alive, `replaces` whether somebody may take
+//! its place, `nat` where requests go when the peer's address is not to be believed, `extensions` what a peer may use
 //! of these, `words` the headers we write.
 
 mod early;
 pub(crate) mod extensions;
 mod indialog;
 mod info;
+mod nat;
 mod prack;
 mod refer;
 mod refresh;
+mod replaces;
 mod session_timer;
 mod uac;
 mod uas;
 pub(crate) mod words;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +46,7 @@ use crate::late::Unwanted;
 use crate::profile::PeerProfile;
 
 pub(crate) use refer::{Referral, Subscription};
+pub(crate) use replaces::Standing;
 use session_timer::SessionTimer;
 pub(crate) use uac::{Calling, Outgoing};
 pub(crate) use uas::Incoming;
@@ -53,6 +58,8 @@ pub(crate) struct SipLeg {
     profile: Arc<PeerProfile>,
     hop: Hop,
     way: Way,
+    /// Where the peer's INVITE came from, if it called.
+    source: Option<IpAddr>,
     contact: Text,
     call_id: Text,
     dialog: Option<Dialog>,
@@ -306,8 +313,8 @@ impl SipLeg {
             Way::ByDialog => {
                 // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
                 // the only path open.
-                let by_flow =
-                    self.hop.transport.is_reliable() && target.transport == self.hop.transport;
+                let by_flow = self.is_behind_nat(cx, &target)
+                    || self.hop.transport.is_reliable() && target.transport == self.hop.transport;
                 (!by_flow).then_some(target)
             }
         };
@@ -315,20 +322,32 @@ impl SipLeg {
             Some(target) => Hop {
                 flow: cx.flow_to(&target),
                 transport: target.transport,
-                sent_by: self.hop.sent_by.clone(),
+                sent_by: self.sent_by(target.transport),
             },
             None => self.hop.clone(),
         }
     }
 
-    /// The flow of the INVITE is dead: from now on the dialog's first hop is the way.
+    /// Our Via's host and port on a way of this transport.
+    fn sent_by(&self, transport: Transport) -> Arc<str> {
+        match transport == self.hop.transport {
+            true => self.hop.sent_by.clone(),
+            false => words::plain(&self.hop.sent_by).into(),
+        }
+    }
+
+    /// The flow of the INVITE is dead: from now on the dialog's first hop is the way, or whichever
+    /// address a name has.
     fn anchor_at_dialog(&mut self) {
         let first_hop = self
             .dialog
             .as_ref()
             .map(|dialog| dialog.first_hop().target());
-        if let (Way::ByDialog | Way::Over(_), Some(target)) = (&self.way, first_hop) {
-            self.way = Way::To(target);
+        match (&mut self.way, first_hop) {
+            (Way::To(target), _) if target.transport.is_reliable() => target.at = None,
+            (Way::To(_), _) => {}
+            (way, Some(target)) => *way = Way::To(target),
+            _ => {}
         }
     }
 }

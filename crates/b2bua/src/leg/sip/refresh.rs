@@ -76,7 +76,7 @@ impl SipLeg {
         let cseq = dialog.local_cseq();
         let headers = &mut request.headers;
         headers.push(Name::Contact, self.contact.clone());
-        headers.push(Name::Allow, Text::from(self.profile.allow));
+        headers.push(Name::Allow, super::extensions::allow(&self.profile));
         super::extensions::put_supported(headers, &self.profile.extensions);
         self.session.ask(headers);
         if !cx.settings.product.is_empty() {

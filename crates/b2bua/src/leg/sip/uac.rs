@@ -52,6 +52,11 @@ impl Calling {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.cancelled_until
     }
+
+    /// We no longer want its answer.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.cancelled_until.is_some()
+    }
 }
 
 /// Whom to call, and how.
@@ -103,7 +108,7 @@ impl SipLeg {
         headers.push(Name::CallId, call_id.clone());
         headers.push(Name::CSeq, format!("{cseq} INVITE"));
         headers.push(Name::Contact, out.contact.clone());
-        headers.push(Name::Allow, out.profile.allow);
+        headers.push(Name::Allow, extensions::allow(&out.profile));
         extensions::put_supported(headers, &out.profile.extensions);
         let session = SessionTimer::new(out.profile.extensions.session_timer);
         session.ask(headers);
@@ -134,7 +139,7 @@ impl SipLeg {
         let hop = Hop {
             flow,
             transport: target.transport,
-            sent_by: out.sent_by,
+            sent_by: words::sent_by(&out.profile, target.transport, &out.sent_by),
         };
         let key = cx.request(side, &hop, invite.clone());
         let calling = Calling {
@@ -152,6 +157,7 @@ impl SipLeg {
             profile: out.profile,
             hop,
             way: out.way,
+            source: None,
             contact: out.contact,
             call_id,
             dialog: None,
@@ -229,8 +235,12 @@ impl SipLeg {
             && !calling.heard
             && let Some(target) = calling.pooled.take().or_else(|| calling.datagrams.take())
         {
-            self.hop.flow = cx.flow_to(&target);
-            self.hop.transport = target.transport;
+            let sent_by = words::plain(&self.hop.sent_by).to_owned();
+            self.hop = Hop {
+                flow: cx.flow_to(&target),
+                transport: target.transport,
+                sent_by: words::sent_by(&self.profile, target.transport, &sent_by),
+            };
             calling.key = cx.request(leg, &self.hop, calling.invite.clone());
             return None;
         }

@@ -70,6 +70,7 @@ impl SipLeg {
                 sent_by: incoming.sent_by,
             },
             way: incoming.way,
+            source: Some(flow.remote.ip().to_canonical()),
             contact: incoming.contact,
             call_id: invite.call_id()?.clone(),
             dialog: Some(dialog),

@@ -1,12 +1,27 @@
 //! The headers we write: names of ourselves, reasons, and what a response copies.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sip::{Headers, Name, Reason, Request, Response, Text, Warning};
+use sip::{Headers, Name, Reason, Request, Response, Text, Transport, Warning};
 
 use crate::Cause;
 use crate::profile::PeerProfile;
+
+/// What our Via says behind the transport: host and port, and that the peer may use the connection too
+/// (RFC 5923 §5).
+pub(crate) fn sent_by(profile: &PeerProfile, transport: Transport, host_port: &str) -> Arc<str> {
+    match profile.alias && transport.is_reliable() {
+        true => format!("{host_port};alias").into(),
+        false => host_port.into(),
+    }
+}
+
+/// Host and port of such a value.
+pub(crate) fn plain(sent_by: &str) -> &str {
+    sent_by.split(';').next().unwrap_or(sent_by)
+}
 
 /// A response that may create or belongs to a dialog: Via, From, To, Call-ID, CSeq and every
 /// Record-Route of the request byte for byte (RFC 3261 §12.1.1), our To tag, Contact and Allow.
@@ -25,7 +40,7 @@ pub(crate) fn dialog_response(
     response.headers.push(Name::Contact, contact.clone());
     response
         .headers
-        .push(Name::Allow, Text::from(profile.allow));
+        .push(Name::Allow, super::extensions::allow(profile));
     super::extensions::put_supported(&mut response.headers, &profile.extensions);
     response
 }

@@ -1,6 +1,6 @@
 //! What people hear of us on a trunk's calls: tones are made and files are read here, once.
 
-use b2bua::comfort::{Comfort, EarlyAnswer, Ringback, Transfer};
+use b2bua::comfort::{Comfort, EarlyAnswer, Ringback};
 use media::source;
 use sdp::plan::Sound;
 use toml::Spanned;
@@ -20,7 +20,6 @@ impl Resolver<'_, '_> {
                 .hold_music
                 .as_ref()
                 .and_then(|name| self.hold_music(name)),
-            transfer: self.transfer(&written.transfer),
         }
     }
 
@@ -56,22 +55,6 @@ impl Resolver<'_, '_> {
                     "write \"never\", \"early-media\" or \"at-once\"",
                 );
                 EarlyAnswer::default()
-            }
-        }
-    }
-
-    fn transfer(&mut self, written: &Spanned<String>) -> Transfer {
-        match written.get_ref().as_str() {
-            "handle" => Transfer::Handle,
-            "refuse" => Transfer::Refuse,
-            other => {
-                self.object(
-                    written.span(),
-                    "trunk.transfer",
-                    format!("`{other}` is nothing we could do with a REFER"),
-                    "write \"handle\" or \"refuse\"",
-                );
-                Transfer::default()
             }
         }
     }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use b2bua::profile::PeerProfile;
 use b2bua::settings;
 use ipnet::IpNet;
 use sip::{Scheme, Target, Transport, Uri};
@@ -126,15 +125,6 @@ impl Resolver<'_, '_> {
             from: None,
             at: None,
         }
-    }
-
-    /// An ordinary PBX, with what its trunk says of it.
-    fn trunk_profile(&mut self, written: &file::Trunk) -> PeerProfile {
-        let mut profile = b2bua::profile::PBX;
-        profile.inactivity =
-            (written.inactivity > 0).then(|| Duration::from_secs(written.inactivity));
-        profile.extensions.session_timer = Some(self.session_policy(written));
-        profile
     }
 
     /// Further destinations: of the same transport, because the trunk knows us by one address.
