@@ -74,7 +74,16 @@ impl Simulated {
         Simulated::start(place, name, &mut command, listen)
     }
 
-    fn start(place: &Place, name: &str, command: &mut Command, listen: SocketAddr) -> Simulated {
+    /// Starts a peer by this command and waits until it listens there.
+    ///
+    /// # Panics
+    /// When it does not within 10 s.
+    pub fn start(
+        place: &Place,
+        name: &str,
+        command: &mut Command,
+        listen: SocketAddr,
+    ) -> Simulated {
         let running = Running::start_listening(place, name, command);
         let mut peer = Simulated { running, listen };
         wait_until(&format!("{name} listens"), Duration::from_secs(10), || {

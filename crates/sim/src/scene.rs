@@ -28,7 +28,7 @@ use crate::meta::knobs::{
 use crate::net::Link;
 use crate::pbx::knobs::{AgentCall, PbxScript, PbxSettings, PbxThen};
 use crate::report::{Ended, Heard, What};
-use crate::world::{Beginning, Party, Passed, World};
+use crate::world::{Beginning, Party, Passed, Places, World};
 
 /// The business number of every usual scene.
 pub const NUMBER: &str = "+17125550259";
@@ -79,6 +79,7 @@ pub fn beginning() -> Beginning {
         },
         meta_link: Link::default(),
         pbx_link: Link::after(ms(1)),
+        places: Places::default(),
         audio: true,
         seed: 1,
     }

@@ -12,11 +12,12 @@
 
 mod flows;
 mod media;
+pub mod places;
 mod stranger;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::{
@@ -27,6 +28,7 @@ use sip::{Flow, FlowId};
 
 use self::flows::{Carrier, Pipes};
 pub use self::media::Relay;
+pub use self::places::Places;
 use crate::dice::Dice;
 use crate::meta::MetaPeer;
 use crate::meta::knobs::{MetaSettings, UserCall};
@@ -60,6 +62,8 @@ pub struct Beginning {
     pub meta_link: Link,
     /// Between the core and the PBX.
     pub pbx_link: Link,
+    /// Where everybody lives; [`Beginning::move_to`] changes it for all of them.
+    pub places: Places,
     /// Whether packets flow. Without, descriptions are exchanged and media is only pretended.
     pub audio: bool,
     /// Seed of everything.
@@ -154,6 +158,7 @@ pub struct World {
     audio: bool,
     core_wakes: Option<Instant>,
     pipes: Pipes,
+    places: Places,
     relay: Relay,
     queue: BTreeMap<(Instant, u64), Delivery>,
     queued: u64,
@@ -221,6 +226,7 @@ impl World {
             mut pbx,
             meta_link,
             pbx_link,
+            places,
             audio,
             ..
         } = beginning;
@@ -250,8 +256,9 @@ impl World {
             sieve: None,
             audio,
             core_wakes: None,
-            pipes: Pipes::default(),
-            relay: Relay::new(dice.bytes()),
+            pipes: Pipes::between(places),
+            places,
+            relay: Relay::new(dice.bytes()).at(places.public, places.private),
             queue: BTreeMap::new(),
             queued: 0,
             dice,
@@ -480,7 +487,7 @@ impl World {
         }
         while let Some((from, to, mut bytes)) = self.relay.packet() {
             done = true;
-            let party = self.party_at(to.ip());
+            let party = self.places.party_at(to.ip());
             let Some(party) = party else { continue };
             self.count_packet(Party::Sbc, party);
             self.cross(false, party, None, (from, to), &bytes);
@@ -550,6 +557,7 @@ impl World {
                 to,
                 mut bytes,
             } => {
+                let from = self.places.outside(from);
                 self.count_packet(party, Party::Sbc);
                 if self
                     .sieve
@@ -648,14 +656,17 @@ impl World {
                 Party::Pbx => self.pbx.closed(now, id),
             },
             Delivery::ToSbc { to, from, bytes } => {
-                if let Some(party) = self.party_at(from.ip()) {
+                if let Some(party) = self.places.party_at(from.ip()) {
                     self.cross(true, party, None, (to, from), &bytes);
                 }
                 self.relay.receive(now, to, from, &bytes);
             }
-            Delivery::ToPeer { to, from, bytes } => match self.party_at(to.ip()) {
+            Delivery::ToPeer { to, from, bytes } => match self.places.party_at(to.ip()) {
                 Some(Party::Meta) => self.meta.datagram(now, to, from, &bytes),
-                Some(Party::Pbx) => self.pbx.datagram(now, to, from, &bytes),
+                Some(Party::Pbx) => {
+                    let to = self.places.inside(to);
+                    self.pbx.datagram(now, to, from, &bytes);
+                }
                 _ => {}
             },
             Delivery::Event { call, event } => self.core.handle(now, Input::Media { call, event }),
@@ -748,7 +759,7 @@ impl World {
     /// A party wants a flow.
     fn connect(&mut self, from: Party, id: FlowId, target: &sip::Target) {
         let to = match from {
-            Party::Sbc => self.party_named(&target.host),
+            Party::Sbc => self.places.party_named(&target.host),
             _ => Some(Party::Sbc),
         };
         let Some(to) = to else {
@@ -786,9 +797,10 @@ impl World {
                 },
             );
         }
+        let at = target.at.filter(|_| from == Party::Sbc).map(|at| at.ip());
         let pipe = self
             .pipes
-            .stream(peer, from, id, target.transport, open + link.latency);
+            .stream(peer, from, id, target.transport, at, open + link.latency);
         self.enqueue(open, Delivery::Opened { pipe });
     }
 
@@ -819,21 +831,6 @@ impl World {
         match peer {
             Party::Meta => &self.meta_link,
             _ => &self.pbx_link,
-        }
-    }
-
-    fn party_at(&self, ip: IpAddr) -> Option<Party> {
-        [(flows::META_MEDIA, Party::Meta), (flows::PBX, Party::Pbx)]
-            .into_iter()
-            .find(|(address, _)| IpAddr::V4(*address) == ip)
-            .map(|(_, party)| party)
-    }
-
-    fn party_named(&self, host: &str) -> Option<Party> {
-        match host {
-            "wa.meta.vc" => Some(Party::Meta),
-            host if host == flows::PBX.to_string() => Some(Party::Pbx),
-            _ => None,
         }
     }
 }

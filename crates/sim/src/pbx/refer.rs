@@ -91,6 +91,15 @@ impl PbxPeer {
         self.drain(now);
     }
 
+    /// The value of a Replaces header that names this call, or the oldest one, as the far side knows it
+    /// (RFC 3891 §6.1).
+    pub fn replaces(&self, call: Option<u32>) -> Option<String> {
+        let id = call.or_else(|| self.calls().next())?;
+        let dialog = self.calls.get(&id)?.dialog.as_ref()?.id();
+        let (call_id, far, near) = (dialog.call_id, dialog.remote_tag, dialog.local_tag);
+        Some(format!("{call_id};to-tag={far};from-tag={near}"))
+    }
+
     /// A NOTIFY inside a call.
     pub(super) fn notified(&mut self, now: Instant, key: ServerKey, id: u32, request: &Request) {
         self.endpoint

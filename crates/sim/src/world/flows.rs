@@ -2,23 +2,13 @@
 //! either end.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use sip::{Flow, FlowId, Transport};
 
+use super::places::Places;
 use super::{Party, flow_at};
-
-/// Where Meta calls from: the source of its connections.
-pub(super) const META: Ipv4Addr = Ipv4Addr::new(69, 171, 251, 115);
-/// Where Meta's media lives.
-pub(crate) const META_MEDIA: Ipv4Addr = Ipv4Addr::new(157, 240, 19, 130);
-/// Where the core meets Meta.
-pub(crate) const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
-/// Where the core meets the PBX.
-pub(crate) const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
-/// Where the PBX lives.
-pub(crate) const PBX: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
 
 /// How a flow carries bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +45,34 @@ pub(super) struct Pipes {
     /// Even names for the end that did not open.
     minted: u64,
     ports: u16,
+    places: Places,
 }
 
 impl Pipes {
-    /// A new stream from `opener`, who calls it `id`; nothing arrives on it before `first`.
+    /// No flow yet between these places.
+    pub(super) fn between(places: Places) -> Self {
+        Self {
+            places,
+            ..Self::default()
+        }
+    }
+
+    /// A new stream from `opener`, who calls it `id`; nothing arrives on it before `first`. `at`: the
+    /// address of the peer, if it has several.
     pub(super) fn stream(
         &mut self,
         peer: Party,
         opener: Party,
         id: FlowId,
         transport: Transport,
+        at: Option<IpAddr>,
         first: Instant,
     ) -> usize {
         self.ports = self.ports.wrapping_add(1);
         let ephemeral = 40_000 + self.ports % 20_000;
         let (sbc_ip, far_ip) = match peer {
-            Party::Meta => (PUBLIC, META),
-            _ => (PRIVATE, PBX),
+            Party::Meta => (self.places.public, at.unwrap_or(self.places.meta)),
+            _ => (self.places.private, self.places.pbx),
         };
         let well_known = transport.default_port();
         let (sbc_port, far_port) = if opener == Party::Sbc {
@@ -79,8 +80,8 @@ impl Pipes {
         } else {
             (well_known, ephemeral)
         };
-        let sbc = SocketAddr::V4(SocketAddrV4::new(sbc_ip, sbc_port));
-        let far = SocketAddr::V4(SocketAddrV4::new(far_ip, far_port));
+        let sbc = SocketAddr::new(sbc_ip, sbc_port);
+        let far = SocketAddr::new(far_ip, far_port);
         self.add(peer, opener, id, transport, (sbc, far), first)
     }
 
@@ -96,8 +97,8 @@ impl Pipes {
                 self.names.insert((opener, id), pipe);
             }
             None => {
-                let sbc = SocketAddr::V4(SocketAddrV4::new(PRIVATE, 5060));
-                let far = SocketAddr::V4(SocketAddrV4::new(PBX, 5060));
+                let sbc = SocketAddr::new(self.places.private, 5060);
+                let far = SocketAddr::new(self.places.pbx, 5060);
                 self.add(peer, opener, id, Transport::Udp, (sbc, far), now);
             }
         }

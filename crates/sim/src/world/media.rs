@@ -1,7 +1,7 @@
 //! The media of the world: one `media::Session` per call, its ports, and the packets between.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
@@ -9,15 +9,16 @@ use media::{Channel, EngineSettings, Event, Packet, Session, StartError};
 use sdp::Side;
 use sdp::report::MediaReport;
 
-use super::flows::{PRIVATE, PUBLIC};
+use super::places::Places;
 
 /// All media of the world.
-#[derive(Default)]
 pub struct Relay {
     calls: BTreeMap<CallId, Media>,
     /// Our media addresses: whose they are.
     ports: BTreeMap<SocketAddr, (CallId, Side, Channel)>,
     next_port: u16,
+    /// Our address on either network.
+    homes: [IpAddr; 2],
     /// Addresses the next leases get, by the network asked for.
     expected: [VecDeque<SocketAddr>; 2],
     seed: [u8; 32],
@@ -35,11 +36,26 @@ struct Media {
 impl Relay {
     /// No media yet; sessions grow from `seed`.
     pub fn new(seed: [u8; 32]) -> Self {
+        let Places {
+            public, private, ..
+        } = Places::default();
         Self {
+            calls: BTreeMap::new(),
+            ports: BTreeMap::new(),
             next_port: 20_000,
+            homes: [public, private],
+            expected: Default::default(),
             seed,
-            ..Self::default()
+            packets: VecDeque::new(),
+            events: VecDeque::new(),
         }
+    }
+
+    /// The same at other addresses of ours.
+    #[must_use]
+    pub fn at(mut self, public: IpAddr, private: IpAddr) -> Self {
+        self.homes = [public, private];
+        self
     }
 
     /// The next lease on a network gets this address, unless it has been promised already.
@@ -273,17 +289,13 @@ impl Relay {
     }
 
     fn lease(&mut self, call: CallId, side: Side, network: Network) -> LocalMedia {
-        let address: Ipv4Addr = match network {
-            Network::Public => PUBLIC,
-            Network::Private => PRIVATE,
-        };
         let (rtp_port, rtcp_port) = (self.next_port, self.next_port + 1);
         self.next_port = if self.next_port > 59_000 {
             20_000
         } else {
             self.next_port + 2
         };
-        let mut address = IpAddr::V4(address);
+        let mut address = self.homes[place(network)];
         let (mut rtp_port, mut rtcp_port) = (rtp_port, rtcp_port);
         if let Some(expected) = self.expected[place(network)].pop_front() {
             (address, rtp_port, rtcp_port) = (

@@ -6,7 +6,7 @@ use b2bua::Input;
 use bytes::Bytes;
 use sip::{Flow, FlowId, Transport};
 
-use super::{World, flows};
+use super::World;
 
 /// Names of strangers' flows start here: even, and higher than any the links mint.
 const FIRST: u64 = 1 << 40;
@@ -16,8 +16,8 @@ impl World {
     /// [`World::told_strangers`].
     pub fn stranger_says(&mut self, transport: Transport, from: SocketAddr, text: &str) {
         let local = match transport {
-            Transport::Udp | Transport::Tcp => SocketAddr::new(flows::PRIVATE.into(), 5060),
-            Transport::Tls => SocketAddr::new(flows::PUBLIC.into(), 5061),
+            Transport::Udp | Transport::Tcp => SocketAddr::new(self.places.private, 5060),
+            Transport::Tls => SocketAddr::new(self.places.public, 5061),
         };
         let flow = Flow {
             id: FlowId(FIRST + 2 * u64::from(from.port())),
