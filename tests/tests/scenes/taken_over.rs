@@ -1,11 +1,13 @@
 //! A PBX transfers by itself: another of its telephones calls us and takes the place of the first
 //! (RFC 3891). Meta never hears of it, the user only hears another voice.
 
+use b2bua::settings::Account;
 use sim::pbx::knobs::AgentCall;
 use sim::report::{Heard, What};
 use sim::scene::*;
 use sim::world::Party::{Meta, Pbx, Sbc};
 use sim::world::World;
+use sip::Secret;
 
 /// A call that talks, in either direction; the user hangs up at the end.
 fn talking(mut world: World, user_calls: bool) -> World {
@@ -277,4 +279,37 @@ fn nobody_but_the_pbx_of_the_call_takes_it_over_and_meta_neither() {
     let story = world.story(secs(120));
     story.is_clean();
     assert_eq!(story.messages(Sbc, Pbx, "BYE").len(), 1);
+}
+
+#[test]
+fn a_colleague_of_a_pbx_that_proves_itself_takes_over_with_the_right_digest_only() {
+    let account = |password: &str| {
+        Some(Account {
+            username: "desk".into(),
+            password: Secret::new(password.into()),
+        })
+    };
+    for right in [true, false] {
+        let mut world = talking(
+            silent_world_with(|b| {
+                with_trunk(&mut b.settings, |trunk| {
+                    trunk.access.account = account("pY7mQ2vX9kT4");
+                });
+                b.settings.registrar.realm = "pbx.example.com".into();
+                b.settings.registrar.carrier_door = "203.0.113.20:5061".parse().ok();
+                let password = if right { "pY7mQ2vX9kT4" } else { "a guess" };
+                b.pbx.account = Some(("desk".into(), password.into()));
+            }),
+            true,
+        );
+        let replaces = dialog_of_the_agent(&world);
+        let call = takes_over(&mut world, &replaces);
+        world.pass(secs(1));
+        assert_eq!(world.messages(Sbc, Pbx, "SIP/2.0 407").len(), 1);
+        assert_eq!(refused(&world, call), (!right).then_some(403));
+        let story = world.story(secs(120));
+        story.is_clean();
+        let byes = story.messages(Sbc, Pbx, "BYE").len();
+        assert_eq!(byes, if right { 2 } else { 1 });
+    }
 }

@@ -124,7 +124,11 @@ impl Core {
         let source = flow.remote.ip();
         let of_trunk = match proved {
             Some(trunk) => call.trunk().name == trunk.name,
-            None => call.trunk().networks.iter().any(|net| net.contains(&source)),
+            None => call
+                .trunk()
+                .networks
+                .iter()
+                .any(|net| net.contains(&source)),
         };
         (of_trunk && side == call.pbx()).then_some(id)
     }

@@ -33,6 +33,7 @@ fn frames(stream: &[u8], first: usize, step: usize) -> Vec<String> {
                     format!("malformed {:?} {:?}", malformed.kind, malformed.reply())
                 }
                 // How much of what cannot be read was there already is a matter of the pieces.
+                Frame::Pong => "pong".to_owned(),
                 Frame::Broken(_) => "broken".to_owned(),
             });
         }
