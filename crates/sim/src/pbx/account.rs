@@ -225,7 +225,7 @@ impl PbxPeer {
         };
         let registers = request.method == Method::Register;
         let calls = request.method == Method::Invite && request.to_tag().is_none();
-        if !registers && !(calls && registrar.challenges_calls) {
+        if !(registers || calls && registrar.challenges_calls) {
             return Some(request);
         }
         let respond = |peer: &mut PbxPeer, status, headers: Vec<(Name, String)>| {
@@ -289,7 +289,7 @@ impl PbxPeer {
             return Some(request);
         }
         let contact = request.headers.first(&Name::Contact);
-        let contact = contact.and_then(|value| NameAddr::read(&value));
+        let contact = contact.and_then(|value| NameAddr::read(value));
         let asked = contact
             .as_ref()
             .and_then(|contact| contact.param("expires"));
