@@ -63,5 +63,18 @@ doc: ## the documentation of every crate, target/doc
 install-tools: ## the independent programs the interop tests need (root and apt), else their names
 	@tests/install-tools.sh
 
+.PHONY: install deb dist papers
+install: build ## into PREFIX (/usr/local) below DESTDIR; says what is left to do
+	@etc/install.sh target/release/wa-sbc
+
+deb: build ## a Debian package, target/dist
+	@etc/package.sh target/release/wa-sbc target/dist
+
+dist: build ## sources, binaries and the Debian package with their sums, target/dist
+	@etc/dist.sh target/release/wa-sbc target/dist
+
+papers: build ## docs/configuration.md anew, out of etc/wa-sbc.toml; man pages and completions into target/papers
+	@target/release/wa-sbc papers target/papers && cp target/papers/configuration.md docs/
+
 clean: ## forget everything built
 	cargo clean

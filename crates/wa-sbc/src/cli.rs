@@ -5,7 +5,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::sync::mpsc;
 
 use crate::config::{File, LogFormat, LogSettings, Settings, TlsPort};
@@ -13,8 +13,9 @@ use crate::error::Error;
 use crate::http::ReloadReply;
 use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
+use crate::supervisor::Supervisor;
 use crate::watch::Watch;
-use crate::{calls, commands, demo, doctor, init, log, replay, run};
+use crate::{calls, commands, demo, doctor, init, log, papers, replay, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -68,6 +69,9 @@ enum Command {
     /// Be one of the two sides the demo and the tests call.
     #[command(subcommand)]
     Sim(Sim),
+    /// Write man pages, shell completions and the configuration reference into a directory.
+    #[command(hide = true)]
+    Papers(papers::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
             Ok(runtime) => runtime.block_on(demo::main(demo)),
             Err(error) => report(Err(error)),
         },
+        Command::Papers(options) => said(papers::main(Cli::command(), &options)),
         Command::Sim(peer) => {
             report(runtime().and_then(|runtime| runtime.block_on(simulate(peer))))
         }
@@ -132,18 +137,26 @@ async fn serve(options: &Options) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let drain = settings.drain;
     let mut watch = Watch::new(&settings);
+    let supervisor = Supervisor::from_environment();
+    let status = status(&settings);
     let mut running = run(settings).await?;
+    supervisor.ready(&status);
     let mut asked = running.take_reloads();
     loop {
         tokio::select! {
             () = running.ended() => return Ok(()),
             wish = signals.next() => match wish {
-                Wish::End => running.drain(drain).await,
-                Wish::Reload => drop(reload(&mut running, &mut watch, &options.config).await),
+                Wish::End => {
+                    supervisor.stopping(drain);
+                    running.drain(drain).await;
+                }
+                Wish::Reload => drop(reload(&mut running, &mut watch, &supervisor, &options.config).await),
             },
-            () = watch.changed() => drop(reload(&mut running, &mut watch, &options.config).await),
+            () = watch.changed() => {
+                drop(reload(&mut running, &mut watch, &supervisor, &options.config).await);
+            }
             Some(reply) = next(&mut asked) => {
-                let done = reload(&mut running, &mut watch, &options.config).await;
+                let done = reload(&mut running, &mut watch, &supervisor, &options.config).await;
                 let _ = reply.send(done);
             }
         }
@@ -158,8 +171,24 @@ async fn next(asked: &mut Option<mpsc::Receiver<ReloadReply>>) -> Option<ReloadR
     }
 }
 
+/// What the service manager shows of us.
+fn status(settings: &Settings) -> String {
+    let core = &settings.core;
+    format!(
+        "{} numbers, {} trunks",
+        core.numbers.len(),
+        core.trunks.len()
+    )
+}
+
 /// A configuration that is wrong changes nothing; the error says why.
-async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) -> Result<(), String> {
+async fn reload(
+    running: &mut run::Running,
+    watch: &mut Watch,
+    supervisor: &Supervisor,
+    path: &Path,
+) -> Result<(), String> {
+    supervisor.reloading();
     let reloaded = match Settings::load(path) {
         Ok(settings) => running.reload(&settings).await.map(|()| settings),
         Err(error) => Err(error.into()),
@@ -167,10 +196,12 @@ async fn reload(running: &mut run::Running, watch: &mut Watch, path: &Path) -> R
     match reloaded {
         Ok(settings) => {
             watch.follow(&settings);
+            supervisor.ready(&status(&settings));
             tracing::info!(path = %path.display(), numbers = settings.core.numbers.len(),
                 trunks = settings.core.trunks.len(), "configuration reloaded; new calls use it");
         }
         Err(error) => {
+            supervisor.ready("configuration not reloaded, the old one stays: see the log");
             tracing::error!(%error, "configuration not reloaded; the old one stays");
             return Err(error.to_string());
         }

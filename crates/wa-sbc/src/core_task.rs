@@ -29,6 +29,7 @@ use crate::net::listeners::Received;
 use crate::net::{Door, Event, Flows};
 use crate::observe::{Asked, Observers};
 use crate::records::Records;
+use crate::supervisor::Heartbeat;
 use crate::trace::{Keeper, Story, Trace};
 
 /// How long the last transactions may take after every call has been hung up.
@@ -110,6 +111,7 @@ pub(crate) struct CoreTask {
     pub(crate) control: mpsc::Receiver<Control>,
     pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) observers: Observers,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 /// How far the end has come.
@@ -322,6 +324,7 @@ impl CoreTask {
 
     fn measure(&mut self, gauge: &mut Gauge, due: Instant) {
         let now = clock::now();
+        self.heartbeat.beat(now);
         let mut load = gauge.measure(now);
         load.lag = now.saturating_duration_since(due);
         load.backlog = (self.net.len() * 100 / self.net.max_capacity()) as u8;

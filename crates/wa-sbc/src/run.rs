@@ -26,6 +26,7 @@ use crate::net::listeners::{Change, Listeners};
 use crate::net::{Bound, Door, Flows, tls};
 use crate::observe::Observers;
 use crate::records::Records;
+use crate::supervisor::Supervisor;
 use crate::trace::{Keeper, Trace};
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
@@ -116,6 +117,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         control: controls,
         asked,
         observers: Observers::new(node, settings.http.answer_alarm),
+        heartbeat: Supervisor::from_environment().heartbeat(),
     };
     let (reload, reloads) = mpsc::channel(1);
     let http = match settings.http.listen {

@@ -1,7 +1,9 @@
 //! `wa-sbc init`: a working configuration for one number and one PBX.
 //!
 //! What is not given as a flag is asked, if somebody is there to answer. The password goes into a file of
-//! its own that only its owner reads; nothing that exists is overwritten unless told so.
+//! its own that its owner reads, and the group of a directory that gives its group to what is made in it
+//! (as the package makes `/etc/wa-sbc`: root configures, the service reads). Nothing that exists is
+//! overwritten unless told so, but for a configuration that configures nothing.
 
 mod write;
 
@@ -12,6 +14,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use write::Answers;
+
+/// Where the service of a package keeps what it writes.
+const STATE: &str = "/var/lib/wa-sbc";
+/// The configuration that is meant when none is named.
+const INSTALLED: &str = "/etc/wa-sbc/wa-sbc.toml";
 
 /// What a configuration needs to know.
 #[derive(Clone, Debug, Args)]
@@ -44,6 +51,10 @@ pub(crate) struct Options {
     /// when absent.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Where records and traces are kept. Default: /var/lib/wa-sbc for a configuration in /etc, else
+    /// beside the configuration.
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
     /// Overwrite what exists.
     #[arg(long)]
     force: bool,
@@ -118,7 +129,11 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
         pbx: text(&options.pbx, "--pbx", "the PBX, host or host:port")?,
         transport: options.transport.clone(),
         secret: directory.join("sip-password"),
-        state: directory.to_owned(),
+        state: match &options.state {
+            Some(state) => state.clone(),
+            None if directory.starts_with("/etc") => PathBuf::from(STATE),
+            None => directory.to_owned(),
+        },
     };
     let password = match &options.password_file {
         Some(file) => std::fs::read_to_string(file).map_err(|source| InitError::Unwritable {
@@ -143,16 +158,23 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
         });
     }
     answers.number.retain(|char| !char.is_whitespace());
-    write::write(config, &answers, password.trim(), options.force)?;
+    let mode = write::write(config, &answers, password.trim(), options.force)?;
     println!(
-        "wrote {} and {} (mode 0600)",
+        "wrote {} and {} (mode 0{:o})",
         config.display(),
-        answers.secret.display()
+        answers.secret.display(),
+        mode & 0o777
     );
-    println!(
-        "next:\n  wa-sbc --config {0} check\n  wa-sbc --config {0} doctor\n  wa-sbc --config {0} run",
-        config.display()
-    );
+    if config == Path::new(INSTALLED) {
+        println!(
+            "next:\n  wa-sbc check\n  wa-sbc doctor                  before and after the start\n  systemctl enable --now wa-sbc"
+        );
+    } else {
+        println!(
+            "next:\n  wa-sbc --config {0} check\n  wa-sbc --config {0} doctor\n  wa-sbc --config {0} run",
+            config.display()
+        );
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::InitError;
@@ -20,19 +21,20 @@ pub(super) struct Answers {
     pub(super) transport: String,
     /// Where the password goes.
     pub(super) secret: PathBuf,
-    /// Where records go.
+    /// Where records and traces go.
     pub(super) state: PathBuf,
 }
 
-/// Writes both files, the secret first; a configuration that would be refused is not written.
+/// Writes both files, the secret first; a configuration that would be refused is not written. The mode
+/// of the secret.
 pub(super) fn write(
     config: &Path,
     answers: &Answers,
     password: &str,
     force: bool,
-) -> Result<(), InitError> {
+) -> Result<u32, InitError> {
     for path in [config, &answers.secret] {
-        if path.exists() && !force {
+        if path.exists() && !force && !(path == config && says_nothing(path)) {
             return Err(InitError::Exists(path.display().to_string()));
         }
     }
@@ -41,26 +43,37 @@ pub(super) fn write(
         fs::create_dir_all(directory).map_err(|error| unwritable(directory, error))?;
     }
     let text = text(answers);
-    put(&answers.secret, &format!("{password}\n"), 0o600)?;
+    let mode = put(&answers.secret, &format!("{password}\n"), 0o600)?;
     if let Err(wrong) = Settings::read(config, &text, |_| None) {
         let _ = fs::remove_file(&answers.secret);
         return Err(InitError::Wrong(wrong));
     }
-    put(config, &text, 0o644)
+    put(config, &text, 0o644)?;
+    Ok(mode)
 }
 
-fn put(path: &Path, text: &str, mode: u32) -> Result<(), InitError> {
-    // Anew: the mode of a file that exists would stay as it is.
-    let _ = fs::remove_file(path);
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    let mut file = options
-        .open(path)
-        .map_err(|error| unwritable(path, error))?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| unwritable(path, error))
+/// Whether a configuration is one of comments only, as a package installs it.
+fn says_nothing(path: &Path) -> bool {
+    let blank = |line: &str| line.trim().is_empty() || line.starts_with('#');
+    fs::read_to_string(path).is_ok_and(|text| text.lines().all(blank))
+}
+
+/// Writes a file anew, and gives it to the group of its directory where the directory says so (setgid).
+fn put(path: &Path, text: &str, mode: u32) -> Result<u32, InitError> {
+    let written = || -> io::Result<u32> {
+        // Anew: the mode of a file that exists would stay as it is.
+        let _ = fs::remove_file(path);
+        let mut options = OpenOptions::new();
+        let mut file = options.create_new(true).write(true).mode(mode).open(path)?;
+        let mut mode = mode;
+        if file.metadata()?.gid() != rustix::process::getegid().as_raw() {
+            mode |= 0o040;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        file.write_all(text.as_bytes())?;
+        Ok(mode)
+    };
+    written().map_err(|error| unwritable(path, error))
 }
 
 fn unwritable(path: &Path, source: io::Error) -> InitError {
@@ -87,7 +100,7 @@ fn text(answers: &Answers) -> String {
         answers.pbx, answers.transport
     ));
     format!(
-        r#"# Written by wa-sbc init. Every other key, with its default: etc/wa-sbc.toml, wa-sbc print-config.
+        r#"# Written by wa-sbc init. Every other key: wa-sbc.toml(5), wa-sbc print-config.
 
 [sip]
 host = {host}
@@ -111,7 +124,10 @@ name = "pbx"
 peer = {peer}
 
 [records]
-file = {records}
+sqlite = {records}
+
+[trace]
+dir = {traces}
 "#,
         host = quoted(&answers.host),
         certificate = quoted(&answers.certificate),
@@ -120,6 +136,7 @@ file = {records}
         private = quoted(&answers.private),
         number = quoted(&answers.number),
         secret = quoted(&answers.secret.display().to_string()),
-        records = quoted(&answers.state.join("records.jsonl").display().to_string()),
+        records = quoted(&answers.state.join("calls.db").display().to_string()),
+        traces = quoted(&answers.state.join("traces").display().to_string()),
     )
 }
