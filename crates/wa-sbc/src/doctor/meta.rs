@@ -1,6 +1,7 @@
 //! The way to Meta.
 
 use super::handshake::{Objection, Trouble, shake};
+use super::patient::port_of;
 use super::{Check, Finding, Patient};
 
 /// Calls of ours go to Meta's SIP server over TLS; its certificate is verified always.
@@ -13,8 +14,8 @@ impl Check for Meta {
 
     fn run(&self, patient: &Patient) -> Vec<Finding> {
         let target = &patient.settings.core.carrier.target;
-        let (host, port) = (target.host.as_str(), target.port);
-        let addresses = match patient.resolve(host, port) {
+        let (host, port) = (target.host.as_str(), port_of(target));
+        let addresses = match patient.servers(target) {
             Ok(addresses) if !addresses.is_empty() => addresses,
             other => {
                 let why = other.err().unwrap_or_else(|| "it has no address".into());

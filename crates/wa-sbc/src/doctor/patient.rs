@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use b2bua::settings::{Number, Trunk};
+use sip::Target;
+use sip::resolve::Located;
 
 use crate::config::Settings;
+use crate::net::dns::Dns;
 
 /// The settings under examination.
 #[derive(Clone, Debug)]
@@ -69,5 +72,59 @@ impl Patient {
             Ok(found) => Ok(found.collect()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Where a target is, in the order calls would try: by its SRV records where it has no port.
+    pub fn servers(&self, target: &Target) -> Result<Vec<SocketAddr>, String> {
+        let is_name = target.host.parse::<std::net::IpAddr>().is_err();
+        let is_fixed = self
+            .settings
+            .fixed
+            .contains_key(&target.host.to_ascii_lowercase());
+        if target.port == 0 && is_name && !is_fixed {
+            let found: Vec<SocketAddr> = self
+                .located(target)
+                .ranks
+                .iter()
+                .flatten()
+                .flat_map(|server| {
+                    server
+                        .addresses
+                        .iter()
+                        .map(|ip| SocketAddr::new(*ip, server.port))
+                })
+                .collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.resolve(&target.host, port_of(target))
+    }
+
+    /// What the DNS says within our patience.
+    fn located(&self, target: &Target) -> Located {
+        let ask = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
+            runtime.block_on(async {
+                let dns = Dns::new(&self.settings.name_servers);
+                let transports = [target.transport];
+                let asked = dns.locate(target, &transports);
+                tokio::time::timeout(self.patience, asked).await.ok()
+            })
+        };
+        // On a thread of its own: whoever asks may be in a runtime already.
+        let answer = std::thread::scope(|scope| scope.spawn(ask).join());
+        answer.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// The port, or what its transport has where none is named.
+pub(super) fn port_of(target: &Target) -> u16 {
+    match target.port {
+        0 => target.transport.default_port(),
+        port => port,
     }
 }

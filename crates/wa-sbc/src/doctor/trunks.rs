@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sip::{Target, Transport};
 
 use super::handshake::{Trouble, shake};
+use super::patient::port_of;
 use super::{Check, Finding, Patient};
 
 /// Every destination of every trunk is asked with OPTIONS whether it lives; any answer will do.
@@ -29,8 +30,8 @@ impl Check for Trunks {
 }
 
 fn ask(patient: &Patient, trunk: &str, target: &Target) -> Finding {
-    let who = format!("trunk {trunk}: {}:{}", target.host, target.port);
-    let addresses = patient.resolve(&target.host, target.port);
+    let who = format!("trunk {trunk}: {}:{}", target.host, port_of(target));
+    let addresses = patient.servers(target);
     let Some(address) = addresses.ok().and_then(|all| all.first().copied()) else {
         return Finding::fail(
             format!("{who} cannot be resolved"),
