@@ -5,8 +5,8 @@
 //!       ─ final ─► writer thread ─┬─► file             │ what a place does not take waits in
 //!                                 ├─► stdout           │ front of it and is tried again
 //!                                 ├─► SQLite           │
-//!                                 ├─► queue on disk ──► webhook task     │ tried again for as long
-//!                                 └─► queue on disk ──► PostgreSQL task  │ as it takes
+//!                                 └─► queue on disk ──► webhook thread  │ tried again for as long
+//!                                                                       │ as it takes
 //! ```
 //!
 //! A crash loses no call whose end a peer has seen: its record as known then is in the journal, and
@@ -16,10 +16,12 @@ mod entry;
 mod file;
 mod journal;
 mod line;
+mod queue;
 mod read;
 mod sink;
 mod sqlite;
 mod stdout;
+mod webhook;
 mod writer;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use crate::error::Error;
 use entry::Entry;
 use journal::{Journal, Note, PATIENCE, Progress};
 use sink::{Place, Sink};
+use webhook::Webhook;
 use writer::Writer;
 
 pub(crate) use line::since_1970 as millis_since_1970;
@@ -48,6 +51,7 @@ pub struct Records {
     finals: Sender<Box<Record>>,
     journal: Option<ToJournal>,
     writer: JoinHandle<()>,
+    webhook: Option<Webhook>,
     counts: Vec<Arc<SinkCounts>>,
 }
 
@@ -78,6 +82,14 @@ impl Records {
             let database = sqlite::Database::start(path, settings.sqlite_keeps);
             add(Box::new(database.map_err(|source| unusable(path, source))?));
         }
+        let mut webhook = None;
+        let mut delivered = None;
+        if let (Some(server), Some(directory)) = (&settings.webhook, &settings.spool) {
+            let started = Webhook::start(server, directory);
+            let (thread, place, counts) = started.map_err(|source| unusable(directory, source))?;
+            add(Box::new(place));
+            (webhook, delivered) = (Some(thread), Some(counts));
+        }
         let mut left = Vec::new();
         let mut journal = None;
         if let Some(directory) = &settings.spool {
@@ -104,7 +116,7 @@ impl Records {
                 "records of calls that ended just before a crash are completed from the journal"
             );
         }
-        let counts = places.iter().map(Place::counts).collect();
+        let counts = places.iter().map(Place::counts).chain(delivered).collect();
         let notes = journal.as_ref().map(|journal| journal.notes.clone());
         let (finals, receiver) = channel();
         let writer = Writer::new(node, places, notes);
@@ -116,6 +128,7 @@ impl Records {
             finals,
             journal,
             writer,
+            webhook,
             counts,
         })
     }
@@ -162,6 +175,9 @@ impl Records {
     pub fn finish(self) {
         drop(self.finals);
         let _ = self.writer.join();
+        if let Some(webhook) = self.webhook {
+            webhook.finish();
+        }
         if let Some(journal) = self.journal {
             drop(journal.notes);
             let _ = journal.thread.join();
@@ -178,3 +194,5 @@ fn unusable(path: &std::path::Path, source: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod webhook_tests;

@@ -30,6 +30,7 @@ mod secret;
 mod settings;
 mod sources;
 mod trace;
+mod webhook;
 
 pub use file::File;
 pub use http::HttpSettings;
@@ -42,3 +43,4 @@ pub use settings::{
 };
 pub use sources::{Fingerprint, Sources};
 pub use trace::TraceSettings;
+pub use webhook::WebhookSettings;

@@ -6,6 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::objection::Critic;
+use super::webhook::{Webhook, WebhookSettings};
+
+/// The spool of a service that keeps records nowhere else on disk.
+const SPOOL: &str = "/var/lib/wa-sbc/records.spool";
+
 /// `[records]`
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +35,9 @@ pub struct Records {
     /// A directory for what is not yet where it belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<Spanned<PathBuf>>,
+    /// A server they are posted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 }
 
 impl Default for Records {
@@ -42,6 +51,7 @@ impl Default for Records {
             sqlite: None,
             sqlite_days: 90,
             spool: None,
+            webhook: None,
         }
     }
 }
@@ -61,6 +71,8 @@ pub struct RecordSettings {
     pub sqlite_keeps: Option<Duration>,
     /// The directory for what is not yet where it belongs; `None` where there is nothing to keep.
     pub spool: Option<PathBuf>,
+    /// Posted to this server.
+    pub webhook: Option<WebhookSettings>,
 }
 
 /// When a file is put aside, and how many of them are kept.
@@ -85,13 +97,21 @@ impl Default for Rotation {
 }
 
 impl Records {
-    pub(super) fn resolve(&self) -> RecordSettings {
+    pub(super) fn resolve(
+        &self,
+        critic: &mut Critic<'_>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> RecordSettings {
         let path =
             |path: &Option<Spanned<PathBuf>>| path.as_ref().map(|path| path.get_ref().clone());
         let (file, sqlite) = (path(&self.file), path(&self.sqlite));
         // Beside the first place on disk, unless another directory is named.
         let beside = sqlite.as_ref().or(file.as_ref());
         let spool = path(&self.spool).or_else(|| beside.map(|place| place.with_extension("spool")));
+        // A queue has to be somewhere, whatever else is kept.
+        let spool = spool.or_else(|| self.webhook.as_ref().map(|_| PathBuf::from(SPOOL)));
+        let webhook = self.webhook.as_ref();
+        let webhook = webhook.and_then(|webhook| webhook.resolve(critic, environment));
         let day = Duration::from_secs(24 * 3600);
         RecordSettings {
             file,
@@ -104,6 +124,7 @@ impl Records {
             sqlite,
             sqlite_keeps: (self.sqlite_days > 0).then_some(day * self.sqlite_days),
             spool,
+            webhook,
         }
     }
 }

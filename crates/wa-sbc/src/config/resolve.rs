@@ -125,7 +125,7 @@ impl Resolver<'_, '_> {
                 .watch
                 .then(|| Duration::from_secs(file.reload.every.max(1))),
             media: self.media(),
-            records: file.records.resolve(),
+            records: file.records.resolve(self.critic, self.environment),
             http: file.http.resolve(self.critic, self.environment),
             log: LogSettings {
                 filter: file.log.filter.clone(),
