@@ -108,3 +108,52 @@ fn killed_while_calls_end_it_loses_no_record_of_a_call_whose_end_was_seen() {
     let different: BTreeSet<String> = keys.iter().map(ToString::to_string).collect();
     assert_eq!(keys.len(), different.len(), "no record twice in the file");
 }
+
+#[test]
+fn with_a_full_disk_calls_go_on_the_log_says_so_and_records_wait() {
+    let place = Place::new("records-full");
+    let authority = Authority::new(&place);
+    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
+    setup.log = "info";
+    let http = std::net::SocketAddr::new(place.address(1), 9090);
+    let token = place.write("token", "of-the-lab\n");
+    setup.tables = format!(
+        "[http]\nlisten = \"{http}\"\ntoken = {{ file = \"{}\" }}\n",
+        token.display()
+    );
+    // A device that is always full, in the place of the file of records.
+    std::os::unix::fs::symlink("/dev/full", place.path("records.jsonl")).expect("a link");
+    setup.record_lines = format!("spool = \"{}\"", place.path("spool").display());
+    let operator = tests::http::Client {
+        address: http,
+        token: "of-the-lab".into(),
+    };
+    let mut sbc = Sbc::start(&place, &authority, &setup);
+    let _pbx = Simulated::pbx(
+        &place,
+        "pbx",
+        &["--silent", "--answer-after", "0.1", "--at-most", "30"],
+    );
+    let calls = [
+        "--silent",
+        "--calls",
+        "3",
+        "--rate",
+        "10",
+        "--hang-up-after",
+        "0.3",
+        "--at-most",
+        "30",
+    ];
+    let mut meta = Simulated::meta(&place, &authority, "meta", &calls);
+    meta.succeed(LIMIT);
+    assert_eq!(meta.events("ended").len(), 3);
+    sbc.running
+        .wait_for("records cannot be written; calls go on", LIMIT);
+    assert!(sbc.running.alive());
+    wait_until("the metric says so", LIMIT, || {
+        let text = operator.get("/metrics").body;
+        let waiting = "wa_sbc_records_waiting{place=\"file\"} 3";
+        text.lines().any(|line| line == waiting)
+    });
+}

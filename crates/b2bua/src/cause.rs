@@ -272,6 +272,24 @@ impl Cause {
                 "the peer no longer refreshes its session: it lost the call, or the way to it"
             }
             Cause::PstnForbidden => "PSTN leg not allowed",
+            Cause::NoCommonMedia(_) => {
+                "keying has to be what the number is configured for on both sides, and the codecs of number, trunk and peers have to meet"
+            }
+            Cause::Unreachable { .. } => {
+                "no connection to the peer: it is down, its name is not found, or a firewall is between"
+            }
+            Cause::Timeout { .. } => {
+                "the peer is silent: does it run, does it know us as a peer, does a firewall swallow its answers?"
+            }
+            Cause::MediaSilent(_) => {
+                "no packet came from that leg: the media range is closed, the address we announce is not the outer one, or the peer is behind a NAT"
+            }
+            Cause::MediaFailed(_) => {
+                "no media port could be had: widen the range of media ports, or allow fewer calls at once"
+            }
+            Cause::Limit(_) => {
+                "as many calls as the configuration allows: raise the limit named if machine and PBX bear it"
+            }
             _ => "",
         }
     }

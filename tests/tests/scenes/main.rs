@@ -15,6 +15,7 @@ mod connections;
 mod detours;
 mod documented_refusals;
 mod early_media;
+mod faults;
 mod firewall;
 mod flows;
 mod giving_up;

@@ -102,6 +102,22 @@ pub(crate) struct Asking<'a> {
     pub(crate) aliases: &'a Aliases,
 }
 
+impl Asking<'_> {
+    /// Why whoever was called is not to be found here.
+    fn not_here(&self) -> String {
+        match E164::parse(user_of(&self.invite.uri)) {
+            None => "the called user is no number".into(),
+            Some(called) => match self.directory.number(&called) {
+                Some(number) => format!(
+                    "{called} is ours, but is called at another host than its {}",
+                    number.host
+                ),
+                None => format!("{called} is no number of the configuration"),
+            },
+        }
+    }
+}
+
 /// What becomes of an INVITE.
 pub(crate) enum Decision {
     Admit(Box<Admitted>),
@@ -178,7 +194,7 @@ impl Admission {
             }
             None if asking.flow.transport == Transport::Tls && asking.known => reject(
                 Cause::UnknownNumber,
-                format!("no such number here, asked by {source}"),
+                format!("{}, asked by {source}", asking.not_here()),
             ),
             None if asking.flow.transport == Transport::Tls => self.stranger_calls(asking),
             None => reject(Cause::Forbidden, format!("{source} belongs to no trunk")),

@@ -100,6 +100,8 @@ pub(crate) struct Call {
     /// The trunk whose limit it counts against.
     counted: Arc<str>,
     streams: [Stream; 2],
+    /// How often either side offered anew lately.
+    insistence: [reoffer::Insistence; 2],
     /// The source address of leg A's signalling.
     signalling: IpAddr,
     state: State,
@@ -247,6 +249,7 @@ impl Call {
             local: None,
             counted,
             streams,
+            insistence: Default::default(),
             signalling: flow.remote.ip(),
             state: State::Preparing {
                 until: cx.now + PREPARE_LIMIT,

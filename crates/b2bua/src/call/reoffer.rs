@@ -1,17 +1,55 @@
 //! What a peer changes in mid-call: answered on its own leg, never told to the other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sdp::Side;
 
 use super::{Call, State};
 use crate::context::Context;
+use crate::io::Level;
 use crate::media::MediaCommand;
+
+/// So many offers of one peer within [`HASTE`] are no conversation any more: two machines both want
+/// the last word.
+const TOO_MANY: u32 = 15;
+/// See [`TOO_MANY`].
+const HASTE: Duration = Duration::from_secs(10);
+
+/// Counts the offers of a peer in mid-call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Insistence {
+    since: Option<Instant>,
+    offers: u32,
+    named: bool,
+}
+
+impl Insistence {
+    /// One more offer; whether it is the one to be told of, once a call.
+    fn grows(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now >= since + HASTE) {
+            (self.since, self.offers) = (Some(now), 0);
+        }
+        self.offers += 1;
+        let is_told = self.offers >= TOO_MANY && !self.named;
+        self.named |= is_told;
+        is_told
+    }
+}
 
 impl Call {
     pub(super) fn reoffered(&mut self, cx: &mut Context<'_>, side: Side, offer: Option<Bytes>) {
         let talking = matches!(self.state, State::Answering | State::Talking);
+        if self.insistence[side.index()].grows(cx.now) {
+            let name = self.leg(side).map_or("no", |leg| leg.profile().name);
+            cx.log(
+                Level::Warn,
+                format!(
+                    "leg {side:?} ({name}) offers again and again, {TOO_MANY} times within {HASTE:?}: two machines insist on \
+                     different codecs, hold or session timers; each is answered here, the other leg hears nothing of it"
+                ),
+            );
+        }
         let stream = &mut self.streams[side.index()];
         // Before the answer only a leg that has agreed already may agree on something else.
         let early = matches!(self.state, State::Dialing { .. } | State::Ringing)
