@@ -1,0 +1,153 @@
+//! The documents say what the program does: every metric has its line in the runbook, every cause and fault its word, every link
+//! its target, every fault its test.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tests::running::workspace;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(workspace().join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file below a directory with this ending.
+fn files(below: &str, ending: &str) -> Vec<PathBuf> {
+    fn walk(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, ending, found);
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&workspace().join(below), ending, &mut found);
+    found
+}
+
+/// Words of a text that begin with one of these and go on with small letters and underscores.
+fn words(text: &str, beginnings: &[&str]) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let all = text.split(|c| !is_part(c));
+    let named = all.filter(|word| {
+        beginnings
+            .iter()
+            .any(|start| word.starts_with(start) && word.len() > start.len())
+    });
+    named.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_has_its_line_in_the_runbook_and_every_line_its_metric() {
+    let source = read("crates/wa-sbc/src/http/metrics.rs");
+    let quoted: String = source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let metrics = words(&quoted, &["wa_sbc_", "process_"]);
+    assert!(metrics.len() > 40, "{metrics:?}");
+    let runbook = words(&read("docs/runbook.md"), &["wa_sbc_", "process_"]);
+    assert_eq!(runbook, metrics);
+    let known = |name: &str| {
+        let plain = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
+        metrics.contains(name) || plain.is_some_and(|plain| metrics.contains(plain))
+    };
+    for named in [
+        "docs/troubleshooting.md",
+        "docs/operating.md",
+        "docs/first-call.md",
+        "docs/adr/0018-a-webhook-is-a-queue.md",
+    ] {
+        for word in words(&read(named), &["wa_sbc_"]) {
+            assert!(known(&word), "{named} names {word}, which is no metric");
+        }
+    }
+}
+
+#[test]
+fn every_cause_has_its_line_in_the_runbook() {
+    let causes = read("crates/b2bua/src/cause.rs");
+    let table = causes.split("fn label(").nth(1).expect("the labels");
+    let table = table.split("\n    }\n").next().expect("its end");
+    let mut labels: BTreeSet<&str> = table.split('"').skip(1).step_by(2).collect();
+    let refusals = read("crates/whatsapp/src/refusal.rs");
+    let rules = refusals.split("#[cfg(test)]").next().expect("the rules");
+    let of_meta: Vec<&str> = rules
+        .split("(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("\", "))
+        .filter(|(_, status)| status.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|(label, _)| label)
+        .collect();
+    labels.extend(of_meta);
+    assert!(labels.len() > 35, "{labels:?}");
+    let runbook = read("docs/runbook.md");
+    for label in labels
+        .iter()
+        .filter(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    {
+        assert!(
+            runbook.contains(&format!("`{label}`")),
+            "the cause {label} is not in docs/runbook.md"
+        );
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut documents = files("docs", ".md");
+    documents.extend(["README.md", "CONTRIBUTING.md"].map(|name| workspace().join(name)));
+    let mut links = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") || path.contains(' ') {
+                continue;
+            }
+            links += 1;
+            let there = document.parent().expect("a directory").join(path);
+            assert!(there.exists(), "{} links to {target}", document.display());
+        }
+    }
+    assert!(links > 40, "{links}");
+}
+
+#[test]
+fn each_of_twenty_faults_has_a_test_that_is_there() {
+    let text = read("docs/faults.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| {
+            line.starts_with("| ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_digit)
+        })
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 20);
+    let sources: String = ["tests/tests", "crates/wa-sbc/tests", "crates/wa-sbc/src"]
+        .iter()
+        .flat_map(|below| files(below, ".rs"))
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    for row in rows {
+        let tests: Vec<&str> = row[5].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{row:?} names no test");
+        for test in tests {
+            assert!(
+                sources.contains(&format!("fn {test}()")),
+                "{test} is no test"
+            );
+        }
+    }
+}
