@@ -289,7 +289,7 @@ impl PbxPeer {
             return Some(request);
         }
         let contact = request.headers.first(&Name::Contact);
-        let contact = contact.and_then(|value| NameAddr::read(value));
+        let contact = contact.and_then(NameAddr::read);
         let asked = contact
             .as_ref()
             .and_then(|contact| contact.param("expires"));
