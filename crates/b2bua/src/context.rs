@@ -23,6 +23,7 @@ use crate::io::{Level, LogLine, Output};
 use crate::late::Late;
 use crate::locate::Locations;
 use crate::media::MediaCommand;
+use crate::registration::keep::Registrations;
 use crate::registration::serve::Bindings;
 use crate::settings::Settings;
 
@@ -138,6 +139,7 @@ pub(crate) struct Context<'a> {
     pub(crate) health: &'a mut Health,
     pub(crate) locations: &'a mut Locations,
     pub(crate) bindings: &'a Bindings,
+    pub(crate) registrations: &'a Registrations,
     pub(crate) limits: &'a Limits,
     pub(crate) registry: &'a mut Registry,
     pub(crate) late: &'a mut Late,

@@ -12,7 +12,7 @@ use crate::number::E164;
 use crate::privacy::Privacy;
 use crate::registration::serve::Place;
 use crate::rules::{Facts, HeaderRules};
-use crate::settings::{Identity, Number, Settings, Trunk};
+use crate::settings::{Identity, Number, Settings, Trunk, Upstream};
 
 /// What leg B's INVITE takes over from leg A's.
 #[derive(Debug)]
@@ -87,13 +87,24 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
     };
     let called = Uri::sip(&number_shown, &trunk.domain);
     let caller = Uri::sip(&user_shown, &trunk.sent_by);
+    let upstream = trunk.access.upstream.as_ref();
+    let answerer = upstream.map(Upstream::answerer);
+    let display = inherited.display.as_deref();
+    let own = upstream.map(|upstream| Uri::sip(&upstream.extension, &upstream.domain));
+    let contact = match upstream {
+        Some(upstream) => Uri::sip(&upstream.extension, &trunk.sent_by),
+        None => caller.clone(),
+    };
     let mut headers = named(settings);
     headers.extend(metadata.headers_for(&settings.metadata));
-    let known = name_addr(inherited.display.as_deref(), caller.as_str());
+    let known = name_addr(display, caller.as_str());
     let private = inherited.privacy.hides_caller();
-    let from = match private {
-        false => known.clone(),
-        true => ANONYMOUS.to_owned(),
+    let from = match (&own, private) {
+        // A PBX takes calls of its extensions from their own address only; who calls is the name.
+        (Some(own), false) => name_addr(display.or(Some(&user_shown)), own.as_str()),
+        (Some(own), true) => name_addr(Some("Anonymous"), own.as_str()),
+        (None, false) => known.clone(),
+        (None, true) => ANONYMOUS.to_owned(),
     };
     if policy.identity == Identity::Asserted {
         headers.push((Name::PAssertedIdentity, Text::from(known)));
@@ -123,12 +134,12 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
                 None,
                 &format!("sip:anonymous@{}{parameter}", trunk.sent_by),
             )),
-            false => Text::from(name_addr(None, &format!("{caller}{parameter}"))),
+            false => Text::from(name_addr(None, &format!("{contact}{parameter}"))),
         },
         call_id_host: host_of(&trunk.sent_by).to_owned(),
         max_forwards: inherited.max_forwards,
         headers,
-        answerer: None,
+        answerer,
         offer,
     };
     governed(outgoing, &policy.to_pbx, &facts)

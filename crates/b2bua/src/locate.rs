@@ -57,7 +57,7 @@ impl Locations {
         self.names.clear();
         let carrier = std::iter::once((&settings.carrier.target, &[][..]));
         let of_trunks = settings.trunks.iter().flat_map(|trunk| {
-            let names = trunk.destinations();
+            let names = trunk.destinations().chain(trunk.registrars());
             names.map(|target| (target, trunk.transports.as_slice()))
         });
         for (target, transports) in carrier.chain(of_trunks) {

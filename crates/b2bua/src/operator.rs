@@ -2,6 +2,7 @@
 //! [`crate::Output::Reply`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call_id::CallId;
 use crate::counters::Counters;
@@ -83,6 +84,23 @@ pub struct TrunkState {
     pub calls: (usize, usize),
     /// Where calls to it go, most wanted first.
     pub destinations: Vec<Destination>,
+    /// Our registration with it, if we are an extension of its.
+    pub registration: Option<Registration>,
+    /// How many contacts it has registered here, if it registers.
+    pub contacts: Option<usize>,
+}
+
+/// How a registration of ours is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// A stable label: `registered`, `trying`, `unreachable`, `refused`, `left`.
+    pub state: &'static str,
+    /// `host:port` of the server that knows us.
+    pub server: Option<String>,
+    /// For how long it still does.
+    pub left: Option<Duration>,
+    /// What went wrong last.
+    pub trouble: Option<String>,
 }
 
 /// One destination of a trunk.

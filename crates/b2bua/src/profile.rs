@@ -46,6 +46,8 @@ pub struct PeerProfile {
     pub quiet: Option<Duration>,
     /// Payload type under which it sends telephone events unasked.
     pub unsolicited_dtmf: Option<u8>,
+    /// How it is told that the other side pressed a key.
+    pub digits: Digits,
     /// Payload type of Opus in our offers.
     pub opus_pt: u8,
     /// Payload type of telephone events in our offers.
@@ -88,12 +90,22 @@ pub const PBX: PeerProfile = PeerProfile {
     inactivity: None,
     quiet: Some(Duration::from_secs(10)),
     unsolicited_dtmf: None,
+    digits: Digits::Events,
     opus_pt: 111,
     dtmf_pt: 101,
     opus_fmtp: "useinbandfec=1",
     print_ssrc: false,
     metadata: None,
 };
+
+/// How a peer is told that the other side pressed a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digits {
+    /// By telephone events in its audio (RFC 4733).
+    Events,
+    /// By INFO with `application/dtmf-relay`; its audio carries none.
+    Info,
+}
 
 /// What a caller hears of progress before the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

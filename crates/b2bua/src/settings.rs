@@ -200,6 +200,12 @@ impl Trunk {
         ours.trim_matches(['[', ']']).eq_ignore_ascii_case(host)
     }
 
+    /// Where we register with it, the most wanted first.
+    pub fn registrars(&self) -> impl Iterator<Item = &Target> {
+        let upstream = self.access.upstream.iter();
+        upstream.flat_map(|upstream| &upstream.servers)
+    }
+
     /// Where calls to it may go, most wanted first; nowhere if it is called where it has registered.
     pub fn destinations(&self) -> impl Iterator<Item = &Target> {
         let fixed = (!self.access.registers).then_some(&self.target);

@@ -41,6 +41,7 @@ const CARRIER: PeerProfile = PeerProfile {
     quiet: Some(Duration::from_secs(10)),
     proof: Some(Proof::Heard),
     unsolicited_dtmf: Some(126),
+    digits: b2bua::profile::Digits::Events,
     opus_pt: 111,
     dtmf_pt: 126,
     opus_fmtp: "useinbandfec=1",

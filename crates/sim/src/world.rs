@@ -311,6 +311,8 @@ impl World {
 
     /// Lets so much time pass.
     pub fn pass(&mut self, time: Duration) {
+        // Whoever wants to do something by itself says so now.
+        self.settle();
         let until = self.now + time;
         while self.next().is_some_and(|at| at <= until) {
             self.step();

@@ -424,6 +424,11 @@ impl CoreTask {
         });
     }
 
+    /// Whether nobody is talking, and every PBX knows that we leave.
+    fn is_done(&self) -> bool {
+        self.core.calls() == 0 && !self.core.is_leaving()
+    }
+
     /// Moves the end on; whether it has come.
     fn over(&mut self, phase: &mut Phase) -> bool {
         let now = clock::now();
@@ -437,11 +442,11 @@ impl CoreTask {
                     *phase = Phase::HangingUp {
                         until: now + FAREWELL,
                     };
-                    return self.core.calls() == 0;
+                    return self.is_done();
                 }
                 false
             }
-            Phase::HangingUp { until } => self.core.calls() == 0 || now >= until,
+            Phase::HangingUp { until } => self.is_done() || now >= until,
         }
     }
 }

@@ -914,3 +914,27 @@ fn accounts_that_could_not_work_are_named_with_their_remedy() {
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
+
+#[test]
+fn digits_go_one_way_or_the_other_and_never_both() {
+    let trunk = |lines: &str| {
+        let peer = "peer = \"sip:10.0.0.20\"";
+        read(&with_trunk(&format!("{peer}\n{lines}")))
+            .map(|settings| settings.core.trunks[0].clone())
+    };
+    let usual = trunk("").expect("valid");
+    assert_eq!(usual.profile.digits, b2bua::profile::Digits::Events);
+    let words = trunk("dtmf = \"info\"").expect("valid");
+    assert_eq!(words.profile.digits, b2bua::profile::Digits::Info);
+    assert_eq!(
+        (usual.codecs.len(), words.codecs.len()),
+        (3, 2),
+        "no telephone events beside INFO"
+    );
+    let error = trunk("dtmf = \"inband\"").expect_err("no tones");
+    assert!(
+        error.contains(":18: trunk.dtmf: `inband` is no way to tell a digit")
+            && error.contains("remedy: write"),
+        "{error}"
+    );
+}

@@ -1,6 +1,8 @@
 //! How Meta wants to be treated: the facts, put into the form the core reads.
 
-use b2bua::profile::{Extensions, LatchRule, Nat, OpaqueUser, PeerProfile, Progress, Reoffer};
+use b2bua::profile::{
+    Digits, Extensions, LatchRule, Nat, OpaqueUser, PeerProfile, Progress, Reoffer,
+};
 use sdp::plan::{Proof, Silence};
 
 use crate::{facts, headers, refusal};
@@ -39,6 +41,7 @@ pub const META: PeerProfile = PeerProfile {
     quiet: b2bua::profile::PBX.quiet,
     unsolicited_dtmf: Some(facts::DTMF_PAYLOAD_TYPE),
     opus_pt: facts::OPUS_PAYLOAD_TYPE,
+    digits: Digits::Events,
     dtmf_pt: facts::DTMF_PAYLOAD_TYPE,
     opus_fmtp: facts::OPUS_PARAMETERS,
     print_ssrc: true,

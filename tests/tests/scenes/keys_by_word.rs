@@ -1,9 +1,12 @@
 //! PBXs that tell digits in INFO requests: the user hears keys, Meta hears no INFO (Meta reference
 //! 5.3, 10.6).
 
+use std::sync::Arc;
+
+use b2bua::profile::Digits;
 use sim::scene::*;
 use sim::world::Party::{Meta, Pbx, Sbc};
-use sim::world::World;
+use sim::world::{Beginning, Passed, World};
 use sip::Method;
 
 use crate::firewall::meta_saw_only_five_methods;
@@ -143,4 +146,107 @@ fn a_key_told_while_it_still_rings_is_lost_and_costs_no_call() {
     meta_saw_only_five_methods(&story);
     story.both_heard_each_other();
     assert_eq!(story.digits(Meta), "");
+}
+
+/// A PBX that is told keys in INFO; media carries none to it.
+fn told_in_words(b: &mut Beginning) {
+    with_trunk(&mut b.settings, |trunk| {
+        Arc::make_mut(&mut trunk.profile).digits = Digits::Info;
+        trunk.codecs.retain(|codec| codec.is_audio());
+    });
+}
+
+/// Both are heard beside the keys; while the user presses one, his telephone sends no voice.
+fn voices_go_on(story: &Story<'_>) {
+    for party in [Meta, Pbx] {
+        let heard = story.heard(party);
+        let well = heard.tone_found && heard.lost == 0 && heard.ssrcs == 1 && heard.bad == 0;
+        assert!(well && heard.longest_gap_ms <= 200, "{party:?} {heard:#?}");
+    }
+}
+
+/// The INFOs we sent the PBX, each once.
+fn infos(world: &World) -> Vec<&Passed> {
+    let mut all = world.messages(Sbc, Pbx, "INFO");
+    all.dedup_by(|a, b| a.text == b.text);
+    all
+}
+
+#[test]
+fn the_users_keys_reach_a_pbx_that_wants_words_one_after_the_other() {
+    let mut world = world_with(|b| {
+        told_in_words(b);
+        b.pbx_link.latency = ms(200);
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(
+        user()
+            .pressing(secs(2), "5#19*0")
+            .hanging_up_after(secs(12)),
+    );
+    let story = world.story(secs(120));
+    story.is_clean();
+    voices_go_on(&story);
+    meta_saw_only_five_methods(&story);
+    assert_eq!(story.digits(Pbx), "5#19*0");
+    let infos = infos(&world);
+    assert_eq!(infos.len(), 6);
+    for info in &infos {
+        assert_eq!(info.header("Content-Type"), Some(RELAY));
+        let duration = info
+            .body()
+            .lines()
+            .find_map(|line| line.strip_prefix("Duration="));
+        let duration: u32 = duration.expect("a duration").parse().expect("milliseconds");
+        assert!((40..=400).contains(&duration), "{duration}");
+    }
+    // The next one leaves when the last was answered, whatever the way takes.
+    assert!(
+        infos.windows(2).all(|two| two[1].at - two[0].at >= ms(400)),
+        "{infos:#?}"
+    );
+    let sdp = world.messages(Sbc, Pbx, "INVITE")[0].body();
+    assert!(!sdp.contains("telephone-event"), "{sdp}");
+}
+
+#[test]
+fn keys_go_both_ways_in_words_and_the_agent_who_called_hears_each_once() {
+    let mut world = world_with(told_in_words);
+    let mut answers = user_answers(secs(1));
+    (answers.talk.digits_after, answers.talk.digits) = (Some(secs(2)), "42".into());
+    world.meta.script(answers);
+    // The PBX offers telephone events and is told in words all the same.
+    world.agent_calls(agent().hanging_up_after(secs(9)));
+    world.pass(secs(6));
+    assert!(says(&mut world, RELAY, "Signal=9\r\nDuration=120\r\n").starts_with("SIP/2.0 200"));
+    let story = world.story(secs(120));
+    story.is_clean();
+    voices_go_on(&story);
+    meta_saw_only_five_methods(&story);
+    assert_eq!(
+        (story.digits(Pbx).as_str(), story.digits(Meta).as_str()),
+        ("42", "9")
+    );
+}
+
+#[test]
+fn a_pbx_that_takes_no_words_loses_keys_and_no_call() {
+    for status in [501, 415, 603] {
+        let mut world = world_with(|b| {
+            told_in_words(b);
+            b.pbx.informed = status;
+        });
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().pressing(secs(2), "12").hanging_up_after(secs(6)));
+        let story = world.story(secs(120));
+        story.is_clean();
+        voices_go_on(&story);
+        assert_eq!(story.digits(Pbx), "");
+        assert_eq!(infos(&world).len(), 2);
+        let warned = world
+            .log
+            .iter()
+            .filter(|line| line.text.contains("refuses a digit"));
+        assert_eq!(warned.count(), 2);
+    }
 }

@@ -9,6 +9,7 @@ mod agent_refused;
 mod aliases;
 mod answering;
 mod behind_nat;
+mod being_an_extension;
 mod broken_connections;
 mod changing;
 mod connections;

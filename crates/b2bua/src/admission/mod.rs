@@ -370,7 +370,8 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>, proved: bool) -> Decisio
         let why = format!("the caller is no number of trunk {}", trunk.name);
         return reject(Cause::Forbidden, why);
     };
-    let called = user_of(&invite.uri);
+    let called = called_by(trunk, invite);
+    let called = called.as_str();
     let opaque = settings
         .carrier
         .profile
@@ -399,6 +400,17 @@ fn trunk_calls(asking: &Asking<'_>, trunk: &Arc<Trunk>, proved: bool) -> Decisio
         alias,
         remark: None,
     }))
+}
+
+/// Whom a trunk calls: who is named by the Request-URI; by To, where a PBX has put our own extension
+/// there because it sends us what was dialled for us.
+fn called_by(trunk: &Trunk, invite: &Request) -> String {
+    let named = user_of(&invite.uri);
+    let upstream = trunk.access.upstream.as_ref();
+    match (upstream, invite.to()) {
+        (Some(upstream), Some(to)) if upstream.extension == named => user_of(&to.uri).to_owned(),
+        _ => named.to_owned(),
+    }
 }
 
 /// The user of a URI without its parameters; empty where it has none.

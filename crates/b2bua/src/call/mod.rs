@@ -390,6 +390,10 @@ impl Call {
                     Level::Debug,
                     format!("leg {from:?} pressed {digit} for {duration_ms} ms"),
                 );
+                let duration = Duration::from_millis(duration_ms.into());
+                if let Some(leg) = self.leg_mut(!from) {
+                    leg.tell_digit(cx, digit, duration);
+                }
             }
             MediaEvent::FirstReceived(side) => {
                 cx.log(Level::Debug, format!("first packet from leg {side:?}"));

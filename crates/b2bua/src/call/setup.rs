@@ -63,7 +63,11 @@ impl Call {
     fn stops(&self, cx: &mut Context<'_>) -> VecDeque<Stop> {
         let trunks = std::iter::once(&self.trunk).chain(&self.others);
         let all = trunks.flat_map(|trunk| {
-            let fixed = trunk.destinations().map(|target| Stop {
+            // The server that knows us as its extension takes our calls before all others.
+            let server = cx.registrations.server(&trunk.name);
+            let mut fixed: Vec<_> = trunk.destinations().collect();
+            fixed.sort_by_key(|target| server.is_none_or(|at| !is_at(target, at)));
+            let fixed = fixed.into_iter().map(|target| Stop {
                 trunk: trunk.clone(),
                 target: target.clone(),
                 place: None,
@@ -378,4 +382,9 @@ impl Call {
         cx.media(command);
         (self.running, self.present) = (true, here);
     }
+}
+
+/// Whether a place that was found for a destination is one of its.
+fn is_at(target: &Target, place: &Target) -> bool {
+    (target.transport, &target.host, target.port) == (place.transport, &place.host, place.port)
 }

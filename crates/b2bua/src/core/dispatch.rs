@@ -49,6 +49,18 @@ impl Core {
                 }
             }
             Event::Failed { key, .. } if self.health.is_asked(key) => self.pinged(key, false),
+            Event::Response {
+                key,
+                flow,
+                response,
+            } if self.registrations.is_asked(key) => {
+                if response.is_final() {
+                    self.registrar_answered(now, key, &flow, &response);
+                }
+            }
+            Event::Failed { key, .. } if self.registrations.is_asked(key) => {
+                self.registrar_silent(now, key);
+            }
             Event::LateAnswer { flow, response } => self.late_answer(now, &flow, &response),
             Event::Response {
                 key,
@@ -147,7 +159,9 @@ impl Core {
         let settings = self.settings.clone();
         let wall = self.clock.since_epoch(now);
         let known = self.knows(now, &flow);
-        let trunk = self.directory.trunk_at(flow.remote.ip()).cloned();
+        let trunk = self
+            .trunk_at(flow.remote.ip(), invite.uri.user_base().unwrap_or_default())
+            .cloned();
         let asking = Asking {
             settings: &settings,
             directory: &self.directory,

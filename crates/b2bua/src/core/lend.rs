@@ -28,6 +28,7 @@ impl Core {
             health: &mut self.health,
             locations: &mut self.locations,
             bindings: &self.bindings,
+            registrations: &self.registrations,
             limits: &self.limits,
             registry: &mut self.registry,
             late: &mut self.late,

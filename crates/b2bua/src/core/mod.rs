@@ -5,6 +5,7 @@
 //! what that call may touch (`lend`); what it means is decided in `admission` and `call`.
 
 mod dispatch;
+mod keep;
 mod lend;
 mod operator;
 mod ping;
@@ -34,6 +35,7 @@ use crate::late::Late;
 use crate::locate::Locations;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
+use crate::registration::keep::Registrations;
 use crate::registration::serve::Bindings;
 use crate::service::Services;
 use crate::settings::Settings;
@@ -50,6 +52,7 @@ pub struct Core {
     health: Health,
     locations: Locations,
     bindings: Bindings,
+    registrations: Registrations,
     registry: Registry,
     late: Late,
     admission: Admission,
@@ -78,6 +81,8 @@ impl Core {
         health.watch(now, &settings);
         let mut locations = Locations::default();
         locations.watch(now, &settings);
+        let mut registrations = Registrations::default();
+        registrations.watch(now, &settings, &mut ident);
         let mut aliases = Aliases::default();
         aliases.give_from(settings.aliases);
         Self {
@@ -90,6 +95,7 @@ impl Core {
             health,
             locations,
             bindings: Bindings::default(),
+            registrations,
             registry: Registry::default(),
             late: Late::default(),
             admission,
@@ -135,12 +141,13 @@ impl Core {
                 self.locations.watch(now, &settings);
                 self.aliases.give_from(settings.aliases);
                 self.bindings.watch(&self.settings, &settings);
+                self.registrations.watch(now, &settings, &mut self.ident);
                 self.settings = Arc::new(*settings);
             }
             Input::Load(load) => self.load(&load),
             Input::Malformed(address) => self.offence(now, address, Offence::Malformed),
             Input::Aliases(aliases) => self.aliases.remember(aliases),
-            Input::Drain => self.draining = true,
+            Input::Drain => self.drain(now, true),
             Input::HangUpAll => self.hang_up_all(now),
             Input::Operator { ticket, wish } => self.operate(now, ticket, wish),
             Input::Tick => self.tick(now),
@@ -170,6 +177,11 @@ impl Core {
         self.calls.keys().next_back().copied()
     }
 
+    /// Whether some PBX has not yet been told that we leave.
+    pub fn is_leaving(&self) -> bool {
+        self.registrations.is_leaving()
+    }
+
     /// Whether nothing is left of any call or transaction: what a quiet core must come to.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.registry.len() == 0 && self.endpoint.counts().total() == 0
@@ -187,6 +199,7 @@ impl Core {
             self.health.next_timeout(),
             self.locations.next_timeout(),
             self.bindings.next_timeout(),
+            self.registrations.next_timeout(),
         ];
         others.into_iter().chain([call]).flatten().min()
     }
@@ -198,6 +211,7 @@ impl Core {
         }
         self.ping(now);
         self.bindings_expire(now);
+        self.keep_registrations(now);
         while let Some(&(at, id)) = self.schedule.first()
             && at <= now
         {
@@ -211,6 +225,7 @@ impl Core {
         self.flows.lost(id);
         self.endpoint.flow_lost(now, id);
         self.binding_lost(id);
+        self.registrations.flow_lost(now, id, &mut self.ident);
     }
 
     fn media(&mut self, now: Instant, id: CallId, event: MediaEvent) {

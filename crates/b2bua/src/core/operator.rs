@@ -32,7 +32,7 @@ impl Core {
             Wish::Trunks => Reply::Trunks(self.trunks(now)),
             Wish::Serve(subject, service) => self.serve(subject, service),
             Wish::Drain(draining) => {
-                self.draining = draining;
+                self.drain(now, draining);
                 Reply::Done
             }
             Wish::Status => Reply::Status(Box::new(Status {
@@ -96,6 +96,8 @@ impl Core {
             name: trunk.name.clone(),
             service: self.services.of(&Subject::Trunk(trunk.name.clone())),
             calls: (self.limits.of_trunk(&trunk.name), trunk.max_calls),
+            registration: self.registrations.state(now, &trunk.name),
+            contacts: (trunk.access.registers).then(|| self.registered(now, trunk).count()),
             destinations: trunk
                 .destinations()
                 .cloned()

@@ -8,6 +8,7 @@
 //! ```
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sip::{Flow, Message, Method, Name, Request, Transport};
@@ -17,7 +18,7 @@ use crate::Cause;
 use crate::admission::policy::Unknown;
 use crate::admission::{Admitted, Ban, Load, Offence, Source, Turn};
 use crate::io::{Level, Output};
-use crate::settings::Settings;
+use crate::settings::{Settings, Trunk};
 
 impl Core {
     /// Whether a message is heard.
@@ -36,7 +37,7 @@ impl Core {
         let of_carrier = carrier.owns(address)
             && (flow.transport == Transport::Tls || !carrier.networks.is_empty());
         of_carrier
-            || self.directory.trunk_at(address).is_some()
+            || self.trunk_at(address, "").is_some()
             || self.admission.is_acquainted(now, address)
     }
 
@@ -48,6 +49,13 @@ impl Core {
         {
             self.flows.offers_alias(flow, request);
         }
+    }
+
+    /// The trunk that calls from `address`, and calls us by this name: by its network, or because it
+    /// knows us as an extension of its.
+    pub(super) fn trunk_at(&self, address: IpAddr, called: &str) -> Option<&Arc<Trunk>> {
+        let registrar = self.registrations.trunk_at(address, called);
+        registrar.or_else(|| self.directory.trunk_at(address))
     }
 
     fn hears_stranger(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
@@ -131,7 +139,7 @@ impl Core {
         let carrier = &self.settings.carrier.networks;
         let spared = self.settings.admission.spared.iter().chain(carrier);
         if spared.into_iter().any(|network| network.contains(&address))
-            || self.directory.trunk_at(address).is_some()
+            || self.trunk_at(address, "").is_some()
             || self.admission.is_acquainted(now, address)
         {
             return;

@@ -6,6 +6,7 @@
 //!   keep: we are an extension ──REGISTER──► the PBX, which then sends its calls here
 //! ```
 
+pub(crate) mod keep;
 pub(crate) mod serve;
 mod settings;
 

@@ -24,6 +24,8 @@ pub struct PbxSettings {
     pub timers: TimerSettings,
     /// What happens when it is called, unless [`super::PbxPeer::script`] said otherwise.
     pub script: PbxScript,
+    /// What it answers to digits in INFO.
+    pub informed: u16,
     /// What it answers challenges of the SBC with: user name and password.
     pub account: Option<(String, String)>,
     /// Who may register with it and has to prove itself, if anybody.
@@ -135,6 +137,7 @@ impl PbxSettings {
             codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
             timers: TimerSettings::default(),
             script: PbxScript::default(),
+            informed: 200,
             account: None,
             registrar: None,
             seed: 2,

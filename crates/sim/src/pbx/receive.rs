@@ -51,6 +51,7 @@ impl PbxPeer {
                 }
                 self.endpoint.respond(now, key, response);
             }
+            (Method::Info, Some(id)) => self.informed(now, key, id, &request),
             (Method::Notify, Some(id)) => self.notified(now, key, id, &request),
             (_, None) => {
                 let status = 481;
@@ -81,6 +82,30 @@ impl PbxPeer {
                     },
                 );
             }
+        }
+    }
+
+    /// A digit told in words.
+    fn informed(&mut self, now: Instant, key: ServerKey, id: u32, request: &Request) {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let value = |name: &str| {
+            let line = body.lines().find_map(|line| line.strip_prefix(name))?;
+            line.strip_prefix('=').map(str::to_owned)
+        };
+        let digit = value("Signal").and_then(|text| text.chars().next());
+        let duration_ms = value("Duration").and_then(|text| text.parse().ok());
+        let status = self.settings.informed;
+        self.endpoint.respond(
+            now,
+            key,
+            Response::to(request, status, sip::reason_phrase(status)),
+        );
+        match (digit, duration_ms) {
+            (Some(digit), Some(duration_ms)) if status == 200 => {
+                self.report(now, id, What::Digit { digit, duration_ms });
+            }
+            (Some(_), Some(_)) => {}
+            _ => self.violation(now, id, format!("INFO that tells no digit: {body}")),
         }
     }
 

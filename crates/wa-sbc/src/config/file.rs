@@ -315,6 +315,9 @@ pub struct Trunk {
     /// Codecs.
     #[serde(default = "pbx_codecs")]
     pub codecs: Spanned<Vec<String>>,
+    /// How it is told that the user pressed a key: `rfc4733` or `info`.
+    #[serde(default = "dtmf")]
+    pub dtmf: Spanned<String>,
     /// Milliseconds per packet.
     #[serde(default = "ptime")]
     pub ptime: Spanned<u8>,
@@ -540,6 +543,10 @@ fn no_seconds() -> Spanned<u32> {
 
 fn least_session() -> Spanned<u32> {
     unplaced(90)
+}
+
+fn dtmf() -> Spanned<String> {
+    unplaced("rfc4733".into())
 }
 
 fn ptime() -> Spanned<u8> {

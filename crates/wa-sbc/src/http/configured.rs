@@ -41,7 +41,17 @@ pub(super) async fn trunks(State(operator): State<Operator>) -> Response {
             .iter()
             .map(|destination| json!({ "target": destination.target, "alive": destination.alive }))
             .collect();
+        let registration = trunk.registration.as_ref().map(|registration| {
+            json!({
+                "state": registration.state,
+                "server": registration.server,
+                "seconds_left": registration.left.map(|left| left.as_secs()),
+                "trouble": registration.trouble,
+            })
+        });
         json!({
+            "registration": registration,
+            "contacts": trunk.contacts,
             "trunk": &*trunk.name,
             "service": trunk.service.label(),
             "calls": trunk.calls.0,

@@ -45,6 +45,14 @@ pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
         })
         .map(|trunk| &*trunk.name)
         .collect();
+    let unregistered: Vec<&str> = trunks
+        .iter()
+        .filter(|trunk| {
+            let ours = trunk.registration.as_ref();
+            ours.is_some_and(|ours| ours.state != "registered") || trunk.contacts == Some(0)
+        })
+        .map(|trunk| &*trunk.name)
+        .collect();
     let none_alive = !trunks.is_empty() && dead.len() == trunks.len();
     let ready = !status.draining && expired.is_empty() && operator.listens_for_tls && !none_alive;
     answer(
@@ -55,6 +63,7 @@ pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
             "listening": operator.listens_for_tls,
             "certificates_not_valid": expired,
             "trunks_without_a_living_destination": dead,
+            "trunks_not_registered": unregistered,
             "calls": status.calls.0,
         }),
     )

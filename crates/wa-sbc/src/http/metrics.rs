@@ -300,6 +300,27 @@ fn of_trunks(text: &mut Exposition, trunks: &[TrunkState]) {
             .iter()
             .for_each(|trunk| samples.sample(&[("trunk", &trunk.name)], of(trunk)));
     }
+    let mut registered = text.family(
+        "wa_sbc_trunk_registered",
+        "gauge",
+        "1 while the PBX knows us as its extension.",
+    );
+    for trunk in trunks {
+        if let Some(ours) = &trunk.registration {
+            let labels = [("trunk", &*trunk.name)];
+            registered.sample(&labels, f64::from(u8::from(ours.state == "registered")));
+        }
+    }
+    let mut contacts = text.family(
+        "wa_sbc_trunk_contacts",
+        "gauge",
+        "Contacts the trunk has registered here.",
+    );
+    for trunk in trunks {
+        if let Some(count) = trunk.contacts {
+            contacts.sample(&[("trunk", &*trunk.name)], count as f64);
+        }
+    }
     let mut up = text.family(
         "wa_sbc_trunk_destination_up",
         "gauge",

@@ -25,6 +25,7 @@ mod refer;
 mod refresh;
 mod replaces;
 mod session_timer;
+mod tell;
 mod uac;
 mod uas;
 pub(crate) mod words;
@@ -48,6 +49,7 @@ use crate::profile::PeerProfile;
 pub(crate) use refer::{Referral, Subscription};
 pub(crate) use replaces::Standing;
 use session_timer::SessionTimer;
+use tell::Telling;
 pub(crate) use uac::{Calling, Outgoing};
 pub(crate) use uas::Incoming;
 
@@ -80,6 +82,8 @@ pub(crate) struct SipLeg {
     reacked: Option<Acked>,
     /// Answers of other branches of a fork, hung up.
     unwanted: Unwanted,
+    /// Digits the peer is told in INFO.
+    telling: Telling,
     timers: TimerSettings,
 }
 
@@ -244,6 +248,10 @@ impl SipLeg {
         if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
             return self.refresh_response(cx, response);
         }
+        if self.telling.is(key) {
+            self.digit_told(cx, &response);
+            return None;
+        }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_response(cx, response),
             Phase::Releasing { key: bye, .. } if *bye == key => {
@@ -262,6 +270,10 @@ impl SipLeg {
     ) -> Option<LegEvent> {
         if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
             return self.refresh_failed(cx, why);
+        }
+        if self.telling.is(key) {
+            self.digit_untold(cx);
+            return None;
         }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_failed(cx, why),

@@ -88,6 +88,7 @@ impl SipLeg {
             refreshing: None,
             reacked: None,
             unwanted: Unwanted::default(),
+            telling: Default::default(),
             timers: cx.settings.timers,
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use b2bua::profile::{Nat, PBX, PeerProfile};
+use b2bua::profile::{Digits, Nat, PBX, PeerProfile};
 use b2bua::settings;
 use sip::Transport;
 use toml::Spanned;
@@ -20,6 +20,7 @@ impl Resolver<'_, '_> {
         profile.extensions.session_timer = Some(self.session_policy(written));
         profile.extensions.transfer = self.transfer(&written.transfer);
         profile.nat = self.nat(&written.nat);
+        profile.digits = self.digits(&written.dtmf);
         profile
     }
 
@@ -36,6 +37,23 @@ impl Resolver<'_, '_> {
                     "write \"handle\" or \"refuse\"",
                 );
                 true
+            }
+        }
+    }
+
+    /// How it is told that the user pressed a key.
+    fn digits(&mut self, written: &Spanned<String>) -> Digits {
+        match written.get_ref().as_str() {
+            "rfc4733" => Digits::Events,
+            "info" => Digits::Info,
+            other => {
+                self.object(
+                    written.span(),
+                    "trunk.dtmf",
+                    format!("`{other}` is no way to tell a digit"),
+                    "write \"rfc4733\" for telephone events, or \"info\" for INFO requests",
+                );
+                PBX.digits
             }
         }
     }

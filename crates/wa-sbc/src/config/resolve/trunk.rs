@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use b2bua::settings;
 use ipnet::IpNet;
+use sdp::Codec;
 use sip::{Scheme, Target, Transport, Uri};
 use toml::Spanned;
 
@@ -84,7 +85,7 @@ impl Resolver<'_, '_> {
             domain,
             sent_by: self.sent_by(written, peer.transport, door),
             networks: self.networks(written, &peer, &backups),
-            codecs: self.codecs("trunk.codecs", &written.codecs),
+            codecs: self.trunk_codecs(written),
             ptime: *written.ptime.get_ref(),
             max_calls: written.max_calls,
             pstn: written.pstn,
@@ -125,6 +126,16 @@ impl Resolver<'_, '_> {
             from: None,
             at: None,
         }
+    }
+
+    /// Its codecs; who is told digits in INFO is offered no telephone events besides, or it would hear
+    /// each key twice.
+    fn trunk_codecs(&mut self, written: &file::Trunk) -> Vec<Codec> {
+        let mut codecs = self.codecs("trunk.codecs", &written.codecs);
+        if written.dtmf.get_ref() == "info" {
+            codecs.retain(|codec| codec.is_audio());
+        }
+        codecs
     }
 
     /// Further destinations: of the same transport, because the trunk knows us by one address.
