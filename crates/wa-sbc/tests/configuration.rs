@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::{Table, Value};
 use wa_sbc::Settings;
@@ -488,6 +489,89 @@ fn numbers_may_stand_in_files_of_their_own() {
         .map(|number| number.e164.plus())
         .collect();
     assert_eq!(numbers, ["+17125550259", "+4930123456", "+4930123457"]);
+}
+
+#[test]
+fn a_number_in_a_file_of_its_own_has_everything_a_number_has() {
+    let (_scratch, settings) = with_lists(&[(
+        "a.toml",
+        r#"[[number]]
+e164 = "+4930123456"
+host = "berlin.example.com"
+domain = "example.com"
+realm = "berlin"
+username = "desk"
+password = { env = "P" }
+challenge = false
+plus = false
+trunk = "office"
+routes = [{ user_params = { tgrp = "sales" }, trunk = "office" }]
+keying = "sdes"
+codecs = ["PCMA", "telephone-event"]
+suites = ["AEAD_AES_128_GCM"]
+no_answer = 20
+ring_limit = 40
+max_calls = 7
+calls_per_user = 2
+initiated_per_day = 30
+connected_per_user_and_day = 4
+"#,
+    )]);
+    let settings = settings.expect("valid");
+    let number = &settings.core.numbers[1];
+    assert_eq!(
+        (
+            number.host.as_str(),
+            number.domain.as_str(),
+            number.realm.as_str()
+        ),
+        ("berlin.example.com", "example.com", "berlin")
+    );
+    assert_eq!(
+        (number.username.as_str(), &*number.trunk),
+        ("desk", "office")
+    );
+    assert!(number.password.is_some() && !number.challenge && !number.plus);
+    assert_eq!(number.routes.len(), 1);
+    assert_eq!(
+        number.codecs,
+        [sdp::Codec::Pcma, sdp::Codec::TelephoneEvent]
+    );
+    assert_eq!(number.suites, [sdp::Suite::AeadAes128Gcm]);
+    let seconds = (number.no_answer.as_secs(), number.ring_limit.as_secs());
+    assert_eq!(seconds, (20, 40));
+    let limits = number.limits;
+    assert_eq!((limits.calls, limits.calls_per_user), (7, 2));
+    assert_eq!(
+        (limits.initiated_per_day, limits.connected_per_user_and_day),
+        (30, 4)
+    );
+}
+
+#[test]
+fn a_trunk_says_where_it_is_and_how_its_connections_are_kept() {
+    use b2bua::profile::Nat;
+    let over_tcp = MINIMAL.replace("udp", "tcp");
+    for (line, nat, keep_alive) in [
+        ("", Nat::Seen, Some(120)),
+        ("nat = \"always\"\nkeep_alive = 30\n", Nat::Always, Some(30)),
+        ("nat = \"never\"\nkeep_alive = 0\n", Nat::Never, None),
+    ] {
+        let settings = read(&format!("{over_tcp}{line}")).expect("valid");
+        assert_eq!(settings.core.trunks[0].profile.nat, nat);
+        let every = settings.keep_alives.get("10.0.0.20").map(Duration::as_secs);
+        assert_eq!(every, keep_alive);
+        assert!(
+            !settings.keep_alives.contains_key("wa.meta.vc"),
+            "never Meta"
+        );
+    }
+    let over_udp = read(MINIMAL).expect("valid");
+    assert!(over_udp.keep_alives.is_empty());
+    let error = read(&format!("{MINIMAL}nat = \"maybe\"\n")).expect_err("no such word");
+    assert!(error.contains("trunk.nat: `maybe`"), "{error}");
+    let refused = read(&format!("{MINIMAL}transfer = \"refuse\"\n")).expect("valid");
+    assert!(!refused.core.trunks[0].profile.extensions.transfer);
 }
 
 #[test]

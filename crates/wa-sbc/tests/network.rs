@@ -722,6 +722,44 @@ async fn datagrams_of_one_pair_of_addresses_have_one_flow_and_answers_go_back_on
 }
 
 #[tokio::test]
+async fn a_udp_port_of_both_families_knows_ipv4_peers_by_their_own_addresses() {
+    let socket = udp::bind("[::]:0".parse().expect("an address")).expect("a port of both families");
+    let port = socket.local_addr().expect("bound").port();
+    let (sender, mut events) = mpsc::channel(8);
+    let receiving = udp::receive(socket.clone(), 0, sender, Arc::default(), Door::default());
+    tokio::spawn(receiving);
+    let mut flows = Flows::new(vec![socket.clone()], FlowIds::default()).expect("flows");
+    for own in ["127.0.0.1:0", "[::1]:0"] {
+        let peer = tokio::net::UdpSocket::bind(own).await.expect("a port");
+        let from = peer.local_addr().expect("bound");
+        let to = SocketAddr::new(from.ip(), port);
+        peer.send_to(OPTIONS.as_bytes(), to).await.expect("sent");
+        let Event::Datagram { remote, .. } = next(&mut events).await else {
+            panic!("no datagram");
+        };
+        assert_eq!(remote, from);
+        let flow = flows.of_datagram(0, remote);
+        assert_eq!(flow.remote, from);
+        assert_eq!(
+            flows.send(flow.id, Bytes::from_static(b"answer")),
+            Sent::Yes
+        );
+        let mut buffer = [0; 64];
+        let received = timeout(Duration::from_secs(5), peer.recv_from(&mut buffer));
+        let (length, source) = received.await.expect("in time").expect("an answer");
+        assert_eq!((&buffer[..length], source), (&b"answer"[..], to));
+    }
+    // A call to an IPv4 trunk leaves from there too, if there is no other port.
+    let mut dialer = Lab::new().dialer("127.0.0.1:9".parse().expect("an address"));
+    dialer.sockets = vec![(7, SocketAddr::new("::".parse().expect("any"), port))];
+    let event = dial(dialer, target(Transport::Udp)).await;
+    assert!(
+        matches!(event, Event::Resolved { socket: 7, .. }),
+        "{event:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_barred_source_gets_neither_a_datagram_nor_a_connection_through() {
     let socket = udp::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let address = socket.local_addr().expect("bound");

@@ -153,6 +153,60 @@ fn new_settings_hold_for_new_calls_and_leave_the_old_ones_alone() {
 }
 
 #[test]
+fn numbers_come_change_and_go_while_a_call_runs_on() {
+    const SECOND: &str = "+17125550260";
+    let mut world = silent_world_with(|b| {
+        let mut second = b.meta.numbers[0].clone();
+        second.digits = SECOND.trim_start_matches('+').into();
+        b.meta.numbers.push(second);
+    });
+    world.user_calls(user().hanging_up_after(secs(30)));
+    world.pass(secs(3));
+    let to_second = |last| {
+        let mut call = another_user(2);
+        call.number = SECOND.trim_start_matches('+').into();
+        call.caller = format!("+1219556{last:04}");
+        call
+    };
+    let before = world.user_calls(to_second(1));
+    world.pass(secs(5));
+    assert_eq!(refused(&world, before), Some(404), "not there yet");
+
+    // It comes, and the password of the first one changes.
+    let mut reloaded = settings();
+    let mut second = (*reloaded.numbers[0]).clone();
+    second.e164 = b2bua::E164::parse(SECOND).expect("a number");
+    second.username = SECOND.trim_start_matches('+').into();
+    reloaded.numbers.push(std::sync::Arc::new(second));
+    with_number(&mut reloaded, |number| {
+        number.password = Some(sip::Secret::new("another".to_owned()));
+    });
+    world.tell_core(Input::Reload(Box::new(reloaded.clone())));
+    let there = world.user_calls(to_second(2));
+    let wrong = world.user_calls(another_user(2));
+    world.pass(secs(8));
+    assert_eq!(refused(&world, there), None);
+    assert_eq!(
+        refused(&world, wrong),
+        Some(403),
+        "Meta has the old password"
+    );
+
+    // It goes again.
+    reloaded.numbers.truncate(1);
+    world.tell_core(Input::Reload(Box::new(reloaded)));
+    let gone = world.user_calls(to_second(3));
+    world.story(secs(120)).is_clean();
+    assert_eq!(refused(&world, gone), Some(404));
+    let first = world.records.iter().find(|record| record.user == USER);
+    let first = first.expect("the call that ran all the time");
+    assert_eq!(
+        (first.cause.label(), first.carrier_duration),
+        ("normal", Some(30))
+    );
+}
+
+#[test]
 fn the_business_may_place_only_so_many_calls_a_day() {
     let mut world = silent_world_with(|b| {
         with_number(&mut b.settings, |n| n.limits.initiated_per_day = 2);

@@ -93,7 +93,7 @@ impl Dialer {
     }
 
     /// The socket bound to the wanted address and port, else to the address, else the first of the
-    /// right family.
+    /// right family, else one of both families.
     fn socket_for(&self, remote: SocketAddr, from: Option<SocketAddr>) -> Option<usize> {
         let fitting = || {
             self.sockets
@@ -105,7 +105,13 @@ impl Dialer {
             fitting().find(|(_, local)| local.ip() == wanted.ip() || local.ip().is_unspecified())
         };
         let chosen = from.and_then(|from| bound(from).or_else(|| near(from)));
-        chosen.or_else(|| fitting().next()).map(|(index, _)| *index)
+        let both = |(_, local): &&(usize, SocketAddr)| {
+            local.is_ipv6() && local.ip().is_unspecified() && remote.is_ipv4()
+        };
+        chosen
+            .or_else(|| fitting().next())
+            .or_else(|| self.sockets.iter().find(both))
+            .map(|(index, _)| *index)
     }
 
     /// Tries every address, the next one beside the last after a while (RFC 8305 §5); the first

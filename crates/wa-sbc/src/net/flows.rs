@@ -1,7 +1,7 @@
 //! The flows that can be sent on, owned by whoever owns the core.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -242,8 +242,15 @@ impl Flows {
 
     fn datagram(&mut self, socket: usize, remote: SocketAddr, bytes: &Bytes) {
         // A datagram may be lost here as well as on its way: SIP over UDP retransmits.
+        let to = match (self.locals[socket], remote.ip()) {
+            // A socket of both families reaches IPv4 by its addresses dressed as IPv6.
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), remote.port())
+            }
+            _ => remote,
+        };
         let sent = match &self.sockets[socket] {
-            Some(socket) => socket.try_send_to(bytes, remote).map(drop),
+            Some(socket) => socket.try_send_to(bytes, to).map(drop),
             None => Err(std::io::ErrorKind::NotConnected.into()),
         };
         if let Err(error) = sent {

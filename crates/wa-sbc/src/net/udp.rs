@@ -67,7 +67,9 @@ pub async fn receive(
                 continue;
             }
         };
-        if !door.admits(clock::now(), remote.ip()) {
+        // Over a socket of both families IPv4 comes dressed as IPv6.
+        let seen = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        if !door.admits(clock::now(), seen.ip()) {
             continue;
         }
         let bytes = &buffer[..length];
@@ -79,7 +81,7 @@ pub async fn receive(
                 if events
                     .try_send(Event::Datagram {
                         socket: index,
-                        remote,
+                        remote: seen,
                         message,
                     })
                     .is_err()
@@ -89,7 +91,7 @@ pub async fn receive(
             }
             Err(why) => {
                 noise.malformed.fetch_add(1, Ordering::Relaxed);
-                let _ = events.try_send(Event::Malformed(remote.ip()));
+                let _ = events.try_send(Event::Malformed(seen.ip()));
                 tracing::debug!(%remote, ?why, "no SIP message");
                 if let Some(reply) = why.reply() {
                     let _ = socket.try_send_to(&reply, remote);
