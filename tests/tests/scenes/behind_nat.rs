@@ -142,3 +142,35 @@ fn inside_one_network_the_contact_of_another_host_is_believed_unless_the_trunk_s
         world.until_quiet(secs(300));
     }
 }
+
+#[test]
+fn an_agent_whose_nat_gives_him_another_port_in_mid_call_still_hears_the_goodbye() {
+    for (host, followed) in [("198.51.100.20", true), ("198.51.100.66", false)] {
+        let mut world = silent_world_with(behind_nat(Transport::Udp));
+        world.meta.script(user_answers(secs(1)));
+        world.agent_calls(agent());
+        world.pass(secs(4));
+        let dialog = world.pbx.replaces(None).expect("a call");
+        let mut parts = dialog.split(['=', ';']);
+        let call_id = parts.next().expect("a Call-ID");
+        let (ours, theirs) = (parts.nth(1).expect("a tag"), parts.nth(1).expect("a tag"));
+        let request = format!(
+            "OPTIONS sip:x@203.0.113.20 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.178.20:5060;rport;branch=z9hG4bKnew\r\n\
+             From: <sip:{NUMBER}@192.168.178.20>;tag={theirs}\r\nTo: <sip:x@203.0.113.20>;tag={ours}\r\n\
+             Call-ID: {call_id}\r\nCSeq: 5000 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        let from = format!("{host}:61000").parse().expect("an address");
+        world.stranger_says(Transport::Udp, from, &request);
+        world.pass(secs(1));
+        world.now(|world, now| world.meta.hang_up(now, None));
+        world.pass(secs(1));
+        let told = world.told_strangers.join("\n");
+        assert!(told.contains("SIP/2.0 200"), "{told}");
+        assert_eq!(told.contains("BYE sip:"), followed, "{host}: {told}");
+        assert_eq!(
+            world.messages(Sbc, Pbx, "BYE").is_empty(),
+            followed,
+            "{host}"
+        );
+    }
+}

@@ -312,6 +312,13 @@ impl Call {
         self.on_leg(cx, side, event);
     }
 
+    /// A request of a leg's peer came this way.
+    pub(crate) fn seen(&mut self, cx: &Context<'_>, side: Side, flow: &Flow) {
+        if let Some(leg) = self.leg_mut(side) {
+            leg.seen(cx, flow);
+        }
+    }
+
     pub(crate) fn on_ack(&mut self, cx: &mut Context<'_>, side: Side, ack: &Request) {
         let event = self.leg_mut(side).and_then(|leg| leg.ack(ack));
         self.on_leg(cx, side, event);

@@ -122,6 +122,7 @@ impl Core {
                 return self.respond(now, key, &request, 481);
             }
             return self.with_owner(now, owner, |call, cx, side| {
+                call.seen(cx, side, &flow);
                 call.on_request(cx, side, key, request);
             });
         }
@@ -131,7 +132,7 @@ impl Core {
         }
         match request.method {
             Method::Invite => self.invite(now, key, flow, request),
-            Method::Options => self.respond(now, key, &request, 200),
+            Method::Options => self.asked(now, key, &flow, &request),
             Method::Register if registers => self.register(now, key, &flow, &request),
             // Nobody registers here, and nothing else makes sense outside a dialog.
             Method::Register => self.respond(now, key, &request, 403),
@@ -285,8 +286,7 @@ impl Core {
     }
 
     pub(super) fn respond(&mut self, now: Instant, key: ServerKey, request: &Request, status: u16) {
-        let allow = matches!(status, 200 | 405)
-            .then(|| (Name::Allow, Text::from("INVITE, ACK, BYE, CANCEL, OPTIONS")));
+        let allow = (status == 405).then(|| (Name::Allow, Text::fixed(words::ALLOW)));
         self.respond_with(now, key, request, status, allow);
     }
 

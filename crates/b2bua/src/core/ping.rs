@@ -1,13 +1,13 @@
-//! Asking destinations whether they live: OPTIONS outside any call (RFC 3261 §11).
+//! Asking destinations whether they live, and being asked: OPTIONS outside any call (RFC 3261 §11).
 
 use std::time::Instant;
 
-use sip::{ClientKey, Method, Name, Request, Target, Uri};
+use sip::{ClientKey, Flow, Method, Name, Request, ServerKey, Target, Text, Uri};
 
 use super::Core;
 use crate::health::Change;
 use crate::io::{Level, Output};
-use crate::leg::sip::words;
+use crate::leg::sip::{extensions, words};
 use crate::profile::PBX;
 
 impl Core {
@@ -30,6 +30,26 @@ impl Core {
                 .request(now, chosen.id, target.transport, &sent_by, options);
             self.health.asked(key, target);
         }
+    }
+
+    /// Somebody asks what we can do: a trunk learns what holds for its calls.
+    pub(super) fn asked(&mut self, now: Instant, key: ServerKey, flow: &Flow, request: &Request) {
+        let trunk = self.directory.trunk_at(flow.remote.ip());
+        let profile = trunk.map(|trunk| &trunk.profile);
+        let mut allow = profile.map_or_else(
+            || Text::fixed(words::ALLOW),
+            |profile| extensions::allow(profile),
+        );
+        if self.is_registrar_at(flow) {
+            allow = Text::from(format!("{allow}, REGISTER"));
+        }
+        let supported = profile.and_then(|profile| extensions::supported(&profile.extensions));
+        let mut headers = vec![
+            (Name::Accept, Text::fixed("application/sdp")),
+            (Name::Allow, allow),
+        ];
+        headers.extend(supported.map(|tags| (Name::Supported, tags)));
+        self.respond_with(now, key, request, 200, headers);
     }
 
     /// An answer came, or none will.

@@ -7,9 +7,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use sip::Target;
+use sip::{Flow, Target, Transport};
 
-use super::SipLeg;
+use super::{SipLeg, Way};
 use crate::context::Context;
 use crate::profile::Nat;
 
@@ -23,6 +23,17 @@ impl SipLeg {
                 let claimed = hop.host.parse().is_ok_and(is_private);
                 claimed && self.peer_address(cx).is_some_and(|seen| !is_private(seen))
             }
+        }
+    }
+
+    /// A request of the peer came this way. A NAT may have given it another port since the call began;
+    /// a request from another address is no reason to follow it there.
+    pub(crate) fn seen(&mut self, cx: &Context<'_>, flow: &Flow) {
+        let known = self.peer_address(cx) == Some(flow.remote.ip().to_canonical());
+        let over_udp = (flow.transport, self.hop.transport) == (Transport::Udp, Transport::Udp);
+        if known && over_udp && matches!(self.way, Way::ByDialog) {
+            self.hop.flow = flow.id;
+            self.source = Some(flow.remote.ip().to_canonical());
         }
     }
 

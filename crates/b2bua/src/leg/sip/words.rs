@@ -9,6 +9,9 @@ use sip::{Headers, Name, Reason, Request, Response, Text, Transport, Warning};
 use crate::Cause;
 use crate::profile::PeerProfile;
 
+/// The methods anybody may try.
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS";
+
 /// What our Via says behind the transport: host and port, and that the peer may use the connection too
 /// (RFC 5923 §5).
 pub(crate) fn sent_by(profile: &PeerProfile, transport: Transport, host_port: &str) -> Arc<str> {
