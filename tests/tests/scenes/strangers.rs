@@ -173,3 +173,25 @@ fn packets_from_nowhere_are_heard_by_nobody() {
     let [a, b] = &story.record().media.legs;
     assert!(a.undecryptable >= 100 && b.foreign >= 100, "{a:?} {b:?}");
 }
+
+#[test]
+fn a_pbx_that_asks_what_we_can_do_learns_what_holds_for_its_calls_and_a_stranger_learns_little() {
+    for (from, learns) in [("10.0.0.20:5060", true), ("198.51.100.7:5060", false)] {
+        let mut world = silent_world();
+        let options = format!(
+            "OPTIONS sip:10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKasks\r\n\
+             From: <sip:a@{from}>;tag=a\r\nTo: <sip:10.0.0.5>\r\nCall-ID: asks\r\nCSeq: 1 OPTIONS\r\n\
+             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        let from = from.parse().expect("an address");
+        world.stranger_says(sip::Transport::Udp, from, &options);
+        let told = world.told_strangers.join("");
+        assert!(told.contains("Accept: application/sdp\r\n"), "{told}");
+        let allow = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS";
+        let all = format!("{allow}, UPDATE, INFO, PRACK, REFER\r\n");
+        let line = if learns { all } else { format!("{allow}\r\n") };
+        assert!(told.contains(&line), "{told}");
+        let supported = "Supported: 100rel, timer, replaces\r\n";
+        assert_eq!(told.contains(supported), learns, "{told}");
+    }
+}
