@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use sdp::Side;
 use sip::{
-    ClientKey, DialogId, Endpoint, FlowId, Ident, Method, Request, Response, ServerKey, Target,
-    Text, Transport,
+    ClientKey, DialogId, Endpoint, FlowId, Ident, Method, Request, Response, ServerKey, Slim,
+    Target, Text, Transport,
 };
 
 use crate::admission::limits::Limits;
@@ -120,6 +120,13 @@ impl Registry {
                 Entry::Dialog(id) => drop(self.dialogs.remove(&id)),
             }
         }
+    }
+
+    /// Gives back the memory a busier hour needed.
+    pub(crate) fn slim(&mut self) {
+        self.clients.slim();
+        self.servers.slim();
+        self.dialogs.slim();
     }
 
     /// Entries alive, for leak tests.

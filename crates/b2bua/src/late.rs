@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Dialog, FlowId, Method, Name, Request, Response, Text, Transport};
+use sip::{Dialog, FlowId, Method, Name, Request, Response, Slim, Text, Transport};
 
 /// INVITEs remembered at once; the oldest give way.
 const REMEMBERED: usize = 4_096;
@@ -67,16 +67,9 @@ impl Late {
         transport: Transport,
         sent_by: Arc<str>,
     ) {
-        while let Some((at, _)) = self.order.front()
-            && (*at <= now || self.order.len() >= REMEMBERED)
-        {
-            let Some((at, key)) = self.order.pop_front() else {
-                break;
-            };
-            // It may have been expected anew meanwhile.
-            if self.invites.get(&key).is_some_and(|it| it.until <= at) {
-                self.invites.remove(&key);
-            }
+        self.forget(now);
+        if self.order.len() >= REMEMBERED {
+            self.forget_oldest();
         }
         let Some(key) = key(invite.call_id(), invite.from_tag()) else {
             return;
@@ -89,6 +82,25 @@ impl Late {
             unwanted: Unwanted::default(),
         };
         self.invites.entry(key).or_insert(fresh).until = until;
+    }
+
+    /// Forgets the INVITEs whose answers can come no more.
+    pub(crate) fn forget(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(at, _)| *at <= now) {
+            self.forget_oldest();
+        }
+        self.invites.slim();
+        self.order.slim();
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((at, key)) = self.order.pop_front() else {
+            return;
+        };
+        // It may have been expected anew meanwhile.
+        if self.invites.get(&key).is_some_and(|it| it.until <= at) {
+            self.invites.remove(&key);
+        }
     }
 
     /// A 2xx to an INVITE came that no call waits for.
@@ -212,6 +224,19 @@ mod tests {
         assert!(late.answered(now, &answer(2, "x")).is_none());
         let then = now + Duration::from_secs(33);
         assert!(late.answered(then, &answer(1, "x")).is_none());
+    }
+
+    #[test]
+    fn once_no_answer_can_come_any_more_nothing_is_left() {
+        let (mut late, now) = (Late::default(), Instant::now());
+        for n in 0..1000 {
+            expect(&mut late, now, n);
+        }
+        late.forget(now + Duration::from_secs(31));
+        assert_eq!(late.invites.len(), 1000);
+        late.forget(now + Duration::from_secs(32));
+        assert_eq!((late.invites.len(), late.order.len()), (0, 0));
+        assert!(late.invites.capacity() < 1000 && late.order.capacity() < 1000);
     }
 
     #[test]

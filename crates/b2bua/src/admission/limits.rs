@@ -3,9 +3,11 @@
 //! The carrier has limits of its own (Meta reference 9) and hides what it refused, so the same
 //! limits are kept here, where the caller gets a clear answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use sip::Slim;
 
 use super::Admitted;
 use crate::Cause;
@@ -23,7 +25,7 @@ pub(crate) struct Limits {
     calls: usize,
     numbers: BTreeMap<E164, OfNumber>,
     trunks: BTreeMap<Arc<str>, usize>,
-    pairs: BTreeMap<Pair, OfPair>,
+    pairs: HashMap<Pair, OfPair>,
     swept: Option<Instant>,
 }
 
@@ -155,6 +157,7 @@ impl Limits {
     }
 
     /// Forgets whom nothing is known of any more; once a step is enough.
+    #[allow(clippy::disallowed_methods)] // the order plays no part
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_some_and(|at| now < at + DAY / STEPS) {
             return;
@@ -162,6 +165,7 @@ impl Limits {
         self.swept = Some(now);
         self.pairs
             .retain(|_, pair| pair.calls > 0 || pair.connected.count(now) > 0);
+        self.pairs.slim();
         self.numbers
             .retain(|_, number| number.calls > 0 || number.initiated.count(now) > 0);
         self.trunks.retain(|_, calls| *calls > 0);
@@ -171,24 +175,30 @@ impl Limits {
 /// Events of the last 24 hours, counted in steps of a quarter of an hour.
 #[derive(Debug, Default)]
 struct Window {
-    steps: VecDeque<(Instant, u32)>,
+    /// The step that is being counted. Most users call once a day: their windows are this one step.
+    newest: Option<Step>,
+    older: VecDeque<Step>,
     total: u32,
 }
 
+/// When a step began, and how much it counted.
+type Step = (Instant, u32);
+
 impl Window {
     fn add(&mut self, now: Instant) {
-        match self.steps.back_mut() {
+        match &mut self.newest {
             Some((begun, count)) if now < *begun + DAY / STEPS => *count += 1,
-            _ => self.steps.push_back((now, 1)),
+            newest => self.older.extend(newest.replace((now, 1))),
         }
         self.total += 1;
     }
 
     fn count(&mut self, now: Instant) -> u32 {
-        while let Some(&(begun, count)) = self.steps.front()
-            && now >= begun + DAY
-        {
-            self.steps.pop_front();
+        let is_over = |(begun, _): &Step| now >= *begun + DAY;
+        while let Some((_, count)) = self.older.pop_front_if(|step| is_over(step)) {
+            self.total -= count;
+        }
+        if let Some((_, count)) = self.newest.take_if(|step| is_over(step)) {
             self.total -= count;
         }
         self.total
@@ -211,6 +221,6 @@ mod tests {
         assert_eq!(window.count(start + hour * 47), 24);
         assert_eq!(window.count(start + hour * 70), 1);
         assert_eq!(window.count(start + hour * 71), 0);
-        assert!(window.steps.is_empty());
+        assert!(window.newest.is_none() && window.older.is_empty());
     }
 }

@@ -148,6 +148,11 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
+    /// Forgets the nonces nobody can use any more.
+    pub(crate) fn forget(&mut self, wall: Duration) {
+        self.nonces.forget(wall);
+    }
+
     pub(crate) fn new(secret: [u8; 32], ttl: Duration) -> Self {
         Self {
             challenger: Challenger::new(secret, ttl),

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use sip::{Endpoint, Event, FlowId, Ident};
+use sip::{Endpoint, Event, FlowId, Ident, Slim};
 
 use crate::Cause;
 use crate::admission::limits::Limits;
@@ -144,7 +144,10 @@ impl Core {
                 self.registrations.watch(now, &settings, &mut self.ident);
                 self.settings = Arc::new(*settings);
             }
-            Input::Load(load) => self.load(&load),
+            Input::Load(load) => {
+                self.load(&load);
+                self.tidy(now);
+            }
             Input::Malformed(address) => self.offence(now, address, Offence::Malformed),
             Input::Aliases(aliases) => self.aliases.remember(aliases),
             Input::Drain => self.drain(now, true),
@@ -219,6 +222,16 @@ impl Core {
             self.wakes.remove(&id);
             self.with_call(now, id, |call, cx| call.timeout(cx));
         }
+    }
+
+    /// What nobody needs any more goes, though nothing else happens.
+    fn tidy(&mut self, now: Instant) {
+        self.late.forget(now);
+        self.admission.forget(self.clock.since_epoch(now));
+        self.endpoint.slim();
+        self.registry.slim();
+        self.pending.slim();
+        self.out.slim();
     }
 
     fn flow_lost(&mut self, now: Instant, id: FlowId) {

@@ -1,9 +1,10 @@
 //! Nonce counts: the same credentials are not taken twice (RFC 7616 §3.4 `nc`, §5.10).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
-use crate::{Credentials, Text};
+use crate::{Credentials, Slim, Text};
 
 /// Remembers the last count of every nonce still alive; bounded, the oldest nonce is forgotten
 /// first.
@@ -13,9 +14,18 @@ use crate::{Credentials, Text};
 pub struct NonceCounts {
     ttl: Duration,
     capacity: usize,
-    last: BTreeMap<Text, u32>,
+    last: BTreeMap<Mark, u32>,
     /// Nonces in the order they were first seen, with the time.
-    seen: VecDeque<(Duration, Text)>,
+    seen: VecDeque<(Duration, Mark)>,
+}
+
+/// What is remembered of a nonce: 64 bits tell those apart that we gave, and only they are remembered.
+type Mark = u64;
+
+fn mark(nonce: &Text) -> Mark {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(nonce.as_bytes());
+    hasher.finish()
 }
 
 impl NonceCounts {
@@ -42,18 +52,19 @@ impl NonceCounts {
                 None => return false,
             },
         };
-        if let Some(last) = self.last.get_mut(&credentials.nonce) {
+        let nonce = mark(&credentials.nonce);
+        if let Some(last) = self.last.get_mut(&nonce) {
             let fresh = count > *last;
             *last = count.max(*last);
             return fresh;
         }
-        let nonce = credentials.nonce.detached();
-        self.last.insert(nonce.clone(), count);
+        self.last.insert(nonce, count);
         self.seen.push_back((wall, nonce));
         true
     }
 
-    fn forget(&mut self, wall: Duration) {
+    /// Forgets the nonces whose time is over.
+    pub fn forget(&mut self, wall: Duration) {
         while let Some((at, nonce)) = self.seen.front() {
             let old = wall.saturating_sub(*at) > self.ttl;
             if !old && self.seen.len() < self.capacity {
@@ -62,6 +73,7 @@ impl NonceCounts {
             self.last.remove(nonce);
             self.seen.pop_front();
         }
+        self.seen.slim();
     }
 }
 

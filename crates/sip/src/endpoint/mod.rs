@@ -26,8 +26,8 @@ pub use event::{ClientKey, Counts, Event, Failure, Noise, Output, ServerKey};
 
 use crate::transaction::MatchKey;
 use crate::{
-    Flow, FlowId, Headers, Ident, Message, Method, Name, Request, Response, Text, TimerSettings,
-    Transport,
+    Flow, FlowId, Headers, Ident, Message, Method, Name, Request, Response, Slim, Text,
+    TimerSettings, Transport,
 };
 use client::Client;
 use deadlines::{Deadlines, Whose};
@@ -190,6 +190,15 @@ impl Endpoint {
     /// gets one, the same for every response to this request (RFC 3261 §8.2.6.2).
     pub fn respond(&mut self, now: Instant, key: ServerKey, response: Response) {
         self.respond_server(now, key.0, response);
+    }
+
+    /// Gives back the memory a busier hour needed.
+    pub fn slim(&mut self) {
+        self.clients.slim();
+        self.client_by_match.slim();
+        self.servers.slim();
+        self.server_by_match.slim();
+        self.outputs.slim();
     }
 
     /// Live transactions.

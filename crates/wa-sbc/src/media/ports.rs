@@ -15,6 +15,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use sip::Slim;
+
 /// A released port is free again after it has been quiet for this long.
 pub const QUIET: Duration = Duration::from_secs(30);
 /// A released port is free again after this long, whatever it still hears.
@@ -159,6 +161,12 @@ impl Ports {
     /// When [`Ports::expire`] has something to look at.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.checks.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Gives back the memory a busier hour needed.
+    pub fn slim(&mut self) {
+        self.resting.slim();
+        self.checks.slim();
     }
 
     /// How many pairs are free, leased and resting.

@@ -22,6 +22,7 @@ use mio::{Events, Poll, Token};
 use rustls::crypto::SecureRandom;
 use sdp::Side;
 use sdp::plan::LegPlan;
+use sip::Slim;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::gauge::Gauge;
@@ -459,9 +460,25 @@ impl Worker {
                 if room.lines.iter().all(Option::is_none) {
                     self.rooms[slot] = None;
                     self.vacant.push(slot);
+                    if self.vacant.len() == self.rooms.len() {
+                        self.slim();
+                    }
                 }
             }
         }
+    }
+
+    /// No call and no port is left: gives back the memory a busier hour needed.
+    fn slim(&mut self) {
+        self.rooms.clear();
+        self.vacant.clear();
+        self.timers.clear();
+        self.rooms.slim();
+        self.vacant.slim();
+        self.timers.slim();
+        self.leases.slim();
+        self.calls.slim();
+        self.ports.values_mut().for_each(Ports::slim);
     }
 
     fn next_timeout(&self) -> Option<Instant> {

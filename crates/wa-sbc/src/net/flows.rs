@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Flow, FlowId, Transport};
+use sip::{Flow, FlowId, Slim, Transport};
 use tokio::net::UdpSocket;
 
 use super::connection::Writer;
@@ -207,6 +207,11 @@ impl Flows {
         let open = self.connections.len();
         self.connections.clear();
         open
+    }
+
+    /// Gives back the memory a busier hour needed.
+    pub fn slim(&mut self) {
+        self.connections.slim();
     }
 
     /// Connections open or on their way.
