@@ -264,7 +264,7 @@ impl CoreTask {
                     call,
                     side,
                     call_id,
-                } => self.trace.leg(call, side, &call_id.as_str()),
+                } => self.trace.leg(clock::wall(), call, side, &call_id.as_str()),
                 Output::Log(line) => {
                     if let Some(call) = line.call.filter(|_| line.level > Level::Debug) {
                         self.trace.said(clock::wall(), call, &line.text);
@@ -323,6 +323,8 @@ impl CoreTask {
     }
 
     fn measure(&mut self, gauge: &mut Gauge, due: Instant) {
+        self.flows.slim();
+        self.trace.slim();
         let now = clock::now();
         self.heartbeat.beat(now);
         let mut load = gauge.measure(now);

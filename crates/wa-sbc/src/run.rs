@@ -100,7 +100,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         aliases = Some(store);
     }
     let mut task = CoreTask {
-        trace: Trace::new(settings.trace.bounds),
+        trace: Trace::new(settings.trace.bounds).take(),
         keeper,
         _serving: serving,
         core,

@@ -14,6 +14,7 @@ mod configured;
 mod control;
 mod exposition;
 mod health;
+mod memory;
 mod metrics;
 
 use std::net::SocketAddr;

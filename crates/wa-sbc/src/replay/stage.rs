@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
         }
         let bounds = Bounds {
             per_call: 4_096,
-            bytes: 1 << 30,
+            bytes: 64 << 20,
         };
         Self {
             scene,
@@ -228,7 +228,7 @@ impl<'a> Stage<'a> {
                 call,
                 side,
                 call_id,
-            } => self.trace.leg(call, side, &call_id.as_str()),
+            } => self.trace.leg(self.at(), call, side, &call_id.as_str()),
             Output::Record(record) => {
                 self.trace.ended(self.at(), &record);
                 self.outcome.records.push(recorded(&record));

@@ -1,7 +1,7 @@
 //! Traces: why a call went as it went, from the memory of the running program or from files.
 //!
 //! ```text
-//!   core task ── one tap ──► store.rs (bounded memory) ──► draw.rs ─► ladder in the terminal, SVG
+//!   core task ── one tap ──► store.rs, ring.rs (bounded memory) ──► draw.rs ─► ladder in the terminal, SVG
 //!                                │ a call failed                ▲
 //!                                └──► keep.rs ─► file.rs ─► pcapng ─► Wireshark, `wa-sbc replay`
 //! ```
@@ -13,6 +13,7 @@ mod facts;
 mod file;
 mod keep;
 mod redact;
+mod ring;
 mod scan;
 mod seen;
 mod store;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use b2bua::CallId;
 use bytes::Bytes;
+use memchr::memmem::{self, Finder};
 use sdp::Side;
 use sip::Transport;
 
@@ -99,9 +100,20 @@ impl Story {
         })
     }
 
-    /// Whether the story is the one somebody asks for by Call-ID, Meta's id of the call, or a
-    /// telephone number as people write it.
+    /// Whether the story is the one somebody asks for, see [`Wanted`].
     pub fn is_about(&self, query: &str) -> bool {
+        let wanted = Wanted::of(query);
+        self.messages()
+            .any(|(_, crossed)| wanted.is_in(&crossed.bytes))
+    }
+}
+
+/// What somebody asks for: a Call-ID, Meta's id of a call, or a telephone number as people write it.
+#[derive(Debug)]
+pub(super) struct Wanted(Finder<'static>);
+
+impl Wanted {
+    pub(super) fn of(query: &str) -> Wanted {
         let number = |char: &char| !matches!(char, ' ' | '-' | '(' | ')' | '/');
         let plain = query.starts_with('+')
             || query
@@ -115,12 +127,12 @@ impl Story {
                 .collect(),
             false => query.to_owned(),
         };
-        wanted.len() >= 4
-            && self.messages().any(|(_, crossed)| {
-                let head = crossed.bytes.windows(4).position(|end| end == b"\r\n\r\n");
-                let head = &crossed.bytes[..head.unwrap_or(crossed.bytes.len())];
-                head.windows(wanted.len())
-                    .any(|part| part == wanted.as_bytes())
-            })
+        Wanted(Finder::new(wanted.as_bytes()).into_owned())
+    }
+
+    /// Whether it stands in the head of a message. A word of less than four letters stands everywhere.
+    pub(super) fn is_in(&self, message: &[u8]) -> bool {
+        let head = memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
+        self.0.needle().len() >= 4 && self.0.find(&message[..head]).is_some()
     }
 }
