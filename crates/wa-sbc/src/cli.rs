@@ -15,7 +15,7 @@ use crate::net::tls::{self, TlsError};
 use crate::signals::{Signals, Wish};
 use crate::supervisor::Supervisor;
 use crate::watch::Watch;
-use crate::{calls, commands, demo, doctor, init, log, papers, replay, run};
+use crate::{calls, commands, demo, doctor, init, log, papers, rehearsal, replay, run};
 
 /// The edge SBC between WhatsApp Business Calling and a PBX.
 #[derive(Debug, Parser)]
@@ -135,6 +135,7 @@ async fn serve(options: &Options) -> Result<(), Error> {
     let settings = Settings::load(&options.config)?;
     log::install(&options.log_settings(&settings))?;
     let mut signals = Signals::listen()?;
+    rehearsal::hold();
     let drain = settings.drain;
     let mut watch = Watch::new(&settings);
     let supervisor = Supervisor::from_environment();

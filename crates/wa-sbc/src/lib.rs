@@ -32,6 +32,7 @@ mod observe;
 mod papers;
 pub mod pcap;
 pub mod records;
+mod rehearsal;
 pub mod replay;
 mod run;
 mod signals;

@@ -172,7 +172,7 @@ pub fn hint(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
