@@ -139,6 +139,9 @@ pub struct MetaArgs {
     /// Payload of the call button
     #[arg(long)]
     pub cta_payload: Option<String>,
+    /// Give up when it has rung for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub cancel_ringing_after: Option<f64>,
     /// Answer challenges with this password instead
     #[arg(long)]
     pub wrong_password: Option<String>,

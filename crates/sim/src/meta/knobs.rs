@@ -145,6 +145,8 @@ pub struct UserCall {
     pub display: Option<String>,
     /// The user gives up when unanswered for so long.
     pub cancel_after: Option<Duration>,
+    /// The user gives up when it has rung for so long, however long it took to ring.
+    pub cancel_ringing_after: Option<Duration>,
     /// Payload of the call button.
     pub cta_payload: Option<String>,
     /// Further header lines, complete.
@@ -296,6 +298,7 @@ impl UserCall {
             caller: caller.into(),
             display: None,
             cancel_after: None,
+            cancel_ringing_after: None,
             cta_payload: None,
             headers: Vec::new(),
             retry_elsewhere: false,

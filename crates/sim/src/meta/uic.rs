@@ -301,6 +301,8 @@ impl MetaPeer {
         };
         placed.provisional = true;
         let give_up = placed.give_up;
+        let ringing = response.status == 180;
+        let patience = placed.plan.cancel_ringing_after.filter(|_| ringing);
         if response.status > 100 && call.their_tag.is_none() {
             call.their_tag = response.to_tag().map(|tag| tag.as_str().into_owned());
         }
@@ -325,6 +327,8 @@ impl MetaPeer {
         }
         if give_up {
             self.send_cancel(now, id);
+        } else if let Some(after) = patience {
+            self.alarms.set(now + after, Alarm::GiveUp(id));
         }
     }
 

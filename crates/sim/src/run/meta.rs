@@ -43,6 +43,7 @@ pub(super) async fn open(args: &MetaArgs, sink: Sink) -> Result<Stage<Meta>, Str
     let plan = UserCall {
         display: args.display.clone(),
         cancel_after: args.load.cancel_after.map(seconds),
+        cancel_ringing_after: args.cancel_ringing_after.map(seconds),
         cta_payload: args.cta_payload.clone(),
         retry_elsewhere: args.retry_elsewhere,
         wrong_password: args.wrong_password.clone(),
