@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::ServerName;
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 
 use super::tls::{self, TlsError};
@@ -61,7 +65,11 @@ pub(crate) fn server(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    Ok(Arc::new(
-        builder.with_cert_resolver(Arc::new(Certificates(keys))),
-    ))
+    let mut config = builder.with_cert_resolver(Arc::new(Certificates(keys)));
+    // A session is resumed from the ticket its client keeps (RFC 8446 §2.2): nothing of it is kept here.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    if let Ok(ticketer) = Ticketer::new() {
+        config.ticketer = ticketer;
+    }
+    Ok(Arc::new(config))
 }
