@@ -127,6 +127,9 @@ impl Registry {
         self.clients.slim();
         self.servers.slim();
         self.dialogs.slim();
+        if self.of_call.is_empty() {
+            self.of_call = BTreeMap::new();
+        }
     }
 
     /// Entries alive, for leak tests.

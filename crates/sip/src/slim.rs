@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 /// Entries there may always be room for.
-const SMALL: usize = 64;
+const SMALL: usize = 16;
 
 /// Gives back what has long been empty.
 pub trait Slim {
