@@ -34,5 +34,5 @@ chmod 0644 "$root"/DEBIAN/{control,conffiles,md5sums}
 
 mkdir -p "$out"
 package=$out/wa-sbc_${version}_${architecture}.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z3 --build "$root" "$package" >/dev/null
 echo "$package"
