@@ -313,3 +313,101 @@ fn a_colleague_of_a_pbx_that_proves_itself_takes_over_with_the_right_digest_only
         assert_eq!(byes, if right { 2 } else { 1 });
     }
 }
+
+#[test]
+fn a_user_who_hangs_up_in_the_moment_a_colleague_takes_over_leaves_nobody_on_the_line() {
+    // The colleague's INVITE takes 1 ms, the user's BYE 20 ms.
+    for head_start in [0, 18, 19, 20, 21, 25] {
+        let mut world = talking(silent_world(), true);
+        let replaces = dialog_of_the_agent(&world);
+        world.now(|world, now| world.meta.hang_up(now, None));
+        world.pass(ms(head_start));
+        let call = takes_over(&mut world, &replaces);
+        world.story(secs(120)).is_clean();
+        assert_eq!(world.records[0].cause.label(), "normal", "{head_start}");
+        let late = refused(&world, call);
+        assert!(
+            matches!(late, None | Some(481 | 603)),
+            "{head_start}: {late:?}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_who_hangs_up_while_a_colleague_takes_over_costs_no_call() {
+    for wait in [0, 1, 2, 3] {
+        let mut world = talking(world(), true);
+        let replaces = dialog_of_the_agent(&world);
+        let agent = world.pbx.calls().next();
+        takes_over(&mut world, &replaces);
+        world.pass(ms(wait));
+        world.now(|world, now| world.pbx.hang_up(now, agent));
+        let story = world.story(secs(120));
+        story.is_clean();
+        unbroken(&story);
+        let record = story.record();
+        assert_eq!(record.released_by.label(), "carrier", "after {wait} ms");
+    }
+}
+
+#[test]
+fn a_colleague_has_to_wait_while_the_agent_transfers_and_gets_the_call_afterwards() {
+    let mut world = talking(silent_world(), true);
+    let replaces = dialog_of_the_agent(&world);
+    world.pbx.script(pbx_refuses(secs(2), 486, "Busy Here"));
+    let referral = sim::pbx::refer::Referral::blind("202");
+    world.now(|world, now| world.pbx.refer(now, None, &referral));
+    world.pass(secs(1));
+    let early = takes_over(&mut world, &replaces);
+    world.pass(secs(3));
+    assert_eq!(refused(&world, early), Some(491));
+    let late = takes_over(&mut world, &replaces);
+    world.story(secs(120)).is_clean();
+    assert_eq!(refused(&world, late), None);
+    assert_eq!(world.records[0].cause.label(), "normal");
+}
+
+#[test]
+fn a_user_on_hold_whose_call_a_colleague_takes_hears_him_and_no_music() {
+    let mut pcm = vec![0; 8_000];
+    media::tone::Tone::new(700.0, -10.0).fill(&mut pcm);
+    let music = sdp::plan::Sound::new(pcm);
+    let mut world = talking(
+        world_with(|b| with_trunk(&mut b.settings, |t| t.comfort.hold_music = music)),
+        true,
+    );
+    let replaces = dialog_of_the_agent(&world);
+    world.now(|world, now| {
+        world.pbx.hold(now, None, true);
+        world.pbx.mute(now, None, true);
+    });
+    world.pass(secs(2));
+    takes_over(&mut world, &replaces);
+    let story = world.story(secs(120));
+    story.is_clean();
+    let user = story.heard(Meta);
+    assert_eq!((user.ssrcs, user.lost, user.bad), (1, 0, 0), "{user:?}");
+    // Music for two seconds, the colleague after it.
+    assert!(
+        (1_500..=2_800).contains(&user.longest_tone_gap_ms),
+        "{user:?}"
+    );
+}
+
+#[test]
+fn a_colleague_behind_a_lossy_network_takes_over_once() {
+    for seed in 0..10 {
+        let mut world = silent_world_with(|b| {
+            (b.seed, b.pbx_link.loss, b.pbx_link.doubled) = (seed, 0.2, 0.2);
+        });
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().hanging_up_after(secs(40)));
+        world.pass(secs(12));
+        let replaces = dialog_of_the_agent(&world);
+        takes_over(&mut world, &replaces);
+        let story = world.story(secs(200));
+        story.is_clean();
+        assert_eq!(story.record().cause.label(), "normal", "seed {seed}");
+        assert_eq!(story.record().carrier_duration, Some(40), "seed {seed}");
+    }
+}
