@@ -98,13 +98,15 @@ file = "{records}"
         .arg("--ca")
         .arg(&authority.certificate)
         .args(["--sbc", &tls.to_string(), "--number", NUMBER])
-        .args(["--hostname", HOST, "--media-ports", "31000-31999"])
+        .args(["--hostname", HOST, "--media-ports"])
+        .arg(media_ports(meta_at.ip()))
         .args(["--at-most", "35"])
         .args(user_speaks())
         .env("WA_SIP_PASSWORD", PASSWORD);
     let mut pbx = Command::new(binary());
     pbx.args(["sim", "pbx", "--listen", &pbx_at.to_string()])
-        .args(["--sbc", &sip.to_string(), "--media-ports", "33000-33999"])
+        .args(["--sbc", &sip.to_string(), "--media-ports"])
+        .arg(media_ports(pbx_at.ip()))
         .args(["--at-most", "35"])
         .args(agent_speaks());
     let (placing, taking) = match story.user_calls {
@@ -136,6 +138,13 @@ file = "{records}"
         std::fs::read_to_string(&records).is_ok_and(|text| text.lines().count() == 1)
     });
     assert!(sbc.alive(), "{}", sbc.tail());
+}
+
+/// The ports of one call's media at an address, as the simulated peers take them: [::1] is there once, so
+/// no two stories may want the same.
+fn media_ports(address: IpAddr) -> String {
+    let first = free_port(address);
+    format!("{first}-{}", first + 1)
 }
 
 /// An address as a network of its own.
