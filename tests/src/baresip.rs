@@ -65,6 +65,8 @@ pub struct Setup<'a> {
     pub outbound: Option<String>,
     /// Digest user name and password.
     pub credentials: Option<(&'a str, &'a str)>,
+    /// Register, and keep registered.
+    pub registers: bool,
     /// What it offers and accepts.
     pub codec: Codec,
     /// SDES mandatory (`srtp-mand`), else plain RTP.
@@ -124,10 +126,11 @@ impl Baresip {
             ),
         );
         let mut account = format!(
-            "<sip:{}@{};transport={}>;regint=0;audio_codecs={};ptime=20;answermode={}",
+            "<sip:{}@{};transport={}>;regint={};audio_codecs={};ptime=20;answermode={}",
             setup.user,
             setup.domain,
             setup.transport,
+            if setup.registers { 60 } else { 0 },
             setup.codec.account_name(),
             if setup.answers { "auto" } else { "manual" },
         );

@@ -81,3 +81,53 @@ impl Edge<'_> {
         running
     }
 }
+
+/// Kamailio as a PBX with one telephone, whose trunk to the world is one of its extensions. Its rules are
+/// `tests/kamailio/pbx.cfg`.
+pub struct Exchange<'a> {
+    /// UDP and TCP.
+    pub listen: SocketAddr,
+    /// Where its telephone is.
+    pub telephone: SocketAddr,
+    /// Extension, which is its digest user name too, and password.
+    pub extension: (&'a str, &'a str),
+    /// Its realm, and the host of its addresses.
+    pub realm: &'a str,
+    /// `MD5` or `SHA-256`.
+    pub algorithm: &'a str,
+    /// Seconds a registration lasts at most.
+    pub expires: u32,
+}
+
+impl Exchange<'_> {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When Kamailio does not start.
+    pub fn start(&self, place: &Place) -> Running {
+        let modules = library_directory("kamailio/modules/registrar.so")
+            .expect("Kamailio's modules are where Debian puts them");
+        let template = std::fs::read_to_string(workspace().join("tests/kamailio/pbx.cfg"))
+            .expect("the PBX's rules");
+        let (extension, password) = self.extension;
+        let rules = template
+            .replace("@PBX@", &self.listen.to_string())
+            .replace("@TELEPHONE@", &self.telephone.to_string())
+            .replace("@EXTENSION@", extension)
+            .replace("@REALM@", self.realm)
+            .replace("@PASSWORD@", password)
+            .replace("@ALGORITHM@", self.algorithm)
+            .replace("@EXPIRES@", &self.expires.to_string())
+            .replace("@MODULES@", &modules.display().to_string());
+        let rules = place.write("pbx.cfg", rules);
+        let mut command = Command::new(find("kamailio").expect("the test asked for kamailio"));
+        command.arg("-f").arg(&rules);
+        command.args(["-DD", "-E", "-m", "64", "-M", "8"]);
+        command.arg("-Y").arg(place.directory());
+        command.arg("-w").arg(place.directory());
+        let running = Running::start(place, "exchange", &mut command);
+        crate::sipp::wait_listening(self.listen, false);
+        crate::sipp::wait_listening(self.listen, true);
+        running
+    }
+}

@@ -40,6 +40,8 @@ pub struct Setup {
     pub number_lines: String,
     /// Further lines for the `[records]` table.
     pub record_lines: String,
+    /// The `[[trunk]]` table as a whole, where it is another than the usual one.
+    pub trunk: Option<String>,
     /// Whole further tables.
     pub tables: String,
     /// The log filter.
@@ -57,6 +59,7 @@ impl Setup {
             challenge: true,
             number_lines: String::new(),
             record_lines: String::new(),
+            trunk: None,
             tables: String::new(),
             log: "debug",
         }
@@ -101,6 +104,16 @@ impl Sbc {
                 .collect();
             all.join(", ")
         };
+        let usual = || {
+            let (pbx, transport) = setup.pbx;
+            format!(
+                "[[trunk]]\nname = \"office\"\npeer = \"sip:{pbx};transport={transport}\"\n\
+                 networks = [\"{}/32\", \"127.0.0.1/32\"]\ncodecs = [{}]\n",
+                pbx.ip(),
+                list(&setup.pbx_codecs),
+            )
+        };
+        let trunk = setup.trunk.clone().unwrap_or_else(usual);
         let configuration = place.write(
             "wa-sbc.toml",
             format!(
@@ -130,11 +143,7 @@ challenge = {challenge}
 codecs = [{meta_codecs}]
 {number_lines}
 
-[[trunk]]
-name = "office"
-peer = "sip:{pbx};transport={transport}"
-networks = ["{pbx_address}/32", "127.0.0.1/32"]
-codecs = [{pbx_codecs}]
+{trunk}
 
 [records]
 file = "{records}"
@@ -151,11 +160,7 @@ filter = "{log}"
                 meta = setup.meta,
                 challenge = setup.challenge,
                 meta_codecs = list(&setup.meta_codecs),
-                pbx_codecs = list(&setup.pbx_codecs),
                 number_lines = setup.number_lines,
-                pbx = setup.pbx.0,
-                pbx_address = setup.pbx.0.ip(),
-                transport = setup.pbx.1,
                 records = records.display(),
                 record_lines = setup.record_lines,
                 log = setup.log,

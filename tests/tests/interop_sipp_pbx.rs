@@ -43,6 +43,7 @@ fn call(story: &str, tcp: bool, user_calls: bool) {
                 SocketAddr::new(place.address(1), 5061)
             )),
             credentials: Some((USERNAME, PASSWORD)),
+            registers: false,
             codec: Codec::Opus,
             secure: true,
             answers: !user_calls,
