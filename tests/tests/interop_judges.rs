@@ -111,6 +111,7 @@ fn baresip_to_baresip(
         transport,
         outbound: None,
         credentials: None,
+        registers: false,
         codec,
         secure,
         answers,

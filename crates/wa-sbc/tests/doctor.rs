@@ -444,3 +444,65 @@ fn init_writes_a_configuration_the_doctor_can_read_and_nobody_else_the_password(
         "{said}"
     );
 }
+
+/// A PBX that knows one extension, by this password.
+fn registrar(password: &'static str) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let bytes = bytes::Bytes::copy_from_slice(&buffer[..length]);
+            let Ok(sip::Message::Request(request)) = sip::parse(bytes) else {
+                continue;
+            };
+            let given = sip::Credentials::all(&request.headers, &sip::Name::Authorization);
+            let right = given
+                .first()
+                .is_some_and(|given| given.matches(&request.method, password, &[]));
+            let status = match request.method {
+                sip::Method::Register if !right => 401,
+                _ => 200,
+            };
+            let mut response = sip::Response::to(&request, status, sip::reason_phrase(status));
+            if status == 401 {
+                let challenge =
+                    "Digest realm=\"pbx\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+                response.headers.push(sip::Name::WwwAuthenticate, challenge);
+            }
+            let _ = socket.send_to(&response.to_bytes(), from);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registration_the_pbx_would_refuse_is_found_before_calls_are_lost() {
+    let lab = Lab::new();
+    let register = "\n[trunk.register]\nusername = \"1200\"\npassword = { env = \"PASSWORD\" }\n";
+    let examined = |password| {
+        examine(
+            &lab.patient(meta(lab.server("meta")), registrar(password), |text| {
+                text + register
+            }),
+        )
+    };
+    let findings = examined("a-password-of-the-lab");
+    let fine = findings
+        .iter()
+        .find(|finding| finding.check == "registrations");
+    let fine = fine.expect("looked at");
+    assert_eq!(fine.verdict, Verdict::Pass, "{fine}");
+    assert!(
+        fine.found
+            .contains("extension 1200 may register with 127.0.0.1"),
+        "{fine}"
+    );
+    let findings = examined("another");
+    fails(&findings, "registrations", "refuses the password");
+    assert!(
+        findings
+            .iter()
+            .all(|finding| !finding.to_string().contains("a-password-of"))
+    );
+}

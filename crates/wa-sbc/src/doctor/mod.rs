@@ -19,6 +19,7 @@ mod names;
 mod passwords;
 mod patient;
 mod port;
+mod registrations;
 mod trunks;
 
 pub(crate) use command::{Options, main};
@@ -45,6 +46,7 @@ pub fn checks() -> Vec<Box<dyn Check>> {
         Box::new(port::Port),
         Box::new(meta::Meta),
         Box::new(trunks::Trunks),
+        Box::new(registrations::Registrations),
         Box::new(media_ports::MediaPorts),
     ]
 }
