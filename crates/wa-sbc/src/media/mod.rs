@@ -9,6 +9,7 @@
 //! shared between threads.
 
 mod gauge;
+mod poll;
 mod ports;
 mod room;
 mod socket;

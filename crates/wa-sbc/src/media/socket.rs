@@ -1,12 +1,12 @@
 //! The pair of UDP sockets of one leg: RTP on an even port, RTCP on the odd one behind it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use media::Channel;
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::poll::Poll;
 
 /// The receive buffer of a socket: a second of audio and more.
 const RECEIVE_BUFFER: usize = 256 * 1024;
@@ -26,9 +26,9 @@ impl Pair {
     }
 
     /// Asks to be woken, with these tokens for RTP and RTCP.
-    pub(crate) fn register(&mut self, registry: &Registry, tokens: [Token; 2]) -> io::Result<()> {
-        for (socket, token) in self.sockets.iter_mut().zip(tokens) {
-            registry.register(socket, token, Interest::READABLE)?;
+    pub(super) fn register(&self, poll: &Poll, tokens: [u64; 2]) -> io::Result<()> {
+        for (socket, token) in self.sockets.iter().zip(tokens) {
+            poll.add(socket, token)?;
         }
         Ok(())
     }
@@ -59,5 +59,5 @@ fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<UdpSocket> {
         socket.set_tclass_v6(class)
     };
     socket.bind(&address.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }

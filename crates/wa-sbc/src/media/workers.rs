@@ -6,12 +6,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use b2bua::{CallId, MediaCommand, MediaEvent};
-use mio::{Poll, Waker};
 use rustls::crypto::ring;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::gauge::Gauge;
-use super::worker::{Command, WAKE, Worker};
+use super::poll::{Bell, Poll};
+use super::worker::{Command, Worker};
 use crate::config::MediaSettings;
 
 /// All media threads. A call always goes to the same one.
@@ -23,7 +23,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Thread {
     commands: Sender<Command>,
-    waker: Arc<Waker>,
+    bell: Bell,
     handle: JoinHandle<()>,
     gauge: Arc<Gauge>,
 }
@@ -44,7 +44,7 @@ impl Workers {
             .enumerate()
         {
             let poll = Poll::new()?;
-            let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+            let bell = poll.bell();
             let (commands, receiver) = channel();
             let gauge = Arc::new(Gauge::default());
             let worker = Worker::new(
@@ -65,7 +65,7 @@ impl Workers {
                 })?;
             threads.push(Thread {
                 commands,
-                waker,
+                bell,
                 handle,
                 gauge,
             });
@@ -76,7 +76,7 @@ impl Workers {
     /// Hands a command to the thread of the call. Never waits. `false` when that thread is gone.
     pub fn send(&self, call: CallId, command: MediaCommand) -> bool {
         let thread = &self.threads[call.0 as usize % self.threads.len()];
-        thread.commands.send(Command::Call(call, command)).is_ok() && thread.waker.wake().is_ok()
+        thread.commands.send(Command::Call(call, command)).is_ok() && thread.bell.ring()
     }
 
     /// How busy each thread is.
@@ -91,7 +91,7 @@ impl Workers {
     pub fn stop(self) {
         for thread in &self.threads {
             let _ = thread.commands.send(Command::Stop);
-            let _ = thread.waker.wake();
+            thread.bell.ring();
         }
         for thread in self.threads {
             let _ = thread.handle.join();
