@@ -9,6 +9,7 @@
 //! within one run, because the machine may be another one tomorrow. [`report`] holds the figures against what
 //! we promise.
 
+mod audio;
 mod codecs;
 mod ends;
 mod figures;
@@ -18,6 +19,7 @@ mod load;
 mod measure;
 mod process;
 mod report;
+mod spectrum;
 mod speech;
 mod system;
 mod through_rtpengine;
@@ -54,7 +56,7 @@ struct Plan {
 }
 
 /// All parts.
-const PARTS: [&str; 5] = ["opus", "pcma", "transcode", "capacity", "overload"];
+const PARTS: [&str; 6] = ["audio", "opus", "pcma", "transcode", "capacity", "overload"];
 
 impl Plan {
     fn read(arguments: &[String]) -> Result<Plan, String> {
@@ -100,6 +102,9 @@ impl Plan {
 fn run(plan: &Plan) -> Result<(), String> {
     println!("{}", process::machine());
     let cases = Cases::new()?;
+    if plan.has("audio") {
+        compare_audio()?;
+    }
     if plan.has("opus") {
         report::relay(&cases.opus, plan.relayed, plan.rounds, plan.span)?;
     }
@@ -117,6 +122,48 @@ fn run(plan: &Plan) -> Result<(), String> {
     if plan.has("overload") {
         report::overload(&cases.transcode, most)?;
     }
+    Ok(())
+}
+
+/// Speech through the transcoder and through the codecs alone, with more and more packets lost.
+fn compare_audio() -> Result<(), String> {
+    let place = tests::place::Place::new("bench-audio");
+    let speak = |rate| speech::pcm(place.directory(), "en-us+f3", rate);
+    let (wide, narrow) = (speak(16_000)?, speak(8_000)?);
+    let opus = speech::opus_payloads(&wide).map_err(|error| error.to_string())?;
+    let pcma = speech::pcma_payloads(&narrow);
+    let ways = [
+        (
+            "meta-to-pbx",
+            "Opus (16 kHz, 20 kbit/s) to PCMA",
+            (Codec::Opus, Codec::Pcma),
+            &opus,
+        ),
+        (
+            "pbx-to-meta",
+            "PCMA to Opus",
+            (Codec::Pcma, Codec::Opus),
+            &pcma,
+        ),
+    ];
+    for (file, name, codecs, payloads) in ways {
+        let way = audio::Way {
+            name,
+            codecs,
+            payloads,
+            said: &narrow,
+        };
+        for complexity in [0, 3, 5, 8, 10] {
+            if complexity != 5 && codecs.1 != Codec::Opus {
+                continue; // nothing is encoded with it
+            }
+            audio::compare(&way, complexity, |what, pcm| {
+                let name = format!("{file}-{complexity}-{what}.wav");
+                place.write(&name, speech::wav(pcm, 8_000));
+            });
+        }
+    }
+    println!("\n  what was heard: {}", place.directory().display());
     Ok(())
 }
 

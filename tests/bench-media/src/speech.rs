@@ -53,6 +53,21 @@ fn parse(wav: &[u8]) -> Option<(Vec<i16>, u32)> {
     }
 }
 
+/// A WAV file of 16 bits, mono.
+pub(crate) fn wav(samples: &[i16], rate: u32) -> Vec<u8> {
+    let size = samples.len() as u32 * 2;
+    let mut file = Vec::with_capacity(44 + samples.len() * 2);
+    file.extend_from_slice(b"RIFF");
+    file.extend_from_slice(&(36 + size).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend_from_slice(&rate.to_le_bytes());
+    file.extend_from_slice(&(2 * rate).to_le_bytes());
+    file.extend_from_slice(b"\x02\0\x10\0data");
+    file.extend_from_slice(&size.to_le_bytes());
+    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    file
+}
+
 /// Another rate: a windowed sinc of 32 zero crossings.
 fn resample(samples: &[i16], from: u32, to: u32) -> Vec<i16> {
     let step = f64::from(from) / f64::from(to);
