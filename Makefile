@@ -63,7 +63,7 @@ doc: ## the documentation of every crate, target/doc
 install-tools: ## the independent programs the interop tests need (root and apt), else their names
 	@tests/install-tools.sh
 
-.PHONY: install deb dist papers
+.PHONY: install deb dist papers reference
 install: build ## into PREFIX (/usr/local) below DESTDIR; says what is left to do
 	@etc/install.sh target/release/wa-sbc
 
@@ -73,8 +73,11 @@ deb: build ## a Debian package, target/dist
 dist: build ## sources, binaries and the Debian package with their sums, target/dist
 	@etc/dist.sh target/release/wa-sbc target/dist
 
-papers: build ## docs/configuration.md anew, out of etc/wa-sbc.toml; man pages and completions into target/papers
-	@target/release/wa-sbc papers target/papers && cp target/papers/configuration.md docs/
+papers: build ## man pages, completions and the reference of the configuration, target/papers
+	@target/release/wa-sbc papers target/papers
+
+reference: ## docs/configuration.md anew, after a change of etc/wa-sbc.toml
+	WA_SBC_WRITE_REFERENCE=1 cargo test --locked -q -p wa-sbc --lib papers::reference
 
 clean: ## forget everything built
 	cargo clean
