@@ -784,7 +784,15 @@ impl World {
         };
         let open = self.now + link.latency * trips;
         if !target.transport.is_reliable() {
-            self.pipes.datagrams(peer, from, id, self.now);
+            let sbc = match from {
+                Party::Sbc => target.from,
+                _ => target
+                    .host
+                    .parse()
+                    .ok()
+                    .map(|ip: IpAddr| SocketAddr::new(ip, target.port)),
+            };
+            self.pipes.datagrams(peer, (from, id), sbc, self.now);
             let pipe = self.pipes.find(from, id).unwrap_or_default();
             return self.enqueue(self.now, Delivery::Opened { pipe });
         }

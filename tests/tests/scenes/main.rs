@@ -24,6 +24,7 @@ mod hearing;
 mod holding;
 mod keys_by_word;
 mod limits;
+mod listeners;
 mod operating;
 mod other_families;
 mod policy;

@@ -215,6 +215,7 @@ impl Call {
                     sent_by: dial::carrier_sent_by(&number),
                     contact: dial::carrier_contact(&settings, &number),
                     way: Way::To(carrier.target.clone()),
+                    from: None,
                 };
                 (incoming, [of_carrier, of_trunk], number.no_answer)
             }
@@ -223,6 +224,12 @@ impl Call {
                     profile: trunk.profile.clone(),
                     sent_by: trunk.sent_by.as_str().into(),
                     contact: dial::trunk_contact(&trunk, &user, flow.transport),
+                    // A datagram came to the very socket our answers leave from; a connection has a
+                    // port of its own.
+                    from: match flow.transport.is_reliable() {
+                        true => trunk.target.from,
+                        false => Some(flow.local),
+                    },
                     way: match proved {
                         true => Way::back(&flow),
                         false => Way::ByDialog,

@@ -1,4 +1,4 @@
-//! The flows of the world: every connection and the one pair of UDP addresses, each with a name at
+//! The flows of the world: every connection and every pair of UDP addresses, each with a name at
 //! either end.
 
 use std::collections::BTreeMap;
@@ -85,19 +85,26 @@ impl Pipes {
         self.add(peer, opener, id, transport, (sbc, far), first)
     }
 
-    /// The pair of UDP addresses between the core and a peer: one pipe, whoever asks first.
-    pub(super) fn datagrams(&mut self, peer: Party, opener: Party, id: FlowId, now: Instant) {
-        let known = self
-            .pipes
-            .iter()
-            .position(|pipe| pipe.peer == peer && pipe.transport == Transport::Udp);
+    /// The pair of UDP addresses between one of the core's and a peer: one pipe, whoever asks first.
+    pub(super) fn datagrams(
+        &mut self,
+        peer: Party,
+        (opener, id): (Party, FlowId),
+        sbc: Option<SocketAddr>,
+        now: Instant,
+    ) {
+        let usual = SocketAddr::new(self.places.private, 5060);
+        let sbc = sbc.unwrap_or(usual);
+        let known = self.pipes.iter().position(|pipe| {
+            let ends = (pipe.peer, pipe.sbc_address);
+            ends == (peer, sbc) && pipe.transport == Transport::Udp
+        });
         match known {
             Some(pipe) => {
                 // A second name for the same addresses.
                 self.names.insert((opener, id), pipe);
             }
             None => {
-                let sbc = SocketAddr::new(self.places.private, 5060);
                 let far = SocketAddr::new(self.places.pbx, 5060);
                 self.add(peer, opener, id, Transport::Udp, (sbc, far), now);
             }

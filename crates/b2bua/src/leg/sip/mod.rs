@@ -30,7 +30,7 @@ mod uac;
 mod uas;
 pub(crate) mod words;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,9 @@ pub(crate) struct SipLeg {
     way: Way,
     /// Where the peer's INVITE came from, if it called.
     source: Option<IpAddr>,
+    /// Our address in the dialog: what follows the peer's Contact leaves from there too, because a
+    /// peer knows us by it (RFC 3261 §18.1.1, RFC 3581 §4).
+    from: Option<SocketAddr>,
     contact: Text,
     call_id: Text,
     dialog: Option<Dialog>,
@@ -318,7 +321,8 @@ impl SipLeg {
     }
 
     /// The way to a dialog whose first hop is `target`.
-    fn hop_to(&self, cx: &mut Context<'_>, target: Target) -> Hop {
+    fn hop_to(&self, cx: &mut Context<'_>, mut target: Target) -> Hop {
+        target.from = target.from.or(self.from);
         let target = match &self.way {
             Way::To(target) => Some(target.clone()),
             Way::Over(_) => None,
@@ -351,10 +355,10 @@ impl SipLeg {
     /// The flow of the INVITE is dead: from now on the dialog's first hop is the way, or whichever
     /// address a name has.
     fn anchor_at_dialog(&mut self) {
-        let first_hop = self
-            .dialog
-            .as_ref()
-            .map(|dialog| dialog.first_hop().target());
+        let first_hop = self.dialog.as_ref().map(|dialog| Target {
+            from: self.from,
+            ..dialog.first_hop().target()
+        });
         match (&mut self.way, first_hop) {
             (Way::To(target), _) if target.transport.is_reliable() => target.at = None,
             (Way::To(_), _) => {}

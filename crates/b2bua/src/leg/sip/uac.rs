@@ -158,6 +158,7 @@ impl SipLeg {
             hop,
             way: out.way,
             source: None,
+            from: out.target.from,
             contact: out.contact,
             call_id,
             dialog: None,

@@ -1,5 +1,6 @@
 //! The leg we were called on: answering its INVITE (RFC 3261 §13.3) and its re-INVITEs (§14.2).
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(crate) struct Incoming {
     pub(crate) contact: Text,
     /// Where our in-dialog requests go.
     pub(crate) way: Way,
+    /// The address of ours it leaves from, wherever it goes.
+    pub(crate) from: Option<SocketAddr>,
 }
 
 impl SipLeg {
@@ -71,6 +74,7 @@ impl SipLeg {
             },
             way: incoming.way,
             source: Some(flow.remote.ip().to_canonical()),
+            from: incoming.from,
             contact: incoming.contact,
             call_id: invite.call_id()?.clone(),
             dialog: Some(dialog),

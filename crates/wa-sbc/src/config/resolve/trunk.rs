@@ -44,10 +44,12 @@ impl Resolver<'_, '_> {
         let mut backups = self.backups(written, &peer);
         let door = self.door(written, &peer);
         for target in std::iter::once(&mut peer).chain(&mut backups) {
+            // A connection takes a port of its own, and any address; a datagram is known by its socket.
+            let by_socket = target.transport == Transport::Udp;
             target.from = door
                 .as_ref()
                 .map(|door| door.listen)
-                .filter(|listen| !listen.ip().is_unspecified());
+                .filter(|listen| by_socket || !listen.ip().is_unspecified());
         }
         if written.certificate.is_some() != written.key.is_some() {
             self.object(
