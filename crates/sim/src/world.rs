@@ -13,6 +13,7 @@
 mod flows;
 mod media;
 pub mod places;
+mod pretended;
 mod stranger;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -153,6 +154,8 @@ pub struct World {
     pub barred: Vec<Source>,
     /// The media engine has no port left.
     pub no_ports: bool,
+    /// Whose media does not arrive, in a world without audio.
+    pub mute: Vec<Party>,
     tamper: Option<Tamper>,
     sieve: Option<Sieve>,
     audio: bool,
@@ -252,6 +255,7 @@ impl World {
             told_strangers: Vec::new(),
             barred: Vec::new(),
             no_ports: false,
+            mute: Vec::new(),
             tamper: None,
             sieve: None,
             audio,
@@ -428,6 +432,14 @@ impl World {
             let mut done = self.drain_core();
             done |= self.drain_relay();
             for party in [Party::Meta, Party::Pbx] {
+            let (meta, pbx, mute) = (&self.meta, &self.pbx, &self.mute);
+            let down = (self.meta_link.down, self.pbx_link.down);
+            let meta_media = self.places.meta_media;
+            let speaks = |at: SocketAddr| match at.ip() == meta_media {
+                true => meta.speaks_at(at) && !down.0 && !mute.contains(&Party::Meta),
+                false => pbx.speaks_at(at) && !down.1 && !mute.contains(&Party::Pbx),
+            };
+            self.relay.listen(now, &speaks);
                 let mut outputs = VecDeque::new();
                 while let Some(output) = match party {
                     Party::Meta => self.meta.poll(),

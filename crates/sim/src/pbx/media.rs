@@ -41,6 +41,11 @@ impl PbxPeer {
         address
     }
 
+    /// Whether a call of ours has its media at this address.
+    pub(crate) fn speaks_at(&self, address: SocketAddr) -> bool {
+        self.places.contains_key(&address)
+    }
+
     /// Gives a call's ports back.
     pub(super) fn unbind(&mut self, address: SocketAddr) {
         self.places.remove(&address);

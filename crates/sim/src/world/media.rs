@@ -10,6 +10,7 @@ use sdp::Side;
 use sdp::report::MediaReport;
 
 use super::places::Places;
+use super::pretended::Pretended;
 
 /// All media of the world.
 pub struct Relay {
@@ -29,6 +30,8 @@ pub struct Relay {
 /// One call's media.
 struct Media {
     session: Option<Session>,
+    /// In a world without audio, once media started.
+    pretended: Option<Pretended>,
     /// RTP addresses by side.
     local: [SocketAddr; 2],
 }
@@ -87,7 +90,8 @@ impl Relay {
         self.ports.keys().copied().collect()
     }
 
-    /// Carries out a command; without `audio` no session is made, and nothing ever flows.
+    /// Carries out a command; without `audio` no session is made, nothing ever flows, and only who has
+    /// left is missed.
     pub fn command(
         &mut self,
         now: Instant,
@@ -103,6 +107,7 @@ impl Relay {
                     call,
                     Media {
                         session: None,
+                        pretended: None,
                         local: [of(&a), of(&b)],
                     },
                 );
@@ -133,9 +138,15 @@ impl Relay {
                 Vec::new()
             }
             MediaCommand::Update { side, agreed } => {
+                if let Some(pretended) = self.pretended(call) {
+                    pretended.update(side, &agreed);
+                }
                 self.change(now, call, |session| session.update(now, side, *agreed))
             }
             MediaCommand::Replace { side, plan } => {
+                if let Some(pretended) = self.pretended(call) {
+                    pretended.replace(now, side, &plan);
+                }
                 self.change(now, call, |session| session.replace(now, side, &plan))
             }
             MediaCommand::Sound { side, sound } => {
@@ -164,7 +175,12 @@ impl Relay {
                 self.ports.retain(|_, (owner, ..)| *owner != call);
                 vec![MediaEvent::Closed(Box::new(report))]
             }
-            MediaCommand::Start { .. } => Vec::new(),
+            MediaCommand::Start { plans } => {
+                if let Some(media) = self.calls.get_mut(&call) {
+                    media.pretended = Some(Pretended::start(now, &plans));
+                }
+                Vec::new()
+            }
         }
     }
 
@@ -204,7 +220,17 @@ impl Relay {
         self.drain(now, call);
     }
 
-    /// Everything due.
+    /// Listens where nothing really flows; `speaks` says whether somebody is at an address.
+    pub(super) fn listen(&mut self, now: Instant, speaks: &dyn Fn(SocketAddr) -> bool) {
+        for (call, media) in &mut self.calls {
+            let due = media.pretended.as_mut().filter(|p| p.next_timeout() <= now);
+            let missed = due.map(|pretended| pretended.listen(now, speaks));
+            let missed = missed.into_iter().flatten().map(|event| (*call, event));
+            self.events.extend(missed);
+        }
+    }
+
+    /// Everything due in sessions.
     pub fn timeout(&mut self, now: Instant) {
         let due: Vec<CallId> = self
             .calls
@@ -229,7 +255,10 @@ impl Relay {
     pub fn next_timeout(&self) -> Option<Instant> {
         self.calls
             .values()
-            .filter_map(|media| Some(media.session.as_ref()?.next_timeout()))
+            .filter_map(|media| match &media.pretended {
+                Some(pretended) => Some(pretended.next_timeout()),
+                None => Some(media.session.as_ref()?.next_timeout()),
+            })
             .min()
     }
 
@@ -245,6 +274,10 @@ impl Relay {
 
     fn session(&mut self, call: CallId) -> Option<&mut Session> {
         self.calls.get_mut(&call)?.session.as_mut()
+    }
+
+    fn pretended(&mut self, call: CallId) -> Option<&mut Pretended> {
+        self.calls.get_mut(&call)?.pretended.as_mut()
     }
 
     /// Fetches what a session wants sent and told.
