@@ -327,7 +327,7 @@ impl Call {
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Context<'_>, side: Side, ack: &Request) {
-        let event = self.leg_mut(side).and_then(|leg| leg.ack(ack));
+        let event = self.leg_mut(side).and_then(|leg| leg.ack(cx, ack));
         self.on_leg(cx, side, event);
     }
 

@@ -130,7 +130,7 @@ enum Phase {
         key: ServerKey,
         ok: Box<Response>,
         repeat: Repeat,
-        cancelled: bool,
+        then: AfterAck,
     },
     /// Our INVITE waits for the peer's final answer.
     Calling(Box<Calling>),
@@ -145,6 +145,18 @@ enum Phase {
     },
     /// Nothing is left on the wire.
     Gone,
+}
+
+/// What follows the ACK of our 200. Who was called may not hang up before it, or before nobody waits
+/// for it any more (RFC 3261 §15).
+#[derive(Clone, Debug)]
+enum AfterAck {
+    /// The call.
+    Talk,
+    /// The word that the caller had given up: his CANCEL crossed the 200.
+    Cancelled,
+    /// Our BYE, for this cause.
+    Bye(crate::Cause),
 }
 
 /// The ACK we sent for a 2xx, for when the 2xx comes again (RFC 3261 §13.2.2.4).
@@ -291,7 +303,7 @@ impl SipLeg {
         cx: &mut Context<'_>,
         cause: &crate::Cause,
     ) -> Option<LegEvent> {
-        match &self.phase {
+        match &mut self.phase {
             Phase::Offered { .. } => Some(self.reject(cx, cause)),
             Phase::Calling(_) => {
                 self.cancel(cx);
@@ -307,6 +319,10 @@ impl SipLeg {
 
     fn gone(&mut self) -> LegEvent {
         self.phase = Phase::Gone;
+            Phase::Answering { repeat, then, .. } if cx.now < repeat.until => {
+                *then = AfterAck::Bye(cause.clone());
+                None
+            }
         self.reoffer = None;
         self.unacknowledged = None;
         LegEvent::Gone

@@ -8,7 +8,7 @@ use sdp::Side;
 use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Text};
 
 use super::session_timer::SessionTimer;
-use super::{Phase, Repeat, SipLeg, Way, words};
+use super::{AfterAck, Phase, Repeat, SipLeg, Way, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::late::Unwanted;
@@ -153,7 +153,7 @@ impl SipLeg {
             key,
             ok: Box::new(ok),
             repeat,
-            cancelled: false,
+            then: AfterAck::Talk,
         };
     }
 
@@ -179,8 +179,10 @@ impl SipLeg {
                 Some(LegEvent::Cancelled)
             }
             // Our 200 crossed the CANCEL: the call is made complete, then ended.
-            Phase::Answering { cancelled, .. } => {
-                *cancelled = true;
+            Phase::Answering { then, .. } => {
+                if matches!(then, AfterAck::Talk) {
+                    *then = AfterAck::Cancelled;
+                }
                 None
             }
             _ => None,
@@ -188,14 +190,18 @@ impl SipLeg {
     }
 
     /// An ACK of this dialog came.
-    pub(crate) fn ack(&mut self, ack: &Request) -> Option<LegEvent> {
-        if let Phase::Answering { cancelled, .. } = self.phase {
+    pub(crate) fn ack(&mut self, cx: &mut Context<'_>, ack: &Request) -> Option<LegEvent> {
+        if let Phase::Answering { then, .. } = &self.phase {
+            let then = then.clone();
             self.phase = Phase::Confirmed { acked: None };
-            return Some(if cancelled {
-                LegEvent::Cancelled
-            } else {
-                LegEvent::Confirmed {
+            return match then {
+                AfterAck::Talk => Some(LegEvent::Confirmed {
                     body: ack.body.clone(),
+                }),
+                AfterAck::Cancelled => Some(LegEvent::Cancelled),
+                AfterAck::Bye(cause) => {
+                    self.bye(cx, &cause);
+                    None
                 }
             });
         }
@@ -218,7 +224,12 @@ impl SipLeg {
         };
         if cx.now >= repeat.until {
             // RFC 3261 §13.3.1.4: the session is to be terminated with a BYE.
-            return Some(LegEvent::NoAck);
+            let AfterAck::Bye(cause) = then else {
+                return Some(LegEvent::NoAck);
+            };
+            let cause = cause.clone();
+            self.bye(cx, &cause);
+            return None;
         }
         if cx.now >= repeat.at {
             repeat.step(&self.timers);
