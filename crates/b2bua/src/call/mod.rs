@@ -50,7 +50,7 @@ use std::time::{Duration, Instant};
 use sdp::Side;
 use sdp::plan::Sound;
 use sdp::report::MediaReport;
-use sip::{ClientKey, Failure, Flow, Request, Response, ServerKey, Target};
+use sip::{ClientKey, Failure, Flow, FlowId, Request, Response, ServerKey, Target};
 
 use crate::Cause;
 use crate::admission::Admitted;
@@ -301,7 +301,7 @@ impl Call {
         if let Some(leg) = self
             .former
             .iter_mut()
-            .find(|leg| leg.has_dialog_of(&request))
+            .find(|leg| leg.has_any_dialog_of(&request))
         {
             let _ = leg.request(cx, key, request);
             return self.end_if_over(cx);
@@ -323,6 +323,21 @@ impl Call {
     pub(crate) fn seen(&mut self, cx: &Context<'_>, side: Side, flow: &Flow) {
         if let Some(leg) = self.leg_mut(side) {
             leg.seen(cx, flow);
+        }
+    }
+
+    /// The flow the caller's INVITE came on.
+    pub(crate) fn caller_flow(&self) -> FlowId {
+        self.a.flow()
+    }
+
+    /// That flow is gone, and with it the way of any answer: nobody is to pick up for a caller who
+    /// could not hear of it (ADR 31).
+    pub(crate) fn caller_lost(&mut self, cx: &mut Context<'_>) {
+        if self.a.is_offered() {
+            let why = "the connection of its INVITE broke".into();
+            let cause = Cause::Unreachable { leg: Side::A, why };
+            self.release(cx, cause, self.party(Side::A));
         }
     }
 

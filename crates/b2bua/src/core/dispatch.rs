@@ -250,6 +250,7 @@ impl Core {
             return self.respond(now, key, &unopened, 400);
         };
         self.counters.admitted += 1;
+        self.callers.insert((flow.id, id));
         self.calls.insert(id, call);
         self.with_call(now, id, |call, cx| call.begin(cx, &offer));
     }

@@ -90,6 +90,7 @@ impl Core {
         }
         if call.is_ended() {
             self.registry.forget(id);
+            self.callers.remove(&(call.caller_flow(), id));
             self.counters.ended += 1;
             return;
         }

@@ -61,6 +61,8 @@ pub struct Core {
     services: Services,
     draining: bool,
     calls: BTreeMap<CallId, Call>,
+    /// Which flow each call's INVITE came on.
+    callers: BTreeSet<(FlowId, CallId)>,
     next_call: u64,
     /// When each call wants to be woken, and the same sorted by time.
     wakes: BTreeMap<CallId, Instant>,
@@ -104,6 +106,7 @@ impl Core {
             services: Services::default(),
             draining: false,
             calls: BTreeMap::new(),
+            callers: BTreeSet::new(),
             next_call: 1,
             wakes: BTreeMap::new(),
             schedule: BTreeSet::new(),
@@ -243,6 +246,11 @@ impl Core {
         self.endpoint.flow_lost(now, id);
         self.binding_lost(id);
         self.registrations.flow_lost(now, id, &mut self.ident);
+        let of_flow = (id, CallId(0))..=(id, CallId(u64::MAX));
+        let calls: Vec<CallId> = self.callers.range(of_flow).map(|(_, call)| *call).collect();
+        for call in calls {
+            self.with_call(now, call, |call, cx| call.caller_lost(cx));
+        }
     }
 
     fn media(&mut self, now: Instant, id: CallId, event: MediaEvent) {

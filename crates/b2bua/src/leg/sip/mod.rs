@@ -207,6 +207,16 @@ impl SipLeg {
         &self.profile
     }
 
+    /// The flow of its INVITE.
+    pub(crate) fn flow(&self) -> FlowId {
+        self.hop.flow
+    }
+
+    /// Whether the peer's INVITE waits for our final answer.
+    pub(crate) fn is_offered(&self) -> bool {
+        matches!(self.phase, Phase::Offered { .. })
+    }
+
     /// Whether nothing of the leg is left on the wire.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.phase, Phase::Gone)
@@ -309,6 +319,10 @@ impl SipLeg {
                 self.cancel(cx);
                 None
             }
+            Phase::Answering { repeat, then, .. } if cx.now < repeat.until => {
+                *then = AfterAck::Bye(cause.clone());
+                None
+            }
             Phase::Answering { .. } | Phase::Confirmed { .. } => {
                 self.bye(cx, cause);
                 None
@@ -319,10 +333,6 @@ impl SipLeg {
 
     fn gone(&mut self) -> LegEvent {
         self.phase = Phase::Gone;
-            Phase::Answering { repeat, then, .. } if cx.now < repeat.until => {
-                *then = AfterAck::Bye(cause.clone());
-                None
-            }
         self.reoffer = None;
         self.unacknowledged = None;
         LegEvent::Gone

@@ -226,10 +226,8 @@ impl SipLeg {
         why: Failure,
     ) -> Option<LegEvent> {
         let leg = self.side;
-        if why == Failure::Timeout {
-            self.expect_late(cx);
-        }
         if self.is_cancelled() {
+            self.expect_late(cx);
             return Some(self.gone());
         }
         if let Phase::Calling(calling) = &mut self.phase
@@ -246,6 +244,8 @@ impl SipLeg {
             calling.key = cx.request(leg, &self.hop, calling.invite.clone());
             return None;
         }
+        // It may come over another connection.
+        self.expect_late(cx);
         self.gone();
         Some(LegEvent::Failed(match why {
             Failure::Timeout => Cause::Timeout { leg },
@@ -434,11 +434,17 @@ impl SipLeg {
         cx: &mut Context<'_>,
         response: &Response,
     ) -> Option<LegEvent> {
-        let (Phase::Confirmed { acked } | Phase::Releasing { acked, .. }) = &self.phase else {
-            return None;
-        };
         let cseq = response.cseq()?;
         let is_answer = response.is_success() && cseq.method == Method::Invite;
+        let acked = match &self.phase {
+            Phase::Confirmed { acked } | Phase::Releasing { acked, .. } => acked,
+            // The telephone that won has hung up already; this one has not.
+            Phase::Gone if is_answer && self.is_of_a_fork(response) => {
+                self.refuse_fork(cx, response);
+                return None;
+            }
+            _ => return None,
+        };
         let acked = [acked, &self.reacked]
             .into_iter()
             .flatten()
@@ -455,6 +461,13 @@ impl SipLeg {
             self.refuse_fork(cx, response);
         }
         None
+    }
+
+    /// Whether a response is of another branch than the one whose dialog this leg had.
+    fn is_of_a_fork(&self, response: &Response) -> bool {
+        let ours = self.dialog.as_ref().map(|dialog| dialog.id().remote_tag);
+        let tag = response.to_tag();
+        ours.zip(tag).is_some_and(|(ours, tag)| ours != tag)
     }
 
     /// Another branch of a fork answered: one telephone is enough.

@@ -203,7 +203,7 @@ impl SipLeg {
                     self.bye(cx, &cause);
                     None
                 }
-            });
+            };
         }
         // The ACK of an earlier one may come late.
         let number = ack.cseq().map(|cseq| cseq.number);
@@ -217,7 +217,10 @@ impl SipLeg {
 
     pub(super) fn repeat_answer(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
         let Phase::Answering {
-            key, ok, repeat, ..
+            key,
+            ok,
+            repeat,
+            then,
         } = &mut self.phase
         else {
             return None;
