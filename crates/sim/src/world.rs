@@ -84,8 +84,8 @@ pub struct Passed {
     pub connection: usize,
     /// Its text, non-UTF-8 bytes replaced.
     pub text: String,
-    /// Whether it arrived.
-    pub arrived: bool,
+    /// When it arrived first, if it did.
+    pub arrived: Option<Duration>,
 }
 
 /// Something that crossed the core's border, as a capture there would have it: what came in when it
@@ -374,6 +374,22 @@ impl World {
         }
     }
 
+    /// The last message a party sent to the core is sent once more, on the same flow if that is still up.
+    pub fn say_again(&mut self, party: Party) {
+        let last = self
+            .passed
+            .iter()
+            .rev()
+            .find(|passed| passed.from == party && passed.to == Party::Sbc);
+        let Some((pipe, text)) = last.map(|last| (last.connection, last.text.clone())) else {
+            return;
+        };
+        if let Some(flow) = self.pipes.flow(pipe, party) {
+            self.send(party, flow.id, Bytes::from(text));
+            self.settle();
+        }
+    }
+
     /// What a peer reported about a call, in order.
     pub fn told(&self, party: Party, call: u32) -> impl Iterator<Item = &What> {
         let name = if party == Party::Meta { "meta" } else { "pbx" };
@@ -416,6 +432,14 @@ impl World {
         }
         if self.relay.next_timeout().is_some_and(|at| at <= now) {
             self.relay.timeout(now);
+            let (meta, pbx, mute) = (&self.meta, &self.pbx, &self.mute);
+            let down = (self.meta_link.down, self.pbx_link.down);
+            let meta_media = self.places.meta_media;
+            let speaks = |at: SocketAddr| match at.ip() == meta_media {
+                true => meta.speaks_at(at) && !down.0 && !mute.contains(&Party::Meta),
+                false => pbx.speaks_at(at) && !down.1 && !mute.contains(&Party::Pbx),
+            };
+            self.relay.listen(now, &speaks);
         }
         if self.meta.next_timeout().is_some_and(|at| at <= now) {
             self.meta.timeout(now);
@@ -432,14 +456,6 @@ impl World {
             let mut done = self.drain_core();
             done |= self.drain_relay();
             for party in [Party::Meta, Party::Pbx] {
-            let (meta, pbx, mute) = (&self.meta, &self.pbx, &self.mute);
-            let down = (self.meta_link.down, self.pbx_link.down);
-            let meta_media = self.places.meta_media;
-            let speaks = |at: SocketAddr| match at.ip() == meta_media {
-                true => meta.speaks_at(at) && !down.0 && !mute.contains(&Party::Meta),
-                false => pbx.speaks_at(at) && !down.1 && !mute.contains(&Party::Pbx),
-            };
-            self.relay.listen(now, &speaks);
                 let mut outputs = VecDeque::new();
                 while let Some(output) = match party {
                     Party::Meta => self.meta.poll(),
@@ -607,8 +623,9 @@ impl World {
                 let Some(flow) = self.pipes.flow(pipe, to) else {
                     return;
                 };
+                let at = self.at();
                 if let Some(passed) = self.passed.get_mut(entry) {
-                    passed.arrived = true;
+                    passed.arrived.get_or_insert(at);
                 }
                 if to == Party::Sbc {
                     let ends = (flow.local, flow.remote);
@@ -716,7 +733,7 @@ impl World {
             to,
             connection: pipe,
             text: text.clone(),
-            arrived: false,
+            arrived: None,
         });
         if let Some(tamper) = &mut self.tamper {
             match tamper(from, to, &text) {

@@ -13,6 +13,7 @@ mod being_an_extension;
 mod broken_connections;
 mod changing;
 mod connections;
+mod crossing;
 mod detours;
 mod documented_refusals;
 mod early_media;

@@ -42,7 +42,7 @@ impl World {
 
 /// A message as an arrow.
 fn rung(passed: &Passed) -> Rung {
-    let lost = if passed.arrived { "" } else { " ✗" };
+    let lost = if passed.arrived.is_some() { "" } else { " ✗" };
     let label = format!("{}{lost}", label(&passed.text));
     arrow(passed.at, (passed.from, passed.to), label, Line::Thin)
 }

@@ -647,6 +647,7 @@ impl MetaPeer {
             return;
         };
         let second = received.script.second_tag;
+        let second_answers = received.script.second_answers;
         let contact = contact_line(call);
         let body = if status == 183 {
             offer::print(&call.words)
@@ -669,7 +670,9 @@ impl MetaPeer {
                 .get_mut(&id)
                 .map(|call| std::mem::replace(&mut call.our_tag, tag));
             self.reply(now, id, status, reason, lines, "");
-            if let (Some(call), Some(first)) = (self.calls.get_mut(&id), first) {
+            if let (Some(call), Some(first), false) =
+                (self.calls.get_mut(&id), first, second_answers)
+            {
                 call.our_tag = first;
             }
         }

@@ -174,6 +174,8 @@ pub struct BusinessScript {
     pub ring: Option<(Duration, u16)>,
     /// A second provisional response with another To tag right after the first (forking inside Meta).
     pub second_tag: bool,
+    /// It is the second of them that picks up.
+    pub second_answers: bool,
     /// What follows, counted from the INVITE.
     pub then: Then,
     /// On CANCEL, answer the INVITE with 200 all the same: the user picked up in the same moment.
@@ -253,6 +255,7 @@ impl Default for BusinessScript {
             trying: true,
             ring: Some((ms(300), 180)),
             second_tag: false,
+            second_answers: false,
             then: Then::Answer(ms(1_000)),
             answer_despite_cancel: false,
             talk: Talk::default(),

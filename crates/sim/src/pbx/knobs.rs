@@ -7,6 +7,7 @@ use sdp::Codec;
 use sip::{Target, TimerSettings, Transport};
 
 pub use crate::meta::digest::Hash;
+use super::fork::Fork;
 use crate::meta::knobs::{MediaPlace, Talk};
 
 /// The simulated PBX.
@@ -80,6 +81,8 @@ pub struct PbxScript {
     pub then: PbxThen,
     /// Answer with 200 when CANCEL comes: the agent picked up in the same moment.
     pub answer_despite_cancel: bool,
+    /// Other telephones that ring for the same call.
+    pub forks: Vec<Fork>,
     /// The provisional response is a reliable one (RFC 3262).
     pub reliable: bool,
     /// Further header lines of the final response: name and value.
@@ -151,6 +154,7 @@ impl Default for PbxScript {
             ring: Some((Duration::from_millis(100), 180)),
             then: PbxThen::Answer(Duration::from_millis(1_000)),
             answer_despite_cancel: false,
+            forks: Vec::new(),
             reliable: false,
             headers: Vec::new(),
             talk: Talk::default(),

@@ -11,6 +11,7 @@
 
 pub mod account;
 mod description;
+pub mod fork;
 pub mod knobs;
 mod media;
 mod midcall;
@@ -24,8 +25,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sdp::Codec;
 use sip::{
-    ClientKey, Dialog, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Name, Request,
-    Response, ServerKey, Target, Transport, Uri,
+    ClientKey, Dialog, DialogId, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Name,
+    Request, Response, ServerKey, Target, Transport, Uri,
 };
 
 use self::description::{Far, print, pt_of};
@@ -55,6 +56,8 @@ pub struct PbxPeer {
     scripts: VecDeque<PbxScript>,
     referrals: refer::Referrals,
     accounts: account::Accounts,
+    /// Dialogs of other telephones that picked up.
+    forks: Vec<DialogId>,
     places: BTreeMap<SocketAddr, u32>,
     next_port: u16,
     alarms: Alarms<Alarm>,
@@ -129,6 +132,8 @@ enum Alarm {
     Decide(u32),
     Repeat(u32, Duration),
     RingAgain(u32, Duration),
+    ForkRings(u32, String),
+    ForkAnswers(u32),
 }
 
 impl PbxPeer {
@@ -150,6 +155,7 @@ impl PbxPeer {
             scripts: VecDeque::new(),
             referrals: refer::Referrals::default(),
             accounts: account::Accounts::default(),
+            forks: Vec::new(),
             places: BTreeMap::new(),
             next_port: settings.media.first_port,
             alarms: Alarms::default(),
@@ -371,9 +377,11 @@ impl PbxPeer {
         let Some(id) = call.or_else(|| self.calls().next()) else {
             return;
         };
+        // Behind a BYE nothing follows in its dialog.
         let Some(dialog) = self
             .calls
             .get_mut(&id)
+            .filter(|call| call.phase != Phase::Releasing)
             .and_then(|call| call.dialog.as_mut())
         else {
             return;
@@ -554,6 +562,8 @@ impl PbxPeer {
             | Alarm::Ring(c)
             | Alarm::Decide(c)
             | Alarm::Repeat(c, _)
+            | Alarm::ForkRings(c, _)
+            | Alarm::ForkAnswers(c)
             | Alarm::RingAgain(c, _) => *c != id,
         });
         self.calls.remove(&id);
@@ -808,6 +818,8 @@ impl Peer for PbxPeer {
                 Alarm::HangUp(id) => self.send_bye(now, id),
                 Alarm::Ring(id) => self.ring(now, id),
                 Alarm::Decide(id) => self.decide(now, id),
+                Alarm::ForkRings(id, tag) => self.fork_rings(now, id, &tag),
+                Alarm::ForkAnswers(id) => self.fork_answers(now, id),
                 Alarm::RingAgain(id, interval) => self.ring_again(now, id, interval),
                 Alarm::Repeat(id, interval) => self.repeat_answer(now, id, interval),
             }

@@ -53,6 +53,7 @@ impl PbxPeer {
             }
             (Method::Info, Some(id)) => self.informed(now, key, id, &request),
             (Method::Notify, Some(id)) => self.notified(now, key, id, &request),
+            (_, None) if self.fork_hung_up(now, key, &request) => {}
             (_, None) => {
                 let status = 481;
                 self.endpoint.respond(
@@ -207,6 +208,7 @@ impl PbxPeer {
             }
             PbxThen::Never => {}
         }
+        self.fork(now, id, &script.forks);
     }
 
     /// 180, or 183 with SDP and media at once.
@@ -293,6 +295,7 @@ impl PbxPeer {
         let t1 = self.settings.timers.t1;
         self.alarms.set(now + t1, Alarm::Repeat(id, t1));
         self.start_voice(now, id);
+        self.forks_answer(now, id);
         if let Some(after) = hang_up {
             self.alarms.set(now + after, Alarm::HangUp(id));
         }
@@ -424,7 +427,7 @@ impl PbxPeer {
     }
 
     /// A response that makes or keeps the dialog of a call.
-    fn dialog_response(&self, id: u32, status: u16, reason: &str) -> Response {
+    pub(super) fn dialog_response(&self, id: u32, status: u16, reason: &str) -> Response {
         let Some(call) = self.calls.get(&id) else {
             return Response::new(status);
         };
@@ -442,7 +445,7 @@ impl PbxPeer {
     }
 
     /// Our answer to the offer agreed on last.
-    fn set_answer(&self, id: u32, response: &mut Response) {
+    pub(super) fn set_answer(&self, id: u32, response: &mut Response) {
         let Some(call) = self.calls.get(&id) else {
             return;
         };

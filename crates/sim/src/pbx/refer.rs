@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sip::{Method, Name, Request, Response, ServerKey};
 
-use super::PbxPeer;
+use super::{PbxPeer, Phase};
 use crate::report::What;
 
 /// Where an agent sends a call.
@@ -73,6 +73,7 @@ impl PbxPeer {
         let Some(dialog) = self
             .calls
             .get_mut(&id)
+            .filter(|call| call.phase != Phase::Releasing)
             .and_then(|call| call.dialog.as_mut())
         else {
             return;
