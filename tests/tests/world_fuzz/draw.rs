@@ -1,38 +1,17 @@
-//! A random world: its networks, what its people want, and what breaks when.
+//! A random world: what happens in it, and when.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use b2bua::Input;
-use sim::meta::knobs::{BusinessScript, Talk, Then};
-use sim::net::Link;
-use sim::pbx::knobs::{PbxScript, PbxThen};
-use sim::scene::*;
-use sim::world::Party::{self, Meta, Pbx};
+use b2bua::Settings;
+use b2bua::comfort::EarlyAnswer;
+use sim::scene::secs;
+use sim::world::Party::{Meta, Pbx, Sbc};
 use sim::{Dice, World};
-use sip::{Method, Transport};
 
-/// How long anything new begins.
-const TROUBLE: Duration = Duration::from_secs(30);
-
-/// Something that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    UserCalls,
-    AgentCalls,
-    HangUp(Party),
-    Hold(bool),
-    Ask(usize),
-    Reset(Party),
-    Kill(Party),
-    Down(Party),
-    Up(Party),
-    Drain,
-    HangUpAll,
-}
-
-/// What a PBX may ask in mid-call.
-const ASKED: [Method; 4] = [Method::Update, Method::Info, Method::Options, Method::Refer];
+use super::acts::{self, Act, Change, Wish};
+use super::place::{self, millis, one};
 
 /// A world and what happens in it.
 pub(crate) struct Story {
@@ -41,9 +20,12 @@ pub(crate) struct Story {
     pub(crate) rough: bool,
     /// When what happens.
     pub(crate) acts: Vec<(Duration, Act)>,
+    settings: Arc<Settings>,
+    /// How long anything new begins.
+    trouble: Duration,
     dice: Dice,
     seed: u64,
-    users: u32,
+    placed: u32,
 }
 
 impl fmt::Debug for Story {
@@ -58,152 +40,45 @@ impl fmt::Debug for Story {
     }
 }
 
-fn millis(dice: &mut Dice, most: u64) -> Duration {
-    Duration::from_millis(dice.below(most + 1))
-}
-
-fn one<T: Clone>(dice: &mut Dice, of: &[T]) -> T {
-    of[dice.below(of.len() as u64) as usize].clone()
-}
-
-fn link(dice: &mut Dice) -> Link {
-    let mut link = Link::after(millis(dice, 150));
-    if dice.happens(0.4) {
-        link.jitter = millis(dice, 100);
-        link.loss = one(dice, &[0.0, 0.01, 0.05, 0.2]);
-        link.doubled = one(dice, &[0.0, 0.1, 0.5]);
-        link.overtaken = one(dice, &[0.0, 0.1]);
-    }
-    link
-}
-
-fn talk(dice: &mut Dice) -> Talk {
-    Talk {
-        hang_up_after: dice.happens(0.7).then(|| millis(dice, 20_000)),
-        ..Talk::default()
-    }
-}
-
-fn agent(dice: &mut Dice) -> PbxScript {
-    let then = match dice.below(10) {
-        0 => PbxThen::Never,
-        1 | 2 => {
-            let status = one(dice, &[302, 404, 408, 480, 486, 488, 500, 503, 600, 603]);
-            PbxThen::Refuse(millis(dice, 4_000), status, "No".into())
-        }
-        _ => PbxThen::Answer(millis(dice, 6_000)),
-    };
-    PbxScript {
-        ring: dice
-            .happens(0.8)
-            .then(|| (millis(dice, 2_000), one(dice, &[180, 183]))),
-        then,
-        answer_despite_cancel: dice.happens(0.2),
-        talk: talk(dice),
-        ..PbxScript::default()
-    }
-}
-
-fn user(dice: &mut Dice) -> BusinessScript {
-    let then = match dice.below(10) {
-        0 => Then::Never,
-        1 | 2 => {
-            let status = one(dice, &[404, 408, 480, 486, 500, 503, 603]);
-            Then::Refuse(millis(dice, 4_000), status, "No".into())
-        }
-        _ => Then::Answer(millis(dice, 6_000)),
-    };
-    BusinessScript {
-        refuse: dice
-            .happens(0.05)
-            .then(|| (403, "No approved call permission found".into())),
-        trying: dice.happens(0.8),
-        ring: dice
-            .happens(0.8)
-            .then(|| (millis(dice, 2_000), one(dice, &[180, 183]))),
-        second_tag: dice.happens(0.1),
-        then,
-        answer_despite_cancel: dice.happens(0.2),
-        talk: talk(dice),
-    }
-}
-
 impl Story {
     /// The world of a seed, at its first moment.
     pub(crate) fn of(seed: u64) -> Story {
         let mut dice = Dice::new(seed ^ 0x5ee_d0fa_ca11);
+        let audible = dice.happens(0.004);
         let breaks = dice.happens(0.3);
-        let mut begin = beginning();
-        begin.audio = false;
-        begin.seed = seed;
-        begin.meta_link = link(&mut dice);
-        begin.pbx_link = link(&mut dice);
-        begin.meta.challenge.stale_once = dice.happens(0.1);
-        begin.meta.challenge.insatiable = dice.happens(0.03);
-        begin.meta.shared_connection = dice.happens(0.3);
-        let challenge = dice.happens(0.8);
-        let patience = secs(3 + dice.below(23));
-        with_number(&mut begin.settings, |number| {
-            number.challenge = challenge;
-            number.no_answer = patience;
-        });
-        if dice.happens(0.3) {
-            begin.pbx.sbc.transport = Transport::Tcp;
-            with_trunk(&mut begin.settings, |trunk| {
-                trunk.target.transport = Transport::Tcp
-            });
-        }
-        if dice.happens(0.1) {
-            with_trunk(&mut begin.settings, |trunk| {
-                let real = trunk.target.clone();
-                trunk.target.host = "10.0.0.99".into();
-                trunk.backups = vec![real];
-            });
-        }
+        // Long enough for sessions to be refreshed, and to expire.
+        let trouble = match dice.happens(0.1) && !audible {
+            true => secs(150),
+            false => secs(30),
+        };
+        let begin = place::beginning(seed, &mut dice, audible);
         let rough = breaks || begin.pbx_link.loss > 0.0;
-        let mut acts = Vec::new();
-        let mut add =
-            |dice: &mut Dice, act| acts.push((millis(dice, TROUBLE.as_millis() as u64), act));
-        for _ in 0..=dice.below(3) {
-            let act = one(&mut dice, &[Act::UserCalls, Act::AgentCalls]);
-            add(&mut dice, act);
-        }
-        for _ in 0..dice.below(5) {
-            let asked = Act::Ask(dice.below(ASKED.len() as u64) as usize);
-            let all = [
-                Act::HangUp(Meta),
-                Act::HangUp(Pbx),
-                Act::Hold(true),
-                Act::Hold(false),
-                asked,
-            ];
-            let act = one(&mut dice, &all);
-            add(&mut dice, act);
-        }
-        if breaks {
-            for _ in 0..=dice.below(3) {
-                let party = one(&mut dice, &[Meta, Pbx]);
-                let all = [Act::Reset(party), Act::Kill(party), Act::Down(party)];
-                let act = one(&mut dice, &all);
-                add(&mut dice, act);
-                if act == Act::Down(party) {
-                    add(&mut dice, Act::Up(party));
-                }
-            }
-        }
-        if dice.happens(0.05) {
-            let act = one(&mut dice, &[Act::Drain, Act::HangUpAll]);
-            add(&mut dice, act);
-        }
-        acts.sort_by_key(|(at, _)| *at);
+        let settings = Arc::new(begin.settings.clone());
+        let acts = happenings(&mut dice, trouble, breaks, audible);
         Story {
             world: World::new(begin),
             rough,
             acts,
+            settings,
+            trouble,
             dice,
             seed,
-            users: 0,
+            placed: 0,
         }
+    }
+
+    /// Whether the trunks answer users before the PBX does.
+    pub(crate) fn answers_early(&self) -> bool {
+        let mut trunks = self.settings.trunks.iter();
+        trunks.any(|trunk| trunk.comfort.early_answer != EarlyAnswer::Never)
+    }
+
+    /// Whether the PBX has asked us to transfer the call of this Call-ID.
+    pub(crate) fn referred(&self, call_id: Option<&str>) -> bool {
+        let refers = self.world.messages(Pbx, Sbc, "REFER");
+        refers
+            .iter()
+            .any(|refer| refer.header("Call-ID") == call_id)
     }
 
     /// Everything happens, then everybody hangs up until nobody is left.
@@ -213,9 +88,11 @@ impl Story {
             self.world.pass(pause);
             self.act(act);
         }
-        self.world.pass(secs(40).saturating_sub(self.world.at()));
+        let end = self.trouble + secs(10);
+        self.world.pass(end.saturating_sub(self.world.at()));
         for party in [Meta, Pbx] {
             self.act(Act::Up(party));
+            self.act(Act::Unmute(party));
         }
         // Longer than a telephone rings, a BYE is repeated and a transaction is remembered.
         for _ in 0..30 {
@@ -228,58 +105,74 @@ impl Story {
     }
 
     fn act(&mut self, act: Act) {
-        let world = &mut self.world;
-        let dice = &mut self.dice;
-        match act {
-            Act::UserCalls => {
-                world.pbx.script(agent(dice));
-                self.users += 1;
-                let mut call = sim::scene::user();
-                call.caller = format!("+1219555{:04}", self.users);
-                call.talk = talk(dice);
-                call.cancel_after = dice.happens(0.3).then(|| millis(dice, 6_000));
-                call.retry_elsewhere = dice.happens(0.1);
-                call.wrong_password = dice.happens(0.05).then(|| "wrong".into());
-                world.user_calls(call);
-            }
-            Act::AgentCalls => {
-                world.meta.script(user(dice));
-                self.users += 1;
-                let mut call = sim::scene::agent();
-                call.to = format!("+1219555{:04}", self.users);
-                call.talk = talk(dice);
-                call.cancel_after = dice.happens(0.3).then(|| millis(dice, 6_000));
-                world.agent_calls(call);
-            }
-            Act::HangUp(Meta) => {
-                let calls: Vec<u32> = world.meta.calls().collect();
-                for call in calls {
-                    world.now(|world, now| world.meta.hang_up(now, Some(call)));
-                }
-            }
-            Act::HangUp(_) => {
-                let calls: Vec<u32> = world.pbx.calls().collect();
-                for call in calls {
-                    world.now(|world, now| world.pbx.hang_up(now, Some(call)));
-                }
-            }
-            Act::Hold(hold) => world.now(|world, now| world.pbx.hold(now, None, hold)),
-            Act::Ask(which) => {
-                world.now(|world, now| world.pbx.ask(now, None, ASKED[which].clone()));
-            }
-            Act::Reset(party) => world.reset_connections(party),
-            Act::Kill(party) => world.kill_connections(party),
-            Act::Down(party) => self.link(party).down = true,
-            Act::Up(party) => self.link(party).down = false,
-            Act::Drain => world.tell_core(Input::Drain),
-            Act::HangUpAll => world.tell_core(Input::HangUpAll),
-        }
+        let (world, dice) = (&mut self.world, &mut self.dice);
+        acts::happen(world, dice, &self.settings, &mut self.placed, act);
     }
+}
 
-    fn link(&mut self, party: Party) -> &mut Link {
-        match party {
-            Meta => &mut self.world.meta_link,
-            _ => &mut self.world.pbx_link,
+/// Everything that will happen, in order.
+fn happenings(
+    dice: &mut Dice,
+    trouble: Duration,
+    breaks: bool,
+    audible: bool,
+) -> Vec<(Duration, Act)> {
+    let mut acts = Vec::new();
+    let mut add = |dice: &mut Dice, act| acts.push((millis(dice, trouble.as_millis() as u64), act));
+    let calls = match dice.below(10) {
+        0 if !audible => 4 + dice.below(8),
+        _ => 1 + dice.below(3),
+    };
+    for _ in 0..calls {
+        let act = one(dice, &[Act::UserCalls, Act::AgentCalls]);
+        add(dice, act);
+    }
+    for _ in 0..dice.below(8) {
+        let wish = Act::Agent(Wish::drawn(dice));
+        let all = [
+            Act::OneHangsUp(Meta),
+            Act::OneHangsUp(Pbx),
+            wish,
+            wish,
+            wish,
+            wish,
+        ];
+        let act = one(dice, &all);
+        add(dice, act);
+    }
+    if dice.happens(0.1) {
+        let party = one(dice, &[Meta, Pbx]);
+        add(dice, Act::Mute(party));
+        add(dice, Act::Unmute(party));
+    }
+    if dice.happens(0.1) {
+        let change = Change::drawn(dice);
+        add(dice, Act::Reload(change));
+    }
+    if dice.happens(0.1) {
+        let party = one(dice, &[Meta, Pbx]);
+        add(dice, Act::Again(party));
+    }
+    if breaks {
+        for _ in 0..=dice.below(3) {
+            let (party, broken) = (one(dice, &[Meta, Pbx]), one(dice, &[Meta, Pbx]));
+            let all = [
+                Act::Reset(party),
+                Act::Kill(party),
+                Act::Down(party),
+                Act::HangUpAndReset(party, broken),
+            ];
+            let act = one(dice, &all);
+            add(dice, act);
+            if act == Act::Down(party) {
+                add(dice, Act::Up(party));
+            }
         }
     }
+    if dice.happens(0.05) {
+        let act = one(dice, &[Act::Drain, Act::HangUpAll]);
+        add(dice, act);
+    }
+    acts.sort_by_key(|(at, _)| *at);
+    acts
 }

@@ -3,19 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use b2bua::record::Direction;
 use b2bua::{Output, Record};
 use sim::report::{Ended, What};
 
 use super::draw::Story;
-
-/// What strict peers object to and RFC 3261 lets happen when two messages cross on their way: both ends
-/// hang up at once (§15.1.2), a CANCEL meets a final answer (§9.1).
-const CROSSING: [&str; 2] = ["our BYE was answered 481", "CANCEL that matches no INVITE"];
+use super::{objections, wire};
 
 /// A call as one peer saw it.
 #[derive(Debug, Default)]
 struct Seen {
-    ended: Vec<Ended>,
+    /// Its ends, and when they were, in milliseconds.
+    ended: Vec<(u64, Ended)>,
 }
 
 /// Every call a peer saw, by its Call-ID.
@@ -36,7 +35,7 @@ fn seen(story: &Story, peer: &str) -> BTreeMap<String, Seen> {
             What::Ended(ended) => {
                 let seen = ids.get(&report.call).and_then(|id| all.get_mut(id));
                 if let Some(seen) = seen {
-                    seen.ended.push(ended.clone());
+                    seen.ended.push((report.at_ms, ended.clone()));
                 }
             }
             _ => {}
@@ -72,19 +71,10 @@ pub(crate) fn judge(story: &mut Story) -> Result<(), String> {
     hold(forbidden == 0, || {
         format!("{forbidden} forbidden requests to Meta")
     })?;
-    if !story.rough {
-        let broken = story
-            .world
-            .reports
-            .iter()
-            .find_map(|report| match &report.what {
-                What::Violation { rule } if !CROSSING.contains(&rule.as_str()) => {
-                    Some(format!("{} {}: {rule}", report.peer, report.call))
-                }
-                _ => None,
-            });
-        hold(broken.is_none(), || broken.unwrap_or_default())?;
-    }
+    let lines = wire::lines(&story.world);
+    wire::judge(&lines, story.rough)?;
+    objections::judge(story, &lines)?;
+    drop(lines);
     let meta = seen(story, "meta");
     let pbx = seen(story, "pbx");
     for (peer, calls) in [("Meta", &meta), ("the PBX", &pbx)] {
@@ -102,13 +92,10 @@ pub(crate) fn judge(story: &mut Story) -> Result<(), String> {
             end(&meta, &record.carrier_call_id),
             end(&pbx, &record.pbx_call_id),
         );
-        record_is_sound(record).map_err(|why| format!("{why}: {record:?}"))?;
-        agrees(story.rough, record, &ends).map_err(|why| {
-            format!(
-                "{why}: {} answered {:?}, {ends:?}",
-                record.cause.label(),
-                record.answered
-            )
+        record_is_sound(story, record).map_err(|why| format!("{why}: {record:?}"))?;
+        agrees(story, record, &ends).map_err(|why| {
+            let cause = record.cause.label();
+            format!("{why}: {cause} answered {:?}, {ends:?}", record.answered)
         })?;
     }
     Ok(())
@@ -134,10 +121,12 @@ fn nothing_is_left(story: &mut Story) -> Result<(), String> {
     })
 }
 
-fn record_is_sound(record: &Record) -> Result<(), String> {
+fn record_is_sound(story: &Story, record: &Record) -> Result<(), String> {
+    // Whoever is answered before the PBX rings may be told of it later.
+    let early = story.answers_early() && record.direction == Direction::UserInitiated;
     let times = [
         Some(record.started),
-        record.ringing,
+        record.ringing.filter(|_| !early),
         record.answered,
         Some(record.ended),
     ];
@@ -153,28 +142,35 @@ fn record_is_sound(record: &Record) -> Result<(), String> {
     })
 }
 
+/// How far apart both ends may learn that a call is over, where nothing is lost, in milliseconds.
+const APART: u64 = 3_000;
+
 /// Whether both ends and the record tell the same story.
 fn agrees(
-    rough: bool,
+    story: &Story,
     record: &Record,
-    ends: &(Option<Ended>, Option<Ended>),
+    ends: &(Option<(u64, Ended)>, Option<(u64, Ended)>),
 ) -> Result<(), String> {
-    let (Some(meta), Some(pbx)) = ends else {
+    let early = story.answers_early() && record.direction == Direction::UserInitiated;
+    let (Some((meta_at, meta)), Some((pbx_at, pbx))) = ends else {
         // A leg that was never called, or that nobody heard of.
-        let called = record.answered.is_some();
+        let called = record.answered.is_some() && !early;
         return hold(!called, || "answered by a leg that does not exist".into());
     };
-    if rough {
+    if story.rough {
         return Ok(());
     }
+    let both = meta.answered && pbx.answered;
+    // The agent who sent the call elsewhere has left it.
+    let transferred = story.referred(record.pbx_call_id.as_deref());
     if record.cause.label() == "normal" {
-        hold(meta.answered && pbx.answered, || {
-            "answered on one side only".into()
-        })?;
-        let apart = meta.duration_ms.abs_diff(pbx.duration_ms);
-        hold(apart <= 3_000, || format!("the ends are {apart} ms apart"))?;
+        hold(both || early, || "answered on one side only".into())?;
     }
-    let connected = meta.confirmed && meta.answered && pbx.confirmed && pbx.answered;
+    if both && !transferred {
+        let apart = meta_at.abs_diff(*pbx_at);
+        hold(apart <= APART, || format!("the ends are {apart} ms apart"))?;
+    }
+    let connected = both && meta.confirmed && pbx.confirmed;
     hold(!connected || record.answered.is_some(), || {
         "both talked, and the record says nobody did".into()
     })

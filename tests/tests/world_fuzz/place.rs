@@ -1,0 +1,124 @@
+//! Where a random world happens: networks, trunks, what the PBX and Meta are like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use b2bua::Settings;
+use b2bua::comfort::{Comfort, EarlyAnswer, Ringback, Transfer};
+use b2bua::profile::SessionPolicy;
+use b2bua::settings::{Group, Member, Trunk};
+use sim::Dice;
+use sim::net::Link;
+use sim::scene::*;
+use sim::world::Beginning;
+use sip::Transport;
+
+/// A host nobody lives at.
+const NOWHERE: &str = "10.0.0.99";
+
+pub(crate) fn millis(dice: &mut Dice, most: u64) -> Duration {
+    Duration::from_millis(dice.below(most + 1))
+}
+
+pub(crate) fn one<T: Clone>(dice: &mut Dice, of: &[T]) -> T {
+    of[dice.below(of.len() as u64) as usize].clone()
+}
+
+/// The world before anything happens.
+pub(crate) fn beginning(seed: u64, dice: &mut Dice, audible: bool) -> Beginning {
+    let mut begin = sim::scene::beginning();
+    begin.audio = audible;
+    begin.seed = seed;
+    begin.meta_link = link(dice);
+    begin.pbx_link = link(dice);
+    begin.meta.challenge.stale_once = dice.happens(0.1);
+    begin.meta.challenge.insatiable = dice.happens(0.03);
+    begin.meta.shared_connection = dice.happens(0.3);
+    let challenge = dice.happens(0.8);
+    let patience = secs(3 + dice.below(23));
+    with_number(&mut begin.settings, |number| {
+        number.challenge = challenge;
+        number.no_answer = patience;
+    });
+    let over_tcp = dice.happens(0.3);
+    if over_tcp {
+        begin.pbx.sbc.transport = Transport::Tcp;
+    }
+    let session = dice.happens(0.3).then(|| one(dice, &[90, 120, 1_800]));
+    let comfort = comfort(dice);
+    with_trunk(&mut begin.settings, |trunk| {
+        if over_tcp {
+            trunk.target.transport = Transport::Tcp;
+        }
+        Arc::make_mut(&mut trunk.profile).extensions.session_timer = Some(SessionPolicy {
+            ask: session,
+            least: 90,
+        });
+        trunk.comfort = comfort;
+    });
+    trunks(&mut begin.settings, dice);
+    begin
+}
+
+fn link(dice: &mut Dice) -> Link {
+    let mut link = Link::after(millis(dice, 150));
+    if dice.happens(0.4) {
+        link.jitter = millis(dice, 100);
+        link.loss = one(dice, &[0.0, 0.01, 0.05, 0.2]);
+        link.doubled = one(dice, &[0.0, 0.1, 0.5]);
+        link.overtaken = one(dice, &[0.0, 0.1]);
+    }
+    link
+}
+
+fn comfort(dice: &mut Dice) -> Comfort {
+    let early = [
+        EarlyAnswer::Never,
+        EarlyAnswer::Never,
+        EarlyAnswer::EarlyMedia,
+        EarlyAnswer::AtOnce,
+    ];
+    let tone = sdp::plan::Sound::new(vec![0_i16; 800]).map_or(Ringback::Off, Ringback::Tone);
+    Comfort {
+        ringback: one(dice, &[Ringback::Off, Ringback::Ringing, tone]),
+        early_answer: one(dice, &early),
+        transfer: one(
+            dice,
+            &[Transfer::Handle, Transfer::Handle, Transfer::Refuse],
+        ),
+        ..Comfort::default()
+    }
+}
+
+/// One trunk, one with a backup, or a group in which the first may be out of order.
+fn trunks(settings: &mut Settings, dice: &mut Dice) {
+    match dice.below(10) {
+        0 => with_trunk(settings, |trunk| {
+            let real = trunk.target.clone();
+            trunk.target.host = NOWHERE.into();
+            trunk.backups = vec![real];
+        }),
+        which @ 1..=3 => {
+            let spare = Trunk {
+                name: "spare".into(),
+                ..(*settings.trunks[0]).clone()
+            };
+            if which == 1 {
+                with_trunk(settings, |trunk| trunk.target.host = NOWHERE.into());
+            }
+            settings.trunks.push(Arc::new(spare));
+            let second = 1 + dice.below(2) as u16;
+            let member = |trunk: &str, priority| Member {
+                trunk: trunk.into(),
+                priority,
+                weight: 1,
+            };
+            settings.groups.push(Group {
+                name: "all".into(),
+                members: vec![member("office", 1), member("spare", second)],
+            });
+            with_number(settings, |number| number.trunk = "all".into());
+        }
+        _ => {}
+    }
+}
