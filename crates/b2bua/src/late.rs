@@ -38,6 +38,9 @@ struct Invite {
 #[derive(Debug, Default)]
 pub(crate) struct Unwanted {
     ended: Vec<(Text, FlowId, Bytes)>,
+    /// The highest sequence number used in any early dialog of the INVITE: a PRACK may have been asked
+    /// in the very dialog that is hung up.
+    counted: u32,
 }
 
 /// What an unwanted 2xx is answered with.
@@ -58,7 +61,8 @@ pub(crate) struct Way {
 }
 
 impl Late {
-    /// An INVITE of ours whose answers may come until `until`, whatever becomes of its call.
+    /// An INVITE of ours whose answers may come until `until`, whatever becomes of its call; `counted`
+    /// is the highest sequence number used in its early dialogs.
     pub(crate) fn expect(
         &mut self,
         now: Instant,
@@ -66,6 +70,7 @@ impl Late {
         invite: &Request,
         transport: Transport,
         sent_by: Arc<str>,
+        counted: u32,
     ) {
         self.forget(now);
         if self.order.len() >= REMEMBERED {
@@ -81,7 +86,9 @@ impl Late {
             sent_by,
             unwanted: Unwanted::default(),
         };
-        self.invites.entry(key).or_insert(fresh).until = until;
+        let known = self.invites.entry(key).or_insert(fresh);
+        known.until = until;
+        known.unwanted.count_from(counted);
     }
 
     /// Forgets the INVITEs whose answers can come no more.
@@ -124,6 +131,11 @@ impl Late {
 }
 
 impl Unwanted {
+    /// Sequence numbers up to this one are used up.
+    pub(crate) fn count_from(&mut self, cseq: u32) {
+        self.counted = self.counted.max(cseq);
+    }
+
     /// What this 2xx is answered with. `None`: it makes no dialog, or too many did.
     pub(crate) fn end(&self, response: &Response) -> Option<Ending> {
         let tag = response.to_tag()?;
@@ -143,6 +155,7 @@ impl Unwanted {
         }
         let mut dialog = Dialog::uac(&invite, response)?;
         let ack = dialog.ack(response.cseq()?.number);
+        dialog.count_from(self.counted);
         Some(Ending::New {
             ack: Box::new(ack),
             bye: Box::new(dialog.request(Method::Bye)),
@@ -188,7 +201,7 @@ mod tests {
 
     fn expect(late: &mut Late, now: Instant, n: usize) {
         let until = now + Duration::from_secs(32);
-        late.expect(now, until, &invite(n), Transport::Udp, "us:5060".into());
+        late.expect(now, until, &invite(n), Transport::Udp, "us:5060".into(), 0);
     }
 
     #[test]

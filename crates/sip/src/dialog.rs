@@ -204,6 +204,11 @@ impl Dialog {
         &self.route_set
     }
 
+    /// Sequence numbers up to this one are used up: our next request has a higher one.
+    pub fn count_from(&mut self, cseq: u32) {
+        self.local_cseq = self.local_cseq.max(cseq);
+    }
+
     /// The CSeq number of our last request.
     pub fn local_cseq(&self) -> u32 {
         self.local_cseq

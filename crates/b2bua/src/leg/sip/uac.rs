@@ -57,6 +57,12 @@ impl Calling {
     pub(super) fn is_given_up(&self) -> bool {
         self.cancelled_until.is_some()
     }
+
+    /// The highest sequence number used in an early dialog.
+    fn counted(&self) -> u32 {
+        let used = self.earlies.iter().map(|early| early.dialog.local_cseq());
+        used.max().unwrap_or(0)
+    }
 }
 
 /// Whom to call, and how.
@@ -262,8 +268,14 @@ impl SipLeg {
         if let Phase::Calling(calling) = &self.phase {
             let until = cx.now + self.timers.t1 * 64;
             let (transport, sent_by) = (self.hop.transport, self.hop.sent_by.clone());
-            cx.late
-                .expect(cx.now, until, &calling.invite, transport, sent_by);
+            cx.late.expect(
+                cx.now,
+                until,
+                &calling.invite,
+                transport,
+                sent_by,
+                calling.counted(),
+            );
         }
     }
 
@@ -317,6 +329,7 @@ impl SipLeg {
         let Phase::Calling(calling) = &mut self.phase else {
             return None;
         };
+        self.unwanted.count_from(calling.counted());
         let early = sip::DialogId::of_response(&response)
             .and_then(|id| calling.earlies.iter().position(|e| e.dialog.id() == id))
             .map(|at| calling.earlies.swap_remove(at).dialog);
