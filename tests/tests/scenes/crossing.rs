@@ -175,3 +175,41 @@ fn a_goodbye_of_the_user_that_is_lost_with_its_connection_ends_the_call_all_the_
     assert_eq!(record.cause.label(), "media_silent", "{}", world.ladder());
     assert_eq!(story.ended(Pbx).by, "far");
 }
+
+#[test]
+fn a_telephone_that_rang_reliably_and_lost_is_hung_up_behind_its_prack() {
+    let mut world = silent_world();
+    world.pbx.script(PbxScript {
+        reliable: true,
+        ..agent_answers(secs(2))
+    });
+    let mut answers = 0;
+    world.tamper(move |from, _, text| {
+        if from != Pbx || !text.starts_with("SIP/2.0 200") || !text.contains(" INVITE") {
+            return Some(text.to_owned());
+        }
+        answers += 1;
+        // Another telephone wins; the one that rang says 200 half a second later.
+        let to = text.lines().find(|line| line.starts_with("To:"))?;
+        let tag = to.split("tag=").nth(1)?;
+        Some(match answers {
+            1 => text.replace(tag, "winner"),
+            _ => text.to_owned(),
+        })
+    });
+    world.user_calls(user().hanging_up_after(secs(3)));
+    world.story(secs(120));
+    let number = |method: &str| -> u32 {
+        let sent = world.messages(Sbc, Pbx, method);
+        let to_loser = sent
+            .iter()
+            .find(|m| m.header("To").is_some_and(|to| !to.contains("tag=winner")));
+        let cseq = to_loser.and_then(|m| m.header("CSeq")).unwrap_or_default();
+        cseq.split(' ')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_default()
+    };
+    assert!(number("PRACK") > 0, "{}", world.ladder());
+    assert!(number("BYE") > number("PRACK"), "{}", world.ladder());
+}

@@ -73,6 +73,17 @@ impl Story {
         trunks.any(|trunk| trunk.comfort.early_answer != EarlyAnswer::Never)
     }
 
+    /// Whether something of this kind happens.
+    pub(crate) fn has(&self, is: impl Fn(&Act) -> bool) -> bool {
+        self.acts.iter().any(|(_, act)| is(act))
+    }
+
+    /// Whether a trunk leads nowhere.
+    pub(crate) fn has_dead_ends(&self) -> bool {
+        let mut trunks = self.settings.trunks.iter();
+        trunks.any(|trunk| trunk.target.host == place::NOWHERE)
+    }
+
     /// Whether the PBX has asked us to transfer the call of this Call-ID.
     pub(crate) fn referred(&self, call_id: Option<&str>) -> bool {
         let refers = self.world.messages(Pbx, Sbc, "REFER");

@@ -14,7 +14,7 @@ use sim::world::Beginning;
 use sip::Transport;
 
 /// A host nobody lives at.
-const NOWHERE: &str = "10.0.0.99";
+pub(crate) const NOWHERE: &str = "10.0.0.99";
 
 pub(crate) fn millis(dice: &mut Dice, most: u64) -> Duration {
     Duration::from_millis(dice.below(most + 1))

@@ -83,6 +83,7 @@ impl PbxPeer {
         headers.push(Name::ReferTo, format!("<{target}>"));
         headers.push(Name::ReferredBy, format!("<sip:agent@{us}>"));
         headers.push(Name::Contact, self.contact("pbx"));
+        self.referrals.quiet.retain(|quiet| *quiet != id);
         if referral.quiet {
             request.headers.push("Refer-Sub", "false");
             request.headers.push(Name::Supported, "norefersub");
