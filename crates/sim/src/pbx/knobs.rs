@@ -6,8 +6,8 @@ use std::time::Duration;
 use sdp::Codec;
 use sip::{Target, TimerSettings, Transport};
 
-pub use crate::meta::digest::Hash;
 use super::fork::Fork;
+pub use crate::meta::digest::Hash;
 use crate::meta::knobs::{MediaPlace, Talk};
 
 /// The simulated PBX.
