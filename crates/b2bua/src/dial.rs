@@ -1,9 +1,10 @@
 //! Whom the other leg calls, and what it is told: the words of leg B's INVITE.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Answerer, Headers, Name, Request, Secret, Target, Text, Uri};
+use sip::{Answerer, Flow, Headers, Name, Request, Secret, Target, Text, Uri};
 
 use crate::leg::sip::words::name_addr;
 use crate::leg::sip::{Outgoing, Referral, Way};
@@ -155,6 +156,15 @@ pub(crate) fn to_place(mut out: Outgoing, place: &Place, trunk: &Trunk) -> Outgo
         None => Way::To(out.target.clone()),
     };
     out
+}
+
+/// The address of ours a call of this trunk's PBX lives on: a datagram came to the very socket our
+/// requests are to leave from, a connection of ours has a port of its own.
+pub(crate) fn home(trunk: &Trunk, flow: &Flow) -> Option<SocketAddr> {
+    match flow.transport.is_reliable() {
+        true => trunk.target.from,
+        false => Some(flow.local),
+    }
 }
 
 /// Calls whom the PBX names in a REFER, for the user. A target at our own address, or without any, is one

@@ -819,7 +819,7 @@ impl World {
                     .host
                     .parse()
                     .ok()
-                    .map(|ip: IpAddr| SocketAddr::new(ip, target.port)),
+                    .map(|ip| SocketAddr::new(ip, target.port)),
             };
             self.pipes.datagrams(peer, (from, id), sbc, self.now);
             let pipe = self.pipes.find(from, id).unwrap_or_default();

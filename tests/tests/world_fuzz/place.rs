@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use b2bua::Settings;
-use b2bua::comfort::{Comfort, EarlyAnswer, Ringback, Transfer};
+use b2bua::comfort::{Comfort, EarlyAnswer, Ringback};
 use b2bua::profile::SessionPolicy;
 use b2bua::settings::{Group, Member, Trunk};
 use sim::Dice;
@@ -46,11 +46,14 @@ pub(crate) fn beginning(seed: u64, dice: &mut Dice, audible: bool) -> Beginning 
     }
     let session = dice.happens(0.3).then(|| one(dice, &[90, 120, 1_800]));
     let comfort = comfort(dice);
+    let transfers = dice.happens(0.7);
     with_trunk(&mut begin.settings, |trunk| {
         if over_tcp {
             trunk.target.transport = Transport::Tcp;
         }
-        Arc::make_mut(&mut trunk.profile).extensions.session_timer = Some(SessionPolicy {
+        let extensions = &mut Arc::make_mut(&mut trunk.profile).extensions;
+        extensions.transfer = transfers;
+        extensions.session_timer = Some(SessionPolicy {
             ask: session,
             least: 90,
         });
@@ -82,10 +85,6 @@ fn comfort(dice: &mut Dice) -> Comfort {
     Comfort {
         ringback: one(dice, &[Ringback::Off, Ringback::Ringing, tone]),
         early_answer: one(dice, &early),
-        transfer: one(
-            dice,
-            &[Transfer::Handle, Transfer::Handle, Transfer::Refuse],
-        ),
         ..Comfort::default()
     }
 }

@@ -83,6 +83,8 @@ pub(crate) struct Call {
     trunk: Arc<Trunk>,
     user: String,
     inherited: Inherited,
+    /// The flow the caller's INVITE came on.
+    caller: FlowId,
     a: SipLeg,
     b: Option<SipLeg>,
     /// Earlier legs B that gave way to the present one and are not off the wire yet.
@@ -224,12 +226,7 @@ impl Call {
                     profile: trunk.profile.clone(),
                     sent_by: trunk.sent_by.as_str().into(),
                     contact: dial::trunk_contact(&trunk, &user, flow.transport),
-                    // A datagram came to the very socket our answers leave from; a connection has a
-                    // port of its own.
-                    from: match flow.transport.is_reliable() {
-                        true => trunk.target.from,
-                        false => Some(flow.local),
-                    },
+                    from: dial::home(&trunk, &flow),
                     way: match proved {
                         true => Way::back(&flow),
                         false => Way::ByDialog,
@@ -246,6 +243,7 @@ impl Call {
             trunk,
             user,
             inherited,
+            caller: flow.id,
             a,
             b: None,
             former: Vec::new(),
@@ -328,7 +326,7 @@ impl Call {
 
     /// The flow the caller's INVITE came on.
     pub(crate) fn caller_flow(&self) -> FlowId {
-        self.a.flow()
+        self.caller
     }
 
     /// That flow is gone, and with it the way of any answer: nobody is to pick up for a caller who
@@ -342,6 +340,10 @@ impl Call {
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Context<'_>, side: Side, ack: &Request) {
+        if let Some(leg) = self.former.iter_mut().find(|leg| leg.has_dialog_of(ack)) {
+            let _ = leg.ack(cx, ack);
+            return self.end_if_over(cx);
+        }
         let event = self.leg_mut(side).and_then(|leg| leg.ack(cx, ack));
         self.on_leg(cx, side, event);
     }
@@ -451,8 +453,8 @@ impl Call {
             State::Ringing => Some(self.answer_by),
             State::Answering | State::Talking | State::Ended => None,
         };
-        let legs = [Some(&self.a), self.b.as_ref()];
-        let legs = legs.into_iter().flatten().filter_map(SipLeg::next_timeout);
+        let legs = [Some(&self.a), self.b.as_ref()].into_iter().flatten();
+        let legs = legs.chain(&self.former).filter_map(SipLeg::next_timeout);
         let early = self.early.next_timeout();
         let transfer = self.transfer.as_ref().and_then(|t| t.next_timeout());
         own.into_iter()
@@ -467,6 +469,7 @@ impl Call {
         for leg in &mut self.former {
             let _ = leg.timeout(cx);
         }
+        self.end_if_over(cx);
         for side in Side::BOTH {
             let event = self.leg_mut(side).and_then(|leg| leg.timeout(cx));
             self.on_leg(cx, side, event);

@@ -114,6 +114,7 @@ impl Call {
             profile: self.trunk.profile.clone(),
             sent_by: self.trunk.sent_by.as_str().into(),
             contact: dial::trunk_contact(&self.trunk, &user, flow.transport),
+            from: dial::home(&self.trunk, &flow),
             way,
         };
         let mut leg = SipLeg::uas(cx, side, flow, key, invite.clone(), incoming).ok_or(400_u16)?;

@@ -46,6 +46,8 @@ pub(super) struct Referrals {
     consultations: Vec<String>,
     /// Calls whose REFER asked for no NOTIFY.
     quiet: Vec<u32>,
+    /// Calls that had one which asked for it.
+    told: Vec<u32>,
 }
 
 impl PbxPeer {
@@ -83,11 +85,12 @@ impl PbxPeer {
         headers.push(Name::ReferTo, format!("<{target}>"));
         headers.push(Name::ReferredBy, format!("<sip:agent@{us}>"));
         headers.push(Name::Contact, self.contact("pbx"));
-        self.referrals.quiet.retain(|quiet| *quiet != id);
         if referral.quiet {
             request.headers.push("Refer-Sub", "false");
             request.headers.push(Name::Supported, "norefersub");
             self.referrals.quiet.push(id);
+        } else {
+            self.referrals.told.push(id);
         }
         self.send_in_dialog(now, id, request, Method::Refer);
         self.drain(now);
@@ -110,7 +113,8 @@ impl PbxPeer {
             let value = request.headers.first(&name);
             value.map_or_else(String::new, |value| value.as_str().into_owned())
         };
-        if self.referrals.quiet.contains(&id) {
+        let referrals = &self.referrals;
+        if referrals.quiet.contains(&id) && !referrals.told.contains(&id) {
             return self.violation(now, id, "NOTIFY though Refer-Sub was false");
         }
         let event = header(Name::Event);

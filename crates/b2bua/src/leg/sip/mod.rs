@@ -207,11 +207,6 @@ impl SipLeg {
         &self.profile
     }
 
-    /// The flow of its INVITE.
-    pub(crate) fn flow(&self) -> FlowId {
-        self.hop.flow
-    }
-
     /// Whether the peer's INVITE waits for our final answer.
     pub(crate) fn is_offered(&self) -> bool {
         matches!(self.phase, Phase::Offered { .. })
