@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use b2bua::Record;
 use b2bua::record::Direction;
+use sim::World;
 use sim::report::{Ended, What};
 use sim::scene::secs;
+use sim::world::Party::{Pbx, Sbc};
 
 use super::acts::Act;
 use super::draw::Story;
@@ -124,10 +126,16 @@ fn nothing_is_left(story: &mut Story) -> Result<(), String> {
     })?;
     let ports = world.ports_in_use();
     hold(ports == 0, || format!("{ports} ports are still leased"))?;
-    // A timer that was left would speak: names are looked for again, nothing else goes on.
-    let before = (world.passed.len(), world.records.len());
+    // A timer that was left would ask something: names are looked for again, nothing else goes on. What
+    // peers still repeat is answered.
+    let asked = |world: &World| {
+        let ours = world.passed.iter().filter(|passed| passed.from == Sbc);
+        ours.filter(|passed| !passed.text.starts_with("SIP/2.0"))
+            .count()
+    };
+    let before = (asked(world), world.records.len());
     world.pass(secs(300));
-    let after = (world.passed.len(), world.records.len());
+    let after = (asked(world), world.records.len());
     hold(before == after && world.is_quiet(), || {
         format!("it stirs when all is over: {before:?} became {after:?}")
     })
@@ -184,11 +192,14 @@ fn agrees(story: &Story, record: &Record, ends: &(Option<End>, Option<End>)) -> 
     }
     let both = meta.answered && pbx.answered;
     // The agent who sent the call elsewhere has left it.
-    let transferred = story.referred(record.pbx_call_id.as_deref());
+    let pbx_call_id = record.pbx_call_id.as_deref();
+    let transferred = story.referred(pbx_call_id);
+    // Of several telephones that pick up, the first wins: it need not be the one that tells of its end.
+    let forked = answers(&story.world, pbx_call_id) > 1;
     if record.cause.label() == "normal" {
         hold(both || early, || "answered on one side only".into())?;
     }
-    if both && !transferred {
+    if both && !transferred && !forked {
         let apart = meta_at.abs_diff(*pbx_at);
         hold(apart <= APART, || format!("the ends are {apart} ms apart"))?;
     }
@@ -196,4 +207,18 @@ fn agrees(story: &Story, record: &Record, ends: &(Option<End>, Option<End>)) -> 
     hold(!connected || record.answered.is_some(), || {
         "both talked, and the record says nobody did".into()
     })
+}
+
+/// How many telephones of the PBX answered a call.
+fn answers(world: &World, call_id: Option<&str>) -> usize {
+    let answers = world.messages(Pbx, Sbc, "SIP/2.0 200").into_iter();
+    let to = answers
+        .filter(|answer| answer.header("Call-ID") == call_id)
+        .filter(|answer| {
+            answer
+                .header("CSeq")
+                .is_some_and(|cseq| cseq.ends_with("INVITE"))
+        })
+        .filter_map(|answer| answer.header("To"));
+    to.collect::<BTreeSet<_>>().len()
 }

@@ -360,6 +360,8 @@ impl SipLeg {
         self.dialog = Some(dialog);
         let hop = self.in_dialog_hop(cx);
         let bytes = cx.ack(&hop, ack);
+        // Should it come once more when the call is over, it is acknowledged and not hung up again.
+        cx.late.ended(&response, hop.flow, bytes.clone());
         self.phase = Phase::Confirmed {
             acked: Some(Acked {
                 cseq,
