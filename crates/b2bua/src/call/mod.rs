@@ -353,6 +353,14 @@ impl Call {
         self.on_leg(cx, side, event);
     }
 
+    /// Whether a response is to a request of a leg that is still there.
+    pub(crate) fn has_leg_of(&self, response: &Response) -> bool {
+        let legs = [Some(&self.a), self.b.as_ref()].into_iter().flatten();
+        let transfer = self.transfer.as_ref();
+        legs.chain(&self.former).any(|leg| leg.is_of(response))
+            || transfer.is_some_and(|transfer| transfer.has_leg_of(response))
+    }
+
     pub(crate) fn on_response(
         &mut self,
         cx: &mut Context<'_>,
@@ -360,11 +368,17 @@ impl Call {
         key: ClientKey,
         response: Response,
     ) {
-        if let Some(leg) = self.former.iter_mut().find(|leg| leg.waits_for(key)) {
+        // What comes once more, or from another branch of a fork, is known by its Call-ID alone.
+        let of = |leg: &SipLeg| leg.waits_for(key) || leg.is_of(&response);
+        if let Some(leg) = self.former.iter_mut().find(|leg| of(leg)) {
             let _ = leg.response(cx, key, response);
             return self.end_if_over(cx);
         }
-        if self.transfer.as_ref().is_some_and(|t| t.waits_for(key)) {
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|t| t.is_of(key, &response))
+        {
             self.on_target_response(cx, key, response);
             return self.end_if_over(cx);
         }

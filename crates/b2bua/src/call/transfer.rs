@@ -60,6 +60,14 @@ impl Transfer {
         Some(leg.map_or(self.until, |at| at.min(self.until)))
     }
 
+    pub(super) fn has_leg_of(&self, response: &Response) -> bool {
+        self.leg.is_of(response)
+    }
+
+    pub(super) fn is_of(&self, key: ClientKey, response: &Response) -> bool {
+        self.waits_for(key) || self.has_leg_of(response)
+    }
+
     pub(super) fn waits_for(&self, key: ClientKey) -> bool {
         self.leg.waits_for(key)
     }

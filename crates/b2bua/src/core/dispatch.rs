@@ -69,7 +69,9 @@ impl Core {
             } => {
                 let owner = self.registry.client(key);
                 let to_invite = response.cseq().is_some_and(|c| c.method == Method::Invite);
-                if owner.is_none() && to_invite && response.is_success() {
+                let call = owner.and_then(|(id, _)| self.calls.get(&id));
+                let known = call.is_some_and(|call| call.has_leg_of(&response));
+                if !known && to_invite && response.is_success() {
                     return self.late_answer(now, &flow, &response);
                 }
                 self.with_owner(now, owner, |call, cx, side| {

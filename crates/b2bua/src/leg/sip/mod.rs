@@ -217,6 +217,11 @@ impl SipLeg {
         matches!(self.phase, Phase::Gone)
     }
 
+    /// Whether a response is to a request of this leg.
+    pub(crate) fn is_of(&self, response: &Response) -> bool {
+        response.call_id() == Some(&self.call_id)
+    }
+
     /// Whether a request of this leg in transaction `key` decides what becomes of it.
     pub(crate) fn waits_for(&self, key: ClientKey) -> bool {
         match &self.phase {
