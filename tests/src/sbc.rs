@@ -38,6 +38,8 @@ pub struct Setup {
     pub challenge: bool,
     /// Further lines for the `[[number]]` table.
     pub number_lines: String,
+    /// Further lines for the `[[trunk]]` table.
+    pub trunk_lines: String,
     /// Further lines for the `[records]` table.
     pub record_lines: String,
     /// The `[[trunk]]` table as a whole, where it is another than the usual one.
@@ -58,6 +60,7 @@ impl Setup {
             pbx_codecs: vec!["PCMA"],
             challenge: true,
             number_lines: String::new(),
+            trunk_lines: String::new(),
             record_lines: String::new(),
             trunk: None,
             tables: String::new(),
@@ -113,7 +116,7 @@ impl Sbc {
                 list(&setup.pbx_codecs),
             )
         };
-        let trunk = setup.trunk.clone().unwrap_or_else(usual);
+        let trunk = setup.trunk.clone().unwrap_or_else(usual) + "\n" + &setup.trunk_lines;
         let configuration = place.write(
             "wa-sbc.toml",
             format!(

@@ -41,6 +41,7 @@ mod session_timers;
 mod shut_out;
 mod strangers;
 mod taken_over;
+mod torture;
 mod transferring;
 mod trunk_groups;
 mod user_calls;

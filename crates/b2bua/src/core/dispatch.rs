@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip::{Event, Flow, Method, Name, Request, Response, ServerKey, Text};
+use sip::{Event, Flow, Method, Name, Request, Response, Scheme, ServerKey, Text};
 
 use super::Core;
 use crate::Cause;
@@ -132,9 +132,18 @@ impl Core {
         if !registers && !matches!(request.method, Method::Invite | Method::Options) {
             self.offended(now, &flow, Offence::Refused);
         }
+        // RFC 3261 §8.2.2.1.
+        if request.uri.scheme() == Scheme::Other {
+            return self.respond(now, key, &request, 416);
+        }
         match request.method {
             Method::Invite => self.invite(now, key, flow, request),
-            Method::Options => self.asked(now, key, &flow, &request),
+            Method::Options => match extensions::unknown(&request) {
+                Some(Objection { status, header }) => {
+                    self.respond_with(now, key, &request, status, Some(header));
+                }
+                None => self.asked(now, key, &flow, &request),
+            },
             Method::Register if registers => self.register(now, key, &flow, &request),
             // Nobody registers here, and nothing else makes sense outside a dialog.
             Method::Register => self.respond(now, key, &request, 403),
@@ -147,7 +156,8 @@ impl Core {
 
     fn invite(&mut self, now: Instant, key: ServerKey, flow: Flow, invite: Request) {
         self.counters.invites += 1;
-        if let Some(objection) = extensions::unknown(&invite) {
+        if let Some(objection) = extensions::unknown(&invite).or_else(|| extensions::body(&invite))
+        {
             let header = Some(objection.header);
             return self.respond_with(now, key, &invite, objection.status, header);
         }

@@ -189,11 +189,11 @@ fn schemes(value: &Text) -> Vec<Scheme> {
     found
 }
 
-/// What a parameter says: a word without quotes, or the inside of one quoted string with its escapes. `None` for a mixture of
+/// What a parameter says: a word without quotes and escapes, or the inside of one quoted string with its escapes. `None` for a mixture of
 /// both, which cannot be repeated between quotes.
 fn content(raw: &[u8]) -> Option<&[u8]> {
     let Some(quoted) = raw.strip_prefix(b"\"") else {
-        return (!raw.contains(&b'"')).then_some(raw);
+        return (memchr::memchr2(b'"', b'\\', raw).is_none()).then_some(raw);
     };
     let mut escaped = false;
     let end = quoted.iter().position(|&byte| {
@@ -256,7 +256,14 @@ mod tests {
 
     #[test]
     fn a_value_half_quoted_is_no_value() {
-        for nonce in ["1\"2\"", "\"1\"2", "\"1", "\"1\\\"", "1\", opaque=\"x"] {
+        for nonce in [
+            "1\"2\"",
+            "\"1\"2",
+            "\"1",
+            "\"1\\\"",
+            "1\", opaque=\"x",
+            "1\\",
+        ] {
             let value = format!("Digest realm=\"r\", nonce={nonce}");
             assert_eq!(challenges(&value).len(), 0, "{value}");
         }

@@ -78,6 +78,33 @@ fn beyond(invite: &Request, offered: impl Fn(&str) -> bool) -> Option<Objection>
     })
 }
 
+/// What bodies we read and write.
+const READ: &str = "application/sdp";
+
+/// What stands against the bodies of an INVITE: 415 for one that is no session description, 406 for a caller who accepts none
+/// (RFC 3261 §8.2.3, §20.1). A body that does not say what it is, is read.
+pub(crate) fn body(invite: &Request) -> Option<Objection> {
+    let mut accepted = invite.headers.list(&Name::Accept).peekable();
+    let is_ours = |range: Text| {
+        let range = range.as_str().to_ascii_lowercase();
+        let kind = range.split(';').next().unwrap_or_default().trim();
+        [READ, "application/*", "*/*"].contains(&kind)
+    };
+    if accepted.peek().is_some() && !accepted.any(is_ours) {
+        return Some(Objection {
+            status: 406,
+            header: (Name::Accept, Text::from(READ)),
+        });
+    }
+    let named = invite.headers.first(&Name::ContentType)?.as_str();
+    let kind = named.split(';').next().unwrap_or_default().trim();
+    let strange = !invite.body.is_empty() && !kind.eq_ignore_ascii_case(READ);
+    strange.then(|| Objection {
+        status: 415,
+        header: (Name::Accept, Text::from(READ)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use sip::{Method, Uri};
@@ -97,6 +124,34 @@ mod tests {
         let objection = objection.expect("answermode is unknown");
         assert_eq!(objection.status, 420);
         assert_eq!(objection.header.1, Text::from("answermode"));
+    }
+
+    #[test]
+    fn a_body_that_says_it_is_no_description_is_not_read() {
+        let with = |kind: &str, body: &'static [u8]| {
+            let mut invite = Request::new(Method::Invite, Uri::sip("a", "b"));
+            invite.headers.push(Name::ContentType, kind.to_owned());
+            invite.body = body.into();
+            body_of(&invite)
+        };
+        fn body_of(invite: &Request) -> Option<u16> {
+            body(invite).map(|objection| objection.status)
+        }
+        assert_eq!(with("application/isup", b"x"), Some(415));
+        assert_eq!(with("Application/SDP ; x=y", b"v=0"), None);
+        assert_eq!(with("application/isup", b""), None);
+        let accepting = |range: &str| {
+            let mut invite = Request::new(Method::Invite, Uri::sip("a", "b"));
+            invite.headers.push(Name::Accept, range.to_owned());
+            body_of(&invite)
+        };
+        assert_eq!(accepting("text/plain, application/x-private"), Some(406));
+        assert_eq!(accepting("text/plain, Application/SDP;level=1"), None);
+        assert_eq!(accepting("*/*"), None);
+        assert_eq!(
+            body_of(&Request::new(Method::Invite, Uri::sip("a", "b"))),
+            None
+        );
     }
 
     #[test]
