@@ -263,7 +263,7 @@ impl Core {
         };
         self.counters.admitted += 1;
         self.callers.insert((flow.id, id));
-        self.calls.insert(id, call);
+        self.calls.insert(id, Box::new(call));
         self.with_call(now, id, |call, cx| call.begin(cx, &offer));
     }
 

@@ -78,7 +78,7 @@ impl Core {
         self.keep_or_forget(now, id, call);
     }
 
-    fn keep_or_forget(&mut self, now: Instant, id: CallId, mut call: Call) {
+    fn keep_or_forget(&mut self, now: Instant, id: CallId, mut call: Box<Call>) {
         if let Some((from, to)) = call.moves() {
             self.limits.moved(&from, &to);
         }

@@ -60,7 +60,8 @@ pub struct Core {
     aliases: Aliases,
     services: Services,
     draining: bool,
-    calls: BTreeMap<CallId, Call>,
+    /// Boxed: a call is lent by taking it out, and moving kilobytes each time is not cheap.
+    calls: BTreeMap<CallId, Box<Call>>,
     /// Which flow each call's INVITE came on.
     callers: BTreeSet<(FlowId, CallId)>,
     next_call: u64,
