@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench bench-media doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench bench-sip bench-media doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ fuzz-world: ## 100,000 random worlds in virtual time against the reference model
 
 fuzz: ## guided fuzzing of everything that reads strangers' bytes, FUZZ_SECONDS=600 in all; a finding is an error
 	@tests/fuzz.sh
+
+bench-sip: build ## calls a second on one core with TLS and digest, latency from Meta's INVITE to ours, memory of a call
+	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling
 
 bench: ## packets and messages per second
 	cargo bench --locked --workspace

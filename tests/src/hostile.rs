@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::mutate::{Dice, break_bytes, rtcp, rtp};
 use crate::running::workspace;
-use crate::sbc::HOST;
+use crate::sbc::{HOST, NUMBER};
 
 /// Every published message and description of the project's samples.
 ///
@@ -72,22 +73,116 @@ pub fn over_tcp(source: IpAddr, target: SocketAddr, count: usize, seed: u64) {
 /// # Panics
 /// When no connection can be made at all.
 pub fn over_tls(source: IpAddr, target: SocketAddr, authority: &Path, count: usize, seed: u64) {
+    let config = Arc::new(trusting(authority));
+    stream(count, seed, || secure(&config, source, target));
+}
+
+// Trusts the test's authority.
+fn trusting(authority: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(authority).expect("the test's authority"))
         .expect("the test's authority is a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring knows TLS 1.2 and 1.3")
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    let config = Arc::new(config);
-    stream(count, seed, || {
-        let name = ServerName::try_from(HOST).expect("a host name");
-        let session = ClientConnection::new(config.clone(), name).expect("a client session");
-        Secure(Box::new(StreamOwned::new(session, connect(source, target))))
-    });
+        .with_no_client_auth()
+}
+
+// A connection whose handshake happens with what is said first.
+fn secure(config: &Arc<ClientConfig>, source: IpAddr, target: SocketAddr) -> Secure {
+    let name = ServerName::try_from(HOST).expect("a host name");
+    let session = ClientConnection::new(config.clone(), name).expect("a client session");
+    Secure(Box::new(StreamOwned::new(session, connect(source, target))))
+}
+
+/// Guesses the password of `number` from one of `sources` after the other, `per_second` times over TLS, until `stop`; how often
+/// it could. Whoever closes a connection on us, or takes none, meets us at the next address.
+///
+/// # Panics
+/// When loopback does not carry it.
+pub fn guess(
+    sources: &[IpAddr],
+    target: SocketAddr,
+    authority: &Path,
+    per_second: u32,
+    stop: &AtomicBool,
+) -> usize {
+    let config = Arc::new(trusting(authority));
+    let (began, mut guesses, mut at) = (Instant::now(), 0, 0);
+    let mut open = None;
+    while !stop.load(Ordering::Relaxed) {
+        let due = (began.elapsed().as_secs_f64() * f64::from(per_second)) as usize;
+        let connection: &mut Secure =
+            open.get_or_insert_with(|| secure(&config, sources[at % sources.len()], target));
+        let mut told = Ok(());
+        // Not more at once than two beats' worth: a machine that stalled is not made up for.
+        for _ in guesses..due.min(guesses + per_second as usize / 50) {
+            told = told.and_then(|()| connection.write(guess_of(guesses).as_bytes()));
+            guesses += 1;
+        }
+        if told.is_err() || connection.drain().is_err() {
+            open = None;
+            at += 1;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    guesses
+}
+
+fn guess_of(turn: usize) -> String {
+    format!(
+        "INVITE sip:{NUMBER}@{HOST};transport=tls SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.9:5061;branch=z9hG4bKg{turn}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:+12195550000@wa.meta.vc>;tag=g{turn}\r\nTo: <sip:{NUMBER}@{HOST}>\r\n\
+         Call-ID: guess-{turn}\r\nCSeq: 1 INVITE\r\nContact: <sip:x@192.0.2.9;transport=tls>\r\n\
+         Proxy-Authorization: Digest username=\"17125550259\", realm=\"{HOST}\", nonce=\"{turn:064x}\", \
+         uri=\"sip:{NUMBER}@{HOST}\", response=\"{turn:032x}\", algorithm=MD5, cnonce=\"c\", qop=auth, nc=00000001\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// Sends well-formed INVITEs nobody asked for as datagrams, `per_second` of them, until `stop`; how many they were.
+///
+/// # Panics
+/// When loopback does not carry them.
+pub fn flood(source: IpAddr, target: SocketAddr, per_second: u32, stop: &AtomicBool) -> usize {
+    let socket = UdpSocket::bind((source, 0)).expect("a loopback port");
+    socket
+        .set_nonblocking(true)
+        .expect("a socket can be made non-blocking");
+    let (began, mut sent, mut answers) = (Instant::now(), 0, [0; 65_536]);
+    while !stop.load(Ordering::Relaxed) {
+        let due = (began.elapsed().as_secs_f64() * f64::from(per_second)) as usize;
+        for _ in sent..due.min(sent + per_second as usize / 50) {
+            let invite = format!(
+                "INVITE sip:{sent}@{target} SIP/2.0\r\nVia: SIP/2.0/UDP {source}:5060;branch=z9hG4bKf{sent}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:f@{source}>;tag=f{sent}\r\nTo: <sip:{sent}@{target}>\r\n\
+                 Call-ID: flood-{sent}\r\nCSeq: 1 INVITE\r\nContact: <sip:f@{source}>\r\nContent-Length: 0\r\n\r\n"
+            );
+            // A full buffer is no reason to stop.
+            let _ = socket.send_to(invite.as_bytes(), target);
+            sent += 1;
+        }
+        while socket.recv_from(&mut answers).is_ok() {}
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    sent
+}
+
+/// Opens `count` connections that begin a TLS handshake and never go on with it, from each of `sources` in turn.
+///
+/// # Panics
+/// When no connection can be made at all.
+pub fn half_open(sources: &[IpAddr], target: SocketAddr, count: usize) -> Vec<TcpStream> {
+    // The first half of the record header of a ClientHello.
+    let open = |turn: usize| {
+        let mut stream = connect(sources[turn % sources.len()], target);
+        let _ = stream.write_all(&[0x16, 0x03, 0x01]);
+        stream
+    };
+    (0..count).map(open).collect()
 }
 
 /// Sends `count` broken RTP and RTCP packets at `ports`, from each of `sources`.

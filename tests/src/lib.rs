@@ -21,6 +21,7 @@
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
+//! | [`load`] | both sides of many calls at once |
 //! | [`metronome`] | whether the machine itself kept time |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
@@ -32,6 +33,7 @@ pub mod certificates;
 pub mod hostile;
 pub mod http;
 pub mod kamailio;
+pub mod load;
 pub mod metronome;
 pub mod mutate;
 pub mod phones;

@@ -30,6 +30,8 @@ pub struct Setup {
     pub meta: SocketAddr,
     /// Where the PBX is found, and `udp` or `tcp`.
     pub pbx: (SocketAddr, &'static str),
+    /// Where Meta's calls may come from.
+    pub meta_networks: String,
     /// Codecs towards Meta beside telephone-event.
     pub meta_codecs: Vec<&'static str>,
     /// Codecs towards the PBX beside telephone-event.
@@ -56,6 +58,7 @@ impl Setup {
         Setup {
             meta,
             pbx: (pbx, "udp"),
+            meta_networks: "127.0.0.0/8".to_owned(),
             meta_codecs: vec!["opus"],
             pbx_codecs: vec!["PCMA"],
             challenge: true,
@@ -135,7 +138,7 @@ ports = "20000-29999"
 [meta]
 connect = "{meta}"
 extra_ca = "{ca}"
-networks = ["127.0.0.0/8"]
+networks = ["{meta_networks}"]
 
 [[number]]
 e164 = "{NUMBER}"
@@ -161,6 +164,7 @@ filter = "{log}"
                 key = identity.key.display(),
                 ca = authority.certificate.display(),
                 meta = setup.meta,
+                meta_networks = setup.meta_networks,
                 challenge = setup.challenge,
                 meta_codecs = list(&setup.meta_codecs),
                 number_lines = setup.number_lines,

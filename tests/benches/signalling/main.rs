@@ -11,23 +11,20 @@
 //! Connections stand before anything is measured. Every call is complete: challenged, answered with SRTP keys on one side and
 //! plain RTP on the other, confirmed, released, recorded; its media sessions and ports are real, though nobody speaks.
 
-mod generator;
 mod process;
-mod tls;
-mod words;
 
 use std::time::Duration;
 
-use generator::{Generator, Pace};
 use process::Process;
 use tests::certificates::Authority;
+use tests::load::{Generator, Pace};
 use tests::place::Place;
 use tests::sbc::{Sbc, Setup};
 use tests::simulated::{meta_address, pbx_address};
 
 /// Calls of each phase. Four descriptors a call, and ports rest for 30 s: more would need another limit of open files.
 const CALLS: u32 = 3500;
-const HELD: u32 = 2000;
+const HELD: u32 = 900;
 
 /// Until the ports of the phase before are closed.
 const REST: Duration = Duration::from_secs(35);
@@ -81,11 +78,11 @@ fn main() {
     std::thread::sleep(REST);
 
     let before = process.resident();
-    let load = generator.hold(HELD, Pace::AtOnce(32), |established| {
+    let load = generator.hold(HELD, Pace::AtOnce(32), |_| {
         std::thread::sleep(Duration::from_secs(2));
         let resident = process.resident();
-        let each = (resident.saturating_sub(before)) / u64::from(established);
-        println!("bench-sip: memory: {established} established calls, {each} bytes resident each (media included)");
+        let each = (resident.saturating_sub(before)) / u64::from(HELD);
+        println!("bench-sip: memory: {HELD} established calls, {each} bytes resident each (media included)");
     });
     assert_eq!(load.done, HELD, "every held call ended as it should");
     assert!(!sbc.running.log().contains("panicked"));

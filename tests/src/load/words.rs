@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::sbc::{HOST, PASSWORD};
 use md5::{Digest, Md5};
-use tests::sbc::{HOST, NUMBER, PASSWORD, USERNAME};
 
 /// The value of the first header of this name.
 pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
@@ -62,15 +62,20 @@ fn request(call: u32, method: &str, uri: &str, cseq: u32, to: &str) -> String {
 }
 
 /// The business' URI as Meta writes it.
-fn business() -> String {
-    format!("sip:{NUMBER}@{HOST};transport=tls")
+fn business(number: &str) -> String {
+    format!("sip:{number}@{HOST};transport=tls")
 }
 
 /// Meta's INVITE; with the answer to a challenge the second time.
-pub(crate) fn invite(call: u32, challenge: Option<&str>, media: SocketAddr) -> String {
+pub(crate) fn invite(
+    call: u32,
+    number: &str,
+    challenge: Option<&str>,
+    media: SocketAddr,
+) -> String {
     let cseq = if challenge.is_some() { 2 } else { 1 };
-    let to = format!("<sip:{NUMBER}@{HOST}>");
-    let mut text = request(call, "INVITE", &business(), cseq, &to);
+    let to = format!("<sip:{number}@{HOST}>");
+    let mut text = request(call, "INVITE", &business(number), cseq, &to);
     text.push_str(
         "X-FB-External-Domain: wa.meta.vc\r\nAllow: INVITE, ACK, BYE, CANCEL, NOTIFY, OPTIONS\r\n",
     );
@@ -81,17 +86,21 @@ pub(crate) fn invite(call: u32, challenge: Option<&str>, media: SocketAddr) -> S
     text.push_str("x-wa-meta-country-code: US\r\nx-wa-meta-user-id: US.13491208655302741918\r\n");
     text.push_str("x-wa-meta-cta-payload: order=ON-12853&src=button\r\n");
     if let Some(challenge) = challenge {
-        let _ = write!(text, "Proxy-Authorization: {}\r\n", credentials(challenge));
+        let _ = write!(
+            text,
+            "Proxy-Authorization: {}\r\n",
+            credentials(number, challenge)
+        );
     }
     let body = format!(
         "v=0\r\no=- 1750716867913 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE audio\r\n\
-         a=msid-semantic: WMS 4e37b099-8aef-45d0-be4f-1cde2ca5a37d\r\nm=audio {port} RTP/SAVP 111 126\r\n\
+         a=msid-semantic: WMS 4e37b099-8aef-45d0-be4f-1cde2ca5a37d\r\nm=audio {port} RTP/SAVP 111 8 0 126\r\n\
          c=IN IP4 {ip}\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=mid:audio\r\na=sendrecv\r\n\
          a=msid:4e37b099-8aef-45d0-be4f-1cde2ca5a37d WhatsAppTrack1\r\na=rtcp-mux\r\n\
          a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml\r\n\
          a=rtpmap:111 opus/48000/2\r\n\
          a=fmtp:111 maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1\r\n\
-         a=rtpmap:126 telephone-event/8000\r\na=maxptime:20\r\na=ptime:20\r\na=ssrc:215879358 cname:WhatsAppAudioStream1\r\n",
+         a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:126 telephone-event/8000\r\na=maxptime:20\r\na=ptime:20\r\na=ssrc:215879358 cname:WhatsAppAudioStream1\r\n",
         port = media.port(),
         ip = media.ip(),
     );
@@ -109,9 +118,9 @@ pub(crate) fn plain(call: u32, method: &str, uri: &str, cseq: u32, to: &str) -> 
 }
 
 /// The ACK that ends a refused INVITE.
-pub(crate) fn ack_refusal(call: u32, cseq: u32, to: &str) -> String {
+pub(crate) fn ack_refusal(call: u32, number: &str, cseq: u32, to: &str) -> String {
     // Same branch as the INVITE.
-    plain(call, "ACK", &business(), cseq, to)
+    plain(call, "ACK", &business(number), cseq, to)
         .replace(&format!("{call:08x}{cseq}A"), &format!("{call:08x}{cseq}I"))
 }
 
@@ -124,27 +133,28 @@ pub(crate) fn contact(message: &str) -> Option<&str> {
         .map(|(uri, _)| uri)
 }
 
-fn credentials(challenge: &str) -> String {
+fn credentials(number: &str, challenge: &str) -> String {
     let part = |name: &str| {
         let from = challenge
             .find(&format!("{name}=\""))
             .map_or(0, |at| at + name.len() + 2);
         challenge[from..].split('"').next().unwrap_or_default()
     };
-    let (realm, nonce, uri) = (part("realm"), part("nonce"), format!("sip:{NUMBER}@{HOST}"));
+    let username = number.trim_start_matches('+');
+    let (realm, nonce, uri) = (part("realm"), part("nonce"), format!("sip:{number}@{HOST}"));
     let md5 = |text: String| -> String {
         Md5::digest(text.as_bytes())
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
     };
-    let ha1 = md5(format!("{USERNAME}:{realm}:{PASSWORD}"));
+    let ha1 = md5(format!("{username}:{realm}:{PASSWORD}"));
     let ha2 = md5(format!("INVITE:{uri}"));
     let response = md5(format!(
         "{ha1}:{nonce}:00000001:TY2SszvYCKitUCBlVLpGiPKMQfmBbj:auth:{ha2}"
     ));
     format!(
-        "Digest username=\"{USERNAME}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", \
+        "Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", \
          algorithm=MD5, cnonce=\"TY2SszvYCKitUCBlVLpGiPKMQfmBbj\", qop=auth, nc=00000001"
     )
 }
@@ -191,4 +201,13 @@ pub(crate) fn answer(
     }
     let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
     text
+}
+
+/// Where the audio of a description is awaited.
+pub(crate) fn audio_of(message: &str) -> Option<SocketAddr> {
+    let (_, body) = message.split_once("\r\n\r\n")?;
+    let line = |start: &str| body.lines().find_map(|line| line.strip_prefix(start));
+    let ip = line("c=IN IP4 ")?.trim().parse().ok()?;
+    let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
+    Some(SocketAddr::new(ip, port))
 }

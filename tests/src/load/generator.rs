@@ -3,13 +3,12 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use tests::certificates::Authority;
-use tests::place::Place;
-use tests::sbc::{HOST, Sbc};
-use tests::simulated::{meta_address, pbx_address};
-
 use super::tls::Connection;
 use super::words;
+use crate::certificates::Authority;
+use crate::place::Place;
+use crate::sbc::{HOST, NUMBER, Sbc};
+use crate::simulated::{meta_address, pbx_address};
 
 /// Connections Meta keeps open.
 const CONNECTIONS: u32 = 4;
@@ -17,8 +16,8 @@ const CONNECTIONS: u32 = 4;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// How calls begin.
-#[derive(Clone, Copy)]
-pub(crate) enum Pace {
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
     /// So many at once: the next when one is done (or, while they are held, established).
     AtOnce(u32),
     /// So many a second, whatever becomes of them.
@@ -26,15 +25,17 @@ pub(crate) enum Pace {
 }
 
 /// What came of a phase.
-pub(crate) struct Load {
-    pub(crate) done: u32,
-    pub(crate) took: Duration,
+pub struct Load {
+    /// Calls that are over.
+    pub done: u32,
+    /// From the first INVITE to the end of the last call.
+    pub took: Duration,
     latencies: Vec<Duration>,
 }
 
 impl Load {
     /// What so much of all calls did not exceed.
-    pub(crate) fn latency(&self, share: f64) -> Duration {
+    pub fn latency(&self, share: f64) -> Duration {
         let at = (self.latencies.len() as f64 * share) as usize;
         self.latencies
             .get(at)
@@ -46,20 +47,27 @@ impl Load {
 
 /// One call: where it is, and what it needs to go on.
 struct Call {
+    number: String,
     sent: Option<Instant>,
     /// Contact and To of the 200.
     dialog: Option<(String, String)>,
+    /// The final status; 0 until it comes.
+    status: u16,
     is_over: bool,
 }
 
-pub(crate) struct Generator {
+/// Both sides of every call.
+pub struct Generator {
     meta: Vec<Connection>,
     pbx: UdpSocket,
     own: SocketAddr,
     sbc: SocketAddr,
     media: [SocketAddr; 2],
     // Bound, so that what is sent there is no error to anybody.
-    _media: [UdpSocket; 2],
+    sockets: [UdpSocket; 2],
+    rtp: Vec<SocketAddr>,
+    /// Whether a refusal is an answer like any other.
+    asks: bool,
     calls: Vec<Call>,
     latencies: Vec<Duration>,
     /// Those that have a 200; those that are over.
@@ -70,7 +78,11 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    pub(crate) fn new(place: &Place, authority: &Authority, sbc: &Sbc) -> Generator {
+    /// Opens Meta's connections to a running wa-sbc, and the PBX' port.
+    ///
+    /// # Panics
+    /// When wa-sbc does not take them.
+    pub fn new(place: &Place, authority: &Authority, sbc: &Sbc) -> Generator {
         let (meta, own) = (meta_address(place).ip(), pbx_address(place));
         let open = |_| Connection::open(meta, sbc.tls, &authority.certificate, HOST);
         let sockets = [meta, own.ip()].map(|ip| UdpSocket::bind((ip, 0)).expect("a loopback port"));
@@ -84,7 +96,9 @@ impl Generator {
             own,
             sbc: sbc.sip,
             media,
-            _media: sockets,
+            sockets,
+            rtp: Vec::new(),
+            asks: false,
             calls: Vec::new(),
             latencies: Vec::new(),
             established: 0,
@@ -95,7 +109,10 @@ impl Generator {
     }
 
     /// So many calls, hung up as soon as they stand.
-    pub(crate) fn run(&mut self, count: u32, pace: Pace) -> Load {
+    ///
+    /// # Panics
+    /// When one of them does not go as it should, here and below.
+    pub fn run(&mut self, count: u32, pace: Pace) -> Load {
         self.hangs_up = true;
         let began = Instant::now();
         self.begin(count, pace, |generator| generator.over);
@@ -103,16 +120,20 @@ impl Generator {
     }
 
     /// So many calls, all of them held until `meanwhile` is over.
-    pub(crate) fn hold(&mut self, count: u32, pace: Pace, meanwhile: impl FnOnce(u32)) -> Load {
+    pub fn hold(&mut self, count: u32, pace: Pace, meanwhile: impl FnOnce(&mut Generator)) -> Load {
         self.hangs_up = false;
         let began = Instant::now();
         let first = self.calls.len();
         self.begin(count, pace, |generator| generator.established);
-        meanwhile(count);
+        meanwhile(self);
         for call in first..self.calls.len() {
             self.bye(call as u32);
         }
-        self.until(began, |generator| generator.over == count);
+        let standing = self.calls[first..]
+            .iter()
+            .filter(|call| call.dialog.is_some())
+            .count() as u32;
+        self.until(began, |generator| generator.over >= standing);
         self.load(began)
     }
 
@@ -139,7 +160,7 @@ impl Generator {
                 }
             };
             for _ in begun..due.min(count) {
-                generator.invite();
+                generator.invite(NUMBER);
             }
             finished(generator) >= count
         });
@@ -186,14 +207,44 @@ impl Generator {
         self.meta[at].say(text);
     }
 
-    fn invite(&mut self) {
+    /// Carries messages for so long.
+    pub fn carry_for(&mut self, time: Duration) {
+        let began = Instant::now();
+        self.until(began, |_| began.elapsed() >= time);
+    }
+
+    /// One call to this number; the final status of its INVITE with credentials, or of the first one if that is no challenge.
+    /// A call that is answered is held until it is hung up with the others.
+    pub fn ask(&mut self, number: &str) -> u16 {
+        let call = self.calls.len();
+        self.asks = true;
+        self.invite(number);
+        let began = Instant::now();
+        self.until(began, |generator| generator.calls[call].status != 0);
+        self.asks = false;
+        self.calls[call].status
+    }
+
+    /// Where wa-sbc awaits the RTP of the calls' PBX legs.
+    pub fn rtp(&self) -> &[SocketAddr] {
+        &self.rtp
+    }
+
+    /// The sockets the media of Meta's and of the PBX' legs comes to, and is sent from.
+    pub fn media(&self) -> &[UdpSocket; 2] {
+        &self.sockets
+    }
+
+    fn invite(&mut self, number: &str) {
         let call = self.calls.len() as u32;
         self.calls.push(Call {
+            number: number.to_owned(),
             sent: None,
             dialog: None,
+            status: 0,
             is_over: false,
         });
-        let text = words::invite(call, None, self.media[0]);
+        let text = words::invite(call, number, None, self.media[0]);
         self.say(call, &text);
     }
 
@@ -215,8 +266,9 @@ impl Generator {
             (100..=199, ..) => {}
             (407, 1, "INVITE") => {
                 let challenge = words::header(message, "Proxy-Authenticate").unwrap_or_default();
-                let again = words::ack_refusal(call, 1, to)
-                    + &words::invite(call, Some(challenge), self.media[0]);
+                let number = &self.calls[call as usize].number;
+                let again = words::ack_refusal(call, number, 1, to)
+                    + &words::invite(call, number, Some(challenge), self.media[0]);
                 self.say(call, &again);
                 self.calls[call as usize].sent = Some(Instant::now());
             }
@@ -226,6 +278,7 @@ impl Generator {
                 self.say(call, &ack);
                 let first = self.calls[call as usize].dialog.is_none();
                 if first {
+                    self.calls[call as usize].status = 200;
                     self.calls[call as usize].dialog = Some((contact.to_owned(), to.to_owned()));
                     self.established += 1;
                     if self.hangs_up {
@@ -237,6 +290,11 @@ impl Generator {
                 let call = &mut self.calls[call as usize];
                 self.over += u32::from(!call.is_over);
                 call.is_over = true;
+            }
+            (300.., _, "INVITE") if self.asks => {
+                let ack = words::ack_refusal(call, &self.calls[call as usize].number, cseq, to);
+                self.say(call, &ack);
+                self.calls[call as usize].status = status;
             }
             _ => panic!("an answer Meta does not expect:\n{message}"),
         }
@@ -257,6 +315,7 @@ impl Generator {
                     self.own,
                     Some(self.media[1]),
                 ));
+                self.rtp.extend(words::audio_of(message));
                 let caller =
                     words::caller_of(message).and_then(|call| self.calls.get_mut(call as usize));
                 if let Some(sent) = caller.and_then(|call| call.sent.take()) {
