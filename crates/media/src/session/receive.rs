@@ -66,51 +66,28 @@ impl Session {
         let rx = &self.rx[from.index()];
         let index = rx.index(&header);
         let position = rx.position(&header);
-        let payload = &bytes[header.payload];
+        let turn = Turn {
+            kind,
+            position,
+            payload: &bytes[header.payload],
+            lost: 0,
+        };
         match order {
             Order::Drop => {}
             Order::Restart => {
                 self.held[from.index()].deadline = None;
                 self.paths[from.index()].restart(&mut self.legs[(!from).index()]);
-                self.play(
-                    now,
-                    from,
-                    &Turn {
-                        kind,
-                        position,
-                        payload,
-                        lost: 0,
-                    },
-                );
+                self.play(now, from, &turn);
             }
             Order::Next => {
-                self.play(
-                    now,
-                    from,
-                    &Turn {
-                        kind,
-                        position,
-                        payload,
-                        lost: 0,
-                    },
-                );
+                self.play(now, from, &turn);
                 if self.held[from.index()].deadline.is_some()
                     && self.rx[from.index()].expects(self.held[from.index()].index)
                 {
                     self.release(now, from);
                 }
             }
-            Order::Ahead => self.wait(
-                now,
-                from,
-                index,
-                &Turn {
-                    kind,
-                    position,
-                    payload,
-                    lost: 0,
-                },
-            ),
+            Order::Ahead => self.wait(now, from, index, &turn),
         }
     }
 
