@@ -53,6 +53,8 @@ struct Plan {
     span: Duration,
     relayed: usize,
     transcoded: usize,
+    /// Transcoded calls that are carried, where that is known already.
+    carried: Option<usize>,
 }
 
 /// All parts.
@@ -66,6 +68,7 @@ impl Plan {
             span: Duration::from_secs(8),
             relayed: 500,
             transcoded: 40,
+            carried: None,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -78,11 +81,12 @@ impl Plan {
                 "--seconds" => plan.span = Duration::from_secs(number()? as u64),
                 "--relayed" => plan.relayed = number()?,
                 "--transcoded" => plan.transcoded = number()?,
+                "--carried" => plan.carried = Some(number()?),
                 part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
                 "--bench" => {}
                 _ => {
                     return Err(format!(
-                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N",
+                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N",
                         PARTS.join(" ")
                     ));
                 }
@@ -114,7 +118,7 @@ fn run(plan: &Plan) -> Result<(), String> {
     if plan.has("transcode") {
         report::transcode(&cases.transcode, plan.transcoded, plan.rounds, plan.span)?;
     }
-    let mut most = None;
+    let mut most = plan.carried;
     if plan.has("capacity") {
         report::relay_capacity(&cases.opus)?;
         most = Some(report::transcode_capacity(&cases.transcode)?);
