@@ -38,6 +38,8 @@ impl Connection {
             .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).expect("a host name");
         let mut session = ClientConnection::new(Arc::new(config), name).expect("a client session");
+        // A thousand calls may be hung up at once.
+        session.set_buffer_limit(None);
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
         socket
