@@ -491,7 +491,9 @@ impl SipLeg {
             Some(Ending::Again { flow, ack }) => cx.resend(flow, ack),
             Some(Ending::New { ack, mut bye }) => {
                 let bytes = cx.ack(&self.hop, *ack);
-                self.unwanted.ended(response, self.hop.flow, bytes);
+                self.unwanted.ended(response, self.hop.flow, bytes.clone());
+                // It may come once more when this leg is over.
+                cx.late.ended(response, self.hop.flow, bytes);
                 bye.headers
                     .push(Name::Reason, words::reason(&Cause::Normal));
                 let _ = cx.request(self.side, &self.hop, *bye);
