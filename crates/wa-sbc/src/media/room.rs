@@ -12,6 +12,9 @@ use sdp::report::MediaReport;
 
 use super::socket::Pair;
 
+/// Packets of a call are further apart than this, those of a flood are not.
+const CROWDED: Duration = Duration::from_millis(5);
+
 /// One leg's lease.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -21,6 +24,20 @@ pub(crate) struct Line {
     pub(crate) port: u16,
     /// The sockets.
     pub(crate) pair: Pair,
+    /// When RTP and RTCP were last read.
+    read: [Option<Instant>; 2],
+}
+
+impl Line {
+    /// A lease nothing was read from yet.
+    pub(crate) fn new(address: IpAddr, port: u16, pair: Pair) -> Self {
+        Self {
+            address,
+            port,
+            pair,
+            read: [None; 2],
+        }
+    }
 }
 
 /// One call: open (no session yet), running, or over with its ports draining.
@@ -81,6 +98,15 @@ impl Room {
             *session = None;
             tell(MediaEvent::Failed("bug: the media session broke".into()));
         }
+    }
+
+    /// Whether more comes to a socket than one call sends: there was something to read a moment ago.
+    pub(crate) fn is_crowded(&mut self, now: Instant, side: Side, channel: Channel) -> bool {
+        let Some(line) = &mut self.lines[side.index()] else {
+            return false;
+        };
+        let before = line.read[channel as usize].replace(now);
+        before.is_some_and(|before| now.saturating_duration_since(before) < CROWDED)
     }
 
     /// Takes one datagram from a socket. `false` when there is none left.

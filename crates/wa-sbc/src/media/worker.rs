@@ -36,6 +36,9 @@ use crate::config::MediaSettings;
 /// The least time between two looks at the sockets. Waking for every single packet costs a third of all a
 /// relayed call costs; a millisecond is a twentieth of a frame, less than any network's jitter.
 const REST: Duration = Duration::from_millis(1);
+/// What is taken at once from a socket that somebody floods: a caller's packets are among the flood, and have to
+/// be reached before the socket's buffer is full.
+const BURST: usize = 32;
 /// Pairs tried when somebody else has bound ports of our range.
 const ATTEMPTS: usize = 16;
 
@@ -62,6 +65,8 @@ pub(super) struct Worker {
     calls: HashMap<CallId, usize>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     packet: Packet,
+    /// More is waiting than was taken: no rest before the next look.
+    behind: bool,
     gauge: Arc<Gauge>,
 }
 
@@ -92,6 +97,7 @@ impl Worker {
             calls: HashMap::new(),
             timers: BinaryHeap::new(),
             packet: Packet::new(),
+            behind: false,
             gauge,
         }
     }
@@ -120,7 +126,7 @@ impl Worker {
             self.gauge.show(self.ports.values().map(Ports::counts));
             let worked = clock::now().saturating_duration_since(woken);
             self.gauge.worked(worked);
-            if self.poll.found() > 0 {
+            if self.poll.found() > 0 && !std::mem::take(&mut self.behind) {
                 std::thread::sleep(REST.saturating_sub(worked));
             }
         }
@@ -236,14 +242,7 @@ impl Worker {
                         rtp_port: port,
                         rtcp_port: port + 1,
                     };
-                    return Ok((
-                        Line {
-                            address: bind,
-                            port,
-                            pair,
-                        },
-                        local,
-                    ));
+                    return Ok((Line::new(bind, port, pair), local));
                 }
                 Err(error) => {
                     ports.taken(now, port);
@@ -366,14 +365,22 @@ impl Worker {
         };
         let call = room.call;
         let tell = &mut |event| drop(events.send((call, event)));
-        let came = room.receive(now, side, channel, packet, tell);
-        if came
+        let most = match room.is_crowded(now, side, channel) {
+            true => BURST,
+            false => 1,
+        };
+        let mut taken = 0;
+        while taken < most && room.receive(now, side, channel, packet, tell) {
+            taken += 1;
+        }
+        if taken > 0
             && room.draining
             && let Some(line) = &room.lines[side.index()]
             && let Some(ports) = ports.get_mut(&line.address)
         {
             ports.heard(now, line.port);
         }
+        self.behind |= taken == BURST;
         self.arm(slot);
     }
 
