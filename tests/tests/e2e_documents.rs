@@ -42,14 +42,13 @@ fn words(text: &str, beginnings: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_has_its_line_in_the_runbook_and_every_line_its_metric() {
-    let source = read("crates/wa-sbc/src/http/metrics.rs");
-    let quoted: String = source
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let metrics = words(&quoted, &["wa_sbc_", "process_"]);
+    let mut metrics = BTreeSet::new();
+    for source in ["metrics.rs", "memory.rs"] {
+        let source = read(&format!("crates/wa-sbc/src/http/{source}"));
+        for quoted in source.split('"').skip(1).step_by(2) {
+            metrics.extend(words(quoted, &["wa_sbc_", "process_"]));
+        }
+    }
     assert!(metrics.len() > 40, "{metrics:?}");
     let runbook = words(&read("docs/runbook.md"), &["wa_sbc_", "process_"]);
     assert_eq!(runbook, metrics);
