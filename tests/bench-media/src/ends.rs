@@ -55,7 +55,7 @@ impl Described {
     pub(crate) fn read(sdp: &str) -> Option<Described> {
         let line =
             |start: &'static str| sdp.lines().filter_map(move |line| line.strip_prefix(start));
-        let address = line("c=IN IP4 ").last()?.trim().parse().ok()?;
+        let address = line("c=IN IP4 ").next_back()?.trim().parse().ok()?;
         let mut media = line("m=audio ").next()?.split_whitespace();
         let port = media.next()?.parse().ok()?;
         let pt = media.nth(1)?.parse().ok()?;

@@ -153,15 +153,15 @@ impl Forwarder {
                 let token = event.data.u64();
                 if token < offset {
                     // A shared port is read until it is empty, one of a call holds one packet.
-                    while self.from_meta(token as usize, pbx, &mut packet) && self.shared {}
+                    while self.relay_meta(token as usize, pbx, &mut packet) && self.shared {}
                 } else {
-                    self.from_pbx((token - offset) as usize, meta, &mut packet);
+                    self.relay_pbx((token - offset) as usize, meta, &mut packet);
                 }
             }
         }
     }
 
-    fn from_meta(&mut self, at: usize, pbx: SocketAddr, packet: &mut Packet) -> bool {
+    fn relay_meta(&mut self, at: usize, pbx: SocketAddr, packet: &mut Packet) -> bool {
         let Ok((length, _)) = self.meta[at].recv_from(packet.buffer_mut()) else {
             return false;
         };
@@ -180,7 +180,7 @@ impl Forwarder {
         true
     }
 
-    fn from_pbx(&mut self, call: usize, meta: SocketAddr, packet: &mut Packet) {
+    fn relay_pbx(&mut self, call: usize, meta: SocketAddr, packet: &mut Packet) {
         let Ok((length, _)) = self.pbx[call].recv_from(packet.buffer_mut()) else {
             return;
         };
