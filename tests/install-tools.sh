@@ -10,6 +10,11 @@ wanted=(
     baresip:baresip-core
     tshark:tshark
     openssl:openssl
+    ip:iproute2
+    runuser:util-linux
+    unshare:util-linux
+    systemd-analyze:systemd
+    git:git
 )
 # Files of a package that has no program of its own.
 files=(
@@ -29,7 +34,7 @@ missing() {
     done
 }
 
-packages=$(missing)
+packages=$(missing | sort -u)
 [ -z "$packages" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -17,10 +17,11 @@ export WA_SBC_BIN="$PWD/target/release/wa-sbc"
 export WA_SBC_SKIPS="$PWD/target/skipped.txt"
 : >"$WA_SBC_SKIPS"
 
-# The load test mostly waits (for ports to drain): it runs while the other tests are compiled.
+# The load test mostly waits (for ports to drain): it runs while the other tests are compiled. Asked for as a part of the
+# whole workspace, so that crates are built with the features they have there, and once.
 load=a_thousand_calls_each_way_at_50_a_second_leave_nothing_behind
-cargo test --locked -p tests --test e2e_load --no-run
-cargo test --locked -p tests --test e2e_load -- --nocapture >target/load.txt 2>&1 &
+cargo test --locked --workspace --test e2e_load --no-run
+cargo test --locked --workspace --test e2e_load -- --nocapture >target/load.txt 2>&1 &
 loading=$!
 trap 'kill $loading 2>/dev/null || true' EXIT
 

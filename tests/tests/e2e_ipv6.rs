@@ -160,7 +160,7 @@ fn has_ipv6(story: &str) -> bool {
     let bound = UdpSocket::bind((LOOPBACK, 0));
     match bound {
         Ok(_) => true,
-        Err(error) => tools::skip(story, &format!("no IPv6 loopback: {error}")),
+        Err(error) => tools::cannot(story, &format!("no IPv6 loopback: {error}")),
     }
 }
 
