@@ -100,7 +100,7 @@ impl Story {
         })
     }
 
-    /// Whether the story is the one somebody asks for, see [`Wanted`].
+    /// Whether the story is the one somebody asks for, see `Wanted`.
     pub fn is_about(&self, query: &str) -> bool {
         let wanted = Wanted::of(query);
         self.messages()
