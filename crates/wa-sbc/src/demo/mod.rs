@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use cast::Cast;
@@ -68,9 +69,10 @@ enum DemoError {
 
 /// Runs the demo; success only if everything held.
 pub(crate) async fn main(options: Options) -> ExitCode {
+    let interrupted = interrupted();
     let outcome = tokio::select! {
         outcome = timeout(AT_MOST, perform(&options)) => outcome.unwrap_or(Err(DemoError::TooLong)),
-        _ = interrupted() => Err(DemoError::Interrupted),
+        () = interrupted => Err(DemoError::Interrupted),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -117,15 +119,19 @@ async fn perform(options: &Options) -> Result<bool, DemoError> {
     Ok(held)
 }
 
-async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Listens for the signals at once, not when first waited for: before there is a program to leave behind.
+fn interrupted() -> impl Future<Output = ()> {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        let [terminated, interrupted] = signals.map(|signal| async {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        });
+        tokio::select! {
+            () = terminated => {}
+            () = interrupted => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }
