@@ -30,6 +30,7 @@ use crate::net::{Door, Event, Flows};
 use crate::observe::{Asked, Observers};
 use crate::records::Records;
 use crate::supervisor::Heartbeat;
+use crate::tap::{Moment, Tap, Taps};
 use crate::trace::{Keeper, Story, Trace};
 
 /// How long the last transactions may take after every call has been hung up.
@@ -101,6 +102,7 @@ pub(crate) struct CoreTask {
     pub(crate) workers: Workers,
     pub(crate) records: Records,
     pub(crate) trace: Trace,
+    pub(crate) taps: Taps,
     pub(crate) keeper: Option<Keeper>,
     pub(crate) _serving: Option<Serving>,
     /// `None`: nobody gets an alias, or not before the next start.
@@ -143,7 +145,7 @@ impl CoreTask {
             tokio::select! {
                 Some(event) = self.net.recv() => self.network(event),
                 Some((call, event)) = self.media.recv() => {
-                    self.trace.media(clock::wall(), call, &event);
+                    self.hear(&Moment::Media { call, event: &event });
                     self.core.handle(clock::now(), Input::Media { call, event });
                 }
                 due = pulse.tick() => self.measure(&mut gauge, due.into()),
@@ -205,10 +207,15 @@ impl CoreTask {
                 Output::Send { flow, bytes } => {
                     let transport = self.flows.transport(flow);
                     ladder::left(transport, &bytes);
-                    if self.trace.is_on() {
-                        let addresses = (flow, self.flows.flow(flow));
-                        self.trace
-                            .message(clock::wall(), false, addresses, transport, &bytes);
+                    if self.is_heard() {
+                        let addresses = self.flows.flow(flow);
+                        self.hear(&Moment::Message {
+                            inward: false,
+                            id: flow,
+                            flow: addresses,
+                            transport,
+                            bytes: &bytes,
+                        });
                     }
                     if self.flows.send(flow, bytes) == Sent::FlowLost {
                         tracing::debug!(?flow, "sent on a flow that is gone");
@@ -231,7 +238,10 @@ impl CoreTask {
                     });
                 }
                 Output::Media { call, command } => {
-                    self.trace.command(clock::wall(), call, &command);
+                    self.hear(&Moment::Command {
+                        call,
+                        command: &command,
+                    });
                     if !self.workers.send(call, command) {
                         let event = MediaEvent::Failed("the media thread is gone".into());
                         self.core.handle(clock::now(), Input::Media { call, event });
@@ -246,6 +256,7 @@ impl CoreTask {
                 Output::Reply { ticket, reply } => self.observers.answer(ticket, reply),
                 Output::Record(record) => {
                     self.observers.recorded(&record);
+                    self.taps.hear(clock::wall(), &Moment::Ended(&record));
                     let failed = self.trace.ended(clock::wall(), &record);
                     if let (Some(keeper), Some(story)) = (&self.keeper, failed) {
                         keeper.keep(story);
@@ -264,10 +275,15 @@ impl CoreTask {
                     call,
                     side,
                     call_id,
-                } => self.trace.leg(clock::wall(), call, side, &call_id.as_str()),
+                } => self.hear(&Moment::Leg {
+                    call,
+                    side,
+                    call_id: &call_id.as_str(),
+                }),
                 Output::Log(line) => {
                     if let Some(call) = line.call.filter(|_| line.level > Level::Debug) {
-                        self.trace.said(clock::wall(), call, &line.text);
+                        let text = &line.text;
+                        self.hear(&Moment::Said { call, text });
                     }
                     self.observers.log(&line);
                 }
@@ -283,7 +299,7 @@ impl CoreTask {
                 return;
             }
             Event::Opened { flow, writer } => {
-                self.trace.opened(flow);
+                self.hear(&Moment::Opened(flow));
                 match self.flows.open(flow, writer) {
                     Sent::Yes => Input::FlowOpened(flow),
                     Sent::FlowLost => Input::FlowClosed(flow.id),
@@ -291,12 +307,12 @@ impl CoreTask {
             }
             Event::Resolved { id, socket, remote } => {
                 let flow = self.flows.resolved(id, socket, remote);
-                self.trace.opened(flow);
+                self.hear(&Moment::Opened(flow));
                 Input::FlowOpened(flow)
             }
             Event::Located { target, found } => Input::Located { target, found },
             Event::Failed { id, why } => {
-                self.trace.failed(clock::wall(), id, &why);
+                self.hear(&Moment::Failed { id, why: &why });
                 self.flows.closed(id);
                 Input::FlowFailed { id, why }
             }
@@ -333,14 +349,29 @@ impl CoreTask {
         self.core.handle(now, Input::Load(load));
     }
 
-    /// The tap of what comes in.
+    /// What comes in is heard here, what goes out in [`CoreTask::perform`].
     fn came(&mut self, flow: Flow, message: &Message) {
         ladder::came(flow.transport, message);
-        if self.trace.is_on() {
-            let bytes = message.to_bytes();
-            self.trace
-                .message(clock::wall(), true, (flow.id, Some(flow)), None, &bytes);
+        if self.is_heard() {
+            self.hear(&Moment::Message {
+                inward: true,
+                id: flow.id,
+                flow: Some(flow),
+                transport: Some(flow.transport),
+                bytes: &message.to_bytes(),
+            });
         }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.trace.is_on() || self.taps.is_listening()
+    }
+
+    /// Everything heard of calls passes here, but for their end: the trace has its say about that.
+    fn hear(&mut self, moment: &Moment<'_>) {
+        let at = clock::wall();
+        self.trace.hear(at, moment);
+        self.taps.hear(at, moment);
     }
 
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {

@@ -37,6 +37,7 @@ pub mod replay;
 mod run;
 mod signals;
 mod supervisor;
+mod tap;
 pub mod trace;
 mod traced;
 mod watch;

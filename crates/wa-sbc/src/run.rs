@@ -27,6 +27,7 @@ use crate::net::{Bound, Door, Flows, tls};
 use crate::observe::Observers;
 use crate::records::Records;
 use crate::supervisor::Supervisor;
+use crate::tap::Taps;
 use crate::trace::{Keeper, Trace};
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
@@ -101,6 +102,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     }
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds).take(),
+        taps: Taps::default(),
         keeper,
         _serving: serving,
         core,

@@ -24,6 +24,7 @@ use super::facts;
 use super::ring::{Head, Kind, Ring};
 use super::scan;
 use super::seen::{Crossed, Gap, Seen, Story, Wanted, What};
+use crate::tap::{Moment, Tap};
 
 /// Bytes of a usual story: two legs, each with INVITE, answer and BYE, and what media told.
 const USUAL: usize = 16 << 10;
@@ -544,6 +545,35 @@ fn thin(told: &mut Told, ring: &mut Ring) {
         told.seen -= 1;
         told.left_out += 1;
         return;
+    }
+}
+
+impl Tap for Trace {
+    fn hear(&mut self, at: SystemTime, moment: &Moment<'_>) {
+        match *moment {
+            Moment::Message {
+                inward,
+                id,
+                flow,
+                transport,
+                bytes,
+            } => self.message(at, inward, (id, flow), transport, bytes),
+            Moment::Opened(flow) => self.opened(flow),
+            Moment::Failed { id, why } => self.failed(at, id, why),
+            Moment::Leg {
+                call,
+                side,
+                call_id,
+            } => self.leg(at, call, side, call_id),
+            Moment::Command { call, command } => self.command(at, call, command),
+            Moment::Media { call, event } => self.media(at, call, event),
+            Moment::Said { call, text } => self.said(at, call, text),
+            Moment::Ended(record) => drop(self.ended(at, record)),
+        }
+    }
+
+    fn is_listening(&self) -> bool {
+        self.is_on()
     }
 }
 
