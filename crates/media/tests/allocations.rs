@@ -1,4 +1,4 @@
-//! After the start of a session the packet path allocates nothing.
+//! After the start of a session the packet path allocates nothing, watched or not.
 
 #![allow(clippy::disallowed_methods)] // a virtual clock needs some instant to start from
 
@@ -85,11 +85,11 @@ fn traffic(
 
 #[test]
 fn ten_seconds_of_media_allocate_nothing() {
-    for (a, b) in [
-        (Codec::Opus, Codec::Pcma),
-        (Codec::Pcma, Codec::Pcma),
-        (Codec::Pcmu, Codec::Pcma),
-        (Codec::Opus, Codec::Opus),
+    for (a, b, watched) in [
+        (Codec::Opus, Codec::Pcma, false),
+        (Codec::Pcma, Codec::Pcma, true),
+        (Codec::Pcmu, Codec::Pcma, false),
+        (Codec::Opus, Codec::Opus, true),
     ] {
         let mut plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
         if b == Codec::Opus {
@@ -103,6 +103,7 @@ fn ten_seconds_of_media_allocate_nothing() {
         let start = Instant::now();
         let mut session =
             Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+        session.watch(watched);
         let mut packet = Packet::new();
         let (mut forwarded, mut told, mut events_relayed) = (0, 0, 0);
         let work = allocation_counter::measure(|| {

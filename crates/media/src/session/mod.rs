@@ -13,6 +13,7 @@
 //! After [`Session::start`], [`Session::update`], [`Session::replace`] and [`Session::sound`] nothing is
 //! allocated.
 
+mod clear;
 mod clockwork;
 mod own;
 mod receive;
@@ -35,6 +36,7 @@ use crate::queue::Queue;
 use crate::rtp::{self, Clock};
 use crate::rx::Receiver;
 use crate::settings::{EngineSettings, StartError};
+use clear::Clear;
 use receive::Held;
 
 /// Which of a leg's two ports.
@@ -118,6 +120,8 @@ pub struct Session {
     /// When to look again though nothing is due.
     idle: Instant,
     stopped: bool,
+    /// Copies for whoever watches.
+    clear: Option<Box<Clear>>,
 }
 
 impl Session {
@@ -171,6 +175,7 @@ impl Session {
             chance,
             idle: now + IDLE,
             stopped: false,
+            clear: None,
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
@@ -191,6 +196,9 @@ impl Session {
         src: SocketAddr,
         packet: &mut Packet,
     ) -> Option<Forward> {
+        if let Some(clear) = &mut self.clear {
+            clear.closed();
+        }
         if !self.stopped {
             if channel == Channel::Rtcp || rtp::is_rtcp(packet.as_slice()) {
                 self.receive_rtcp(now, from, channel, src, packet);
@@ -209,6 +217,9 @@ impl Session {
             let leg = &mut self.legs[to.index()];
             packet.fill(outgoing.bytes);
             let plain = packet.len();
+            if let Some(clear) = &mut self.clear {
+                clear.left(packet.as_slice());
+            }
             let (sealed, dst, port) = match channel {
                 Channel::Rtp => {
                     let sealed = leg

@@ -34,6 +34,9 @@ impl Session {
             return;
         }
         let bytes = packet.as_slice();
+        if let Some(clear) = &mut self.clear {
+            clear.opened(bytes);
+        }
         let Some(header) = Header::parse(bytes) else {
             leg.counters.malformed += 1;
             return;
@@ -174,6 +177,9 @@ impl Session {
         {
             count(why, &mut leg.counters);
             return;
+        }
+        if let Some(clear) = &mut self.clear {
+            clear.opened(packet.as_slice());
         }
         if !rtp::is_rtcp(packet.as_slice()) {
             leg.counters.malformed += 1;
