@@ -68,8 +68,25 @@ pub(crate) struct Words<'a> {
     pub(crate) offer: Bytes,
 }
 
-/// Calls the PBX for a user of the carrier.
-pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) -> Outgoing {
+/// Host and port of ours as whoever sits at the far end of this flow reaches us: as the trunk is
+/// told where that is true of the flow too, else where the flow ends.
+pub(crate) fn ours(trunk: &Trunk, flow: &Flow) -> Arc<str> {
+    let told = flow.transport == trunk.target.transport && !trunk.sent_by.is_empty();
+    match told || flow.local.ip().is_unspecified() {
+        true => trunk.sent_by.as_str().into(),
+        false => flow.local.to_string().into(),
+    }
+}
+
+/// Calls the PBX for a user of the carrier: at one of its destinations, or at a place where it has
+/// registered. There its contact is the Request-URI as it stands (RFC 3261 §16.5), and everything
+/// goes by the flow it registered on.
+pub(crate) fn to_trunk(
+    words: Words<'_>,
+    target: Target,
+    place: Option<&Place>,
+    metadata: &Metadata,
+) -> Outgoing {
     let Words {
         settings,
         number,
@@ -80,6 +97,7 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         offer,
     } = words;
     let policy = &trunk.policy;
+    let sent_by = place.map_or_else(|| trunk.sent_by.as_str().into(), |at| at.sent_by(trunk));
     let parameter = format!(";transport={}", target.transport.param());
     let number_shown = policy.numbers.shown(&number.e164);
     let user_shown = match alias {
@@ -87,13 +105,13 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         None => shown(trunk, user),
     };
     let called = Uri::sip(&number_shown, &trunk.domain);
-    let caller = Uri::sip(&user_shown, &trunk.sent_by);
+    let caller = Uri::sip(&user_shown, &sent_by);
     let upstream = trunk.access.upstream.as_ref();
     let answerer = upstream.map(Upstream::answerer);
     let display = inherited.display.as_deref();
     let own = upstream.map(|upstream| Uri::sip(&upstream.extension, &upstream.domain));
     let contact = match upstream {
-        Some(upstream) => Uri::sip(&upstream.extension, &trunk.sent_by),
+        Some(upstream) => Uri::sip(&upstream.extension, &sent_by),
         None => caller.clone(),
     };
     let mut headers = named(settings);
@@ -117,45 +135,36 @@ pub(crate) fn to_trunk(words: Words<'_>, target: Target, metadata: &Metadata) ->
         user: &user_shown,
         number: &number_shown,
         display: inherited.display.as_deref().unwrap_or_default(),
-        domain: &trunk.sent_by,
+        domain: &sent_by,
         trunk: &trunk.name,
         reference: metadata.reference().unwrap_or_default(),
         caller: &inherited.headers,
     };
     let outgoing = Outgoing {
         profile: trunk.profile.clone(),
+        way: place.map_or(Way::ByDialog, |at| at.way(&target)),
         target,
-        sent_by: trunk.sent_by.as_str().into(),
-        way: Way::ByDialog,
-        request_uri: format!("{called}{parameter}"),
+        sent_by: sent_by.clone(),
+        request_uri: match place {
+            Some(place) => place.contact.to_string(),
+            None => format!("{called}{parameter}"),
+        },
         from,
         to: name_addr(None, called.as_str()),
         contact: match inherited.privacy.hides_contact() {
             true => Text::from(name_addr(
                 None,
-                &format!("sip:anonymous@{}{parameter}", trunk.sent_by),
+                &format!("sip:anonymous@{sent_by}{parameter}"),
             )),
             false => Text::from(name_addr(None, &format!("{contact}{parameter}"))),
         },
-        call_id_host: host_of(&trunk.sent_by).to_owned(),
+        call_id_host: host_of(&sent_by).to_owned(),
         max_forwards: inherited.max_forwards,
         headers,
         answerer,
         offer,
     };
     governed(outgoing, &policy.to_pbx, &facts)
-}
-
-/// The same call for where the trunk has registered: its contact is the Request-URI as it stands
-/// (RFC 3261 §16.5), and everything goes by the flow it registered on.
-pub(crate) fn to_place(mut out: Outgoing, place: &Place, trunk: &Trunk) -> Outgoing {
-    out.request_uri = place.contact.to_string();
-    out.sent_by = place.sent_by(trunk);
-    out.way = match place.connection() {
-        Some(connection) => Way::Over(connection),
-        None => Way::To(out.target.clone()),
-    };
-    out
 }
 
 /// The address of ours a call of this trunk's PBX lives on: a datagram came to the very socket our
@@ -172,6 +181,7 @@ pub(crate) fn home(trunk: &Trunk, flow: &Flow) -> Option<SocketAddr> {
 pub(crate) fn to_referred(
     words: Words<'_>,
     target: Target,
+    place: Option<&Place>,
     metadata: &Metadata,
     referral: &Referral,
 ) -> Outgoing {
@@ -184,9 +194,11 @@ pub(crate) fn to_referred(
             trunk.domain
         ),
     };
-    let mut out = to_trunk(words, target, metadata);
+    let mut out = to_trunk(words, target, place, metadata);
     out.to = name_addr(None, &called);
-    out.request_uri = called;
+    if place.is_none_or(|place| !place.is_named_by(uri)) {
+        out.request_uri = called;
+    }
     let headers = referral.headers.iter().cloned();
     out.headers.extend(headers);
     out
@@ -295,14 +307,13 @@ pub(crate) fn carrier_contact(settings: &Settings, number: &Number) -> Text {
     ))
 }
 
-/// Our Contact towards a PBX that called `user`.
-pub(crate) fn trunk_contact(trunk: &Trunk, user: &str, transport: sip::Transport) -> Text {
-    let uri = format!(
-        "sip:{user}@{};transport={}",
-        trunk.sent_by,
-        transport.param()
-    );
-    Text::from(name_addr(None, &uri))
+/// Our Contact towards a PBX that called `user` over this flow.
+pub(crate) fn trunk_contact(trunk: &Trunk, user: &str, flow: &Flow) -> Text {
+    let (ours, transport) = (ours(trunk, flow), flow.transport.param());
+    Text::from(name_addr(
+        None,
+        &format!("sip:{user}@{ours};transport={transport}"),
+    ))
 }
 
 /// Host and port for our Via towards the carrier.

@@ -47,3 +47,4 @@ mod trunk_groups;
 mod user_calls;
 mod user_refused;
 mod waiting;
+mod where_they_registered;

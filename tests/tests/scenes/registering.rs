@@ -12,10 +12,10 @@ use sim::world::Beginning;
 use sim::world::Party::{Meta, Pbx, Sbc};
 use sip::{Secret, Transport};
 
-const DESK: &str = "desk";
-const SECRET: &str = "pY7mQ2vX9kT4";
+pub(crate) const DESK: &str = "desk";
+pub(crate) const SECRET: &str = "pY7mQ2vX9kT4";
 
-fn account(username: &str) -> Option<Account> {
+pub(crate) fn account(username: &str) -> Option<Account> {
     Some(Account {
         username: username.into(),
         password: Secret::new(SECRET.into()),
@@ -23,7 +23,7 @@ fn account(username: &str) -> Option<Account> {
 }
 
 /// The trunk is whoever has the account, wherever it is, and is called where it has registered.
-fn registers(b: &mut Beginning) {
+pub(crate) fn registers(b: &mut Beginning) {
     with_trunk(&mut b.settings, |trunk| {
         trunk.networks.clear();
         trunk.access = Access {
@@ -38,13 +38,13 @@ fn registers(b: &mut Beginning) {
 }
 
 /// Behind a NAT: nobody could reach this address.
-const CONTACT: &str = "<sip:desk@192.168.7.7:5070;ob>";
+pub(crate) const CONTACT: &str = "<sip:desk@192.168.7.7:5070;ob>";
 
-fn desk() -> Registering {
+pub(crate) fn desk() -> Registering {
     Registering::new(DESK, SECRET, CONTACT)
 }
 
-fn register(world: &mut World, plan: Registering) -> (u16, Vec<String>) {
+pub(crate) fn register(world: &mut World, plan: Registering) -> (u16, Vec<String>) {
     let before = world.pbx.register_answers().len();
     world.now(|world, now| world.pbx.register(now, plan));
     world.pass(secs(1));
@@ -55,7 +55,7 @@ fn register(world: &mut World, plan: Registering) -> (u16, Vec<String>) {
 }
 
 /// A box between us and the PBX that hides the PBX's address, as a NAT that knows nothing of SIP.
-fn behind_nat(world: &mut World) {
+pub(crate) fn behind_nat(world: &mut World) {
     world.tamper(|from, _, text| {
         let hidden = match from {
             Pbx => text.replace(

@@ -166,6 +166,26 @@ struct Stop {
     place: Option<Place>,
 }
 
+impl Stop {
+    /// One of the trunk's destinations.
+    fn at(trunk: &Arc<Trunk>, target: Target) -> Stop {
+        Stop {
+            trunk: trunk.clone(),
+            target,
+            place: None,
+        }
+    }
+
+    /// Where the trunk has registered.
+    fn registered(trunk: &Arc<Trunk>, place: Place) -> Stop {
+        Stop {
+            trunk: trunk.clone(),
+            target: place.target(),
+            place: Some(place),
+        }
+    }
+}
+
 /// The media engine's part of the call.
 #[derive(Debug)]
 enum Media {
@@ -224,8 +244,8 @@ impl Call {
             Direction::BusinessInitiated => {
                 let incoming = Incoming {
                     profile: trunk.profile.clone(),
-                    sent_by: trunk.sent_by.as_str().into(),
-                    contact: dial::trunk_contact(&trunk, &user, flow.transport),
+                    sent_by: dial::ours(&trunk, &flow),
+                    contact: dial::trunk_contact(&trunk, &user, &flow),
                     from: dial::home(&trunk, &flow),
                     way: match proved {
                         true => Way::back(&flow),

@@ -112,8 +112,8 @@ impl Call {
         };
         let incoming = Incoming {
             profile: self.trunk.profile.clone(),
-            sent_by: self.trunk.sent_by.as_str().into(),
-            contact: dial::trunk_contact(&self.trunk, &user, flow.transport),
+            sent_by: dial::ours(&self.trunk, &flow),
+            contact: dial::trunk_contact(&self.trunk, &user, &flow),
             from: dial::home(&self.trunk, &flow),
             way,
         };

@@ -47,11 +47,7 @@ impl Call {
         self.local = Some(b);
         self.route = match self.direction {
             Direction::UserInitiated => self.stops(cx),
-            Direction::BusinessInitiated => VecDeque::from([Stop {
-                trunk: self.trunk.clone(),
-                target: carrier(cx),
-                place: None,
-            }]),
+            Direction::BusinessInitiated => [Stop::at(&self.trunk, carrier(cx))].into(),
         };
         self.answer_at_once(cx);
         if matches!(self.state, State::Preparing { .. }) {
@@ -67,17 +63,11 @@ impl Call {
             let server = cx.registrations.server(&trunk.name);
             let mut fixed: Vec<_> = trunk.destinations().collect();
             fixed.sort_by_key(|target| server.is_none_or(|at| !is_at(target, at)));
-            let fixed = fixed.into_iter().map(|target| Stop {
-                trunk: trunk.clone(),
-                target: target.clone(),
-                place: None,
-            });
+            let fixed = fixed
+                .into_iter()
+                .map(|target| Stop::at(trunk, target.clone()));
             let registered = cx.bindings.places(cx.now, &trunk.name).into_iter();
-            let registered = registered.map(|place| Stop {
-                trunk: trunk.clone(),
-                target: place.target(),
-                place: Some(place),
-            });
+            let registered = registered.map(|place| Stop::registered(trunk, place));
             registered.chain(fixed)
         });
         let (mut stops, dead): (VecDeque<_>, VecDeque<_>) =
@@ -168,11 +158,8 @@ impl Call {
         };
         let outgoing = match self.direction {
             Direction::UserInitiated => {
-                let outgoing = dial::to_trunk(words, target.clone(), &self.draft.metadata);
-                match &place {
-                    Some(place) => dial::to_place(outgoing, place, &self.trunk),
-                    None => outgoing,
-                }
+                let metadata = &self.draft.metadata;
+                dial::to_trunk(words, target.clone(), place.as_ref(), metadata)
             }
             Direction::BusinessInitiated => dial::to_carrier(words, target.clone()),
         };
@@ -279,11 +266,8 @@ impl Call {
     /// The pause is over.
     pub(super) fn dial_again(&mut self, cx: &mut Context<'_>) {
         if let State::Pausing { target, .. } = &self.state {
-            self.route.push_front(Stop {
-                trunk: self.trunk.clone(),
-                target: target.clone(),
-                place: None,
-            });
+            let again = Stop::at(&self.trunk, target.clone());
+            self.route.push_front(again);
             self.dial(cx);
         }
     }

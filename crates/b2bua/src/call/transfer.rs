@@ -14,13 +14,14 @@
 //! talks with.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sdp::Side;
 use sdp::plan::{Gate, LegPlan};
 use sip::{ClientKey, Failure, Request, Response, Scheme, ServerKey, Target};
 
-use super::{Call, State};
+use super::{Call, State, Stop};
 use crate::Cause;
 use crate::cause;
 use crate::context::Context;
@@ -43,7 +44,7 @@ pub(super) struct Transfer {
     leg: SipLeg,
     stream: Stream,
     /// Where else the target may be had.
-    route: VecDeque<Target>,
+    route: VecDeque<Stop>,
     referral: Box<Referral>,
     /// Who wants to hear how it goes.
     subscription: Option<Subscription>,
@@ -123,7 +124,7 @@ impl Call {
         cx: &mut Context<'_>,
         referral: Box<Referral>,
         subscription: Option<Subscription>,
-        mut route: VecDeque<Target>,
+        mut route: VecDeque<Stop>,
         until: Instant,
     ) {
         let side = self.pbx();
@@ -142,9 +143,9 @@ impl Call {
                 inherited: &self.inherited,
                 offer,
             };
-            let target = route.pop_front()?;
+            let Stop { target, place, .. } = route.pop_front()?;
             let metadata = &self.draft.metadata;
-            let out = dial::to_referred(words, target, metadata, &referral);
+            let out = dial::to_referred(words, target, place.as_ref(), metadata, &referral);
             Some((SipLeg::uac(cx, side, out)?, stream))
         });
         match leg {
@@ -365,35 +366,45 @@ impl Call {
     }
 }
 
-/// Where the new target is to be had: itself if it lies in the trunk's own networks, else wherever the
-/// trunk's calls go. Never anywhere else, whatever a REFER says.
-fn route(cx: &Context<'_>, trunk: &Trunk, referral: &Referral) -> VecDeque<Target> {
+/// Where the new target is to be had: itself if it has registered or lies in the trunk's own networks,
+/// else wherever the trunk's calls go. Never anywhere else, whatever a REFER says.
+fn route(cx: &Context<'_>, trunk: &Arc<Trunk>, referral: &Referral) -> VecDeque<Stop> {
     let uri = &referral.uri;
+    let stop = |target| Stop::at(trunk, target);
+    let mut places = cx.bindings.places(cx.now, &trunk.name);
+    if places.iter().any(|place| place.is_named_by(uri)) {
+        places.retain(|place| place.is_named_by(uri));
+        return places
+            .into_iter()
+            .map(|place| Stop::registered(trunk, place))
+            .collect();
+    }
     let host = uri.host();
     if uri.scheme() != Scheme::Tel && !trunk.is_us(host) {
         let same = |target: &&Target| target.host.eq_ignore_ascii_case(host);
         if uri.port().is_none()
             && let Some(target) = trunk.destinations().find(same)
         {
-            return [target.clone()].into();
+            return [stop(target.clone())].into();
         }
         let address = host.parse::<std::net::IpAddr>().ok();
         if address.is_some_and(|address| trunk.networks.iter().any(|net| net.contains(&address))) {
             let transport = trunk.target.transport;
-            return [Target {
+            let target = Target {
                 host: host.to_owned(),
                 port: uri.port().unwrap_or(transport.default_port()),
                 at: None,
                 ..trunk.target.clone()
-            }]
-            .into();
+            };
+            return [stop(target)].into();
         }
     }
     if trunk.access.registers {
-        // Over a connection that is not ours to open there is no calling but its own contact.
-        let places = cx.bindings.places(cx.now, &trunk.name).into_iter();
-        let open = places.filter(|place| place.connection().is_none());
-        return open.map(|place| place.target()).collect();
+        return places
+            .into_iter()
+            .map(|place| Stop::registered(trunk, place))
+            .collect();
     }
-    cx.health.order(cx.now, trunk.destinations()).into()
+    let destinations = cx.health.order(cx.now, trunk.destinations());
+    destinations.into_iter().map(stop).collect()
 }

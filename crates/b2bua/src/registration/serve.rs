@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use sip::{Flow, FlowId, Headers, Name, NameAddr, Request, Scheme, Target, Text, Transport, Uri};
 
 use super::Registrar;
+use crate::dial;
+use crate::leg::sip::Way;
 use crate::settings::{Settings, Trunk};
 
 /// The contacts of all trunks that register.
@@ -98,18 +100,26 @@ impl Place {
         }
     }
 
-    /// The connection it registered on; over UDP there is none to keep to.
-    pub(crate) fn connection(&self) -> Option<FlowId> {
-        (self.flow.transport != Transport::Udp).then_some(self.flow.id)
+    /// The way of everything said to it: over the connection it registered on; over UDP there is
+    /// none to keep to.
+    pub(crate) fn way(&self, target: &Target) -> Way {
+        match self.flow.transport {
+            Transport::Udp => Way::To(target.clone()),
+            Transport::Tcp | Transport::Tls => Way::Over(self.flow.id),
+        }
     }
 
     /// Host and port of ours as the contact reaches us.
     pub(crate) fn sent_by(&self, trunk: &Trunk) -> Arc<str> {
-        let known = self.flow.transport == trunk.target.transport && !trunk.sent_by.is_empty();
-        match known || self.flow.local.ip().is_unspecified() {
-            true => trunk.sent_by.as_str().into(),
-            false => self.flow.local.to_string().into(),
-        }
+        dial::ours(trunk, &self.flow)
+    }
+
+    /// Whether this URI means this contact, whatever parameters either has.
+    pub(crate) fn is_named_by(&self, uri: &Uri) -> bool {
+        let own = &self.contact;
+        own.user_base() == uri.user_base()
+            && own.port() == uri.port()
+            && own.host().eq_ignore_ascii_case(uri.host())
     }
 }
 
