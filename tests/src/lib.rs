@@ -24,12 +24,14 @@
 //! | [`load`] | both sides of many calls at once |
 //! | [`metronome`] | whether the machine itself kept time |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
+//! | [`desk`] | one call between the simulated Meta and a PBX played by SIPp |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
 //! | [`sbc`] | the accused |
 
 pub mod baresip;
 pub mod capture;
 pub mod certificates;
+pub mod desk;
 pub mod hostile;
 pub mod http;
 pub mod kamailio;

@@ -1,70 +1,31 @@
 //! SIPp as a PBX that does in mid-call whatever it likes, the real binary between, the simulated Meta on the other side over
 //! TLS and SRTP: every request is answered to the letter, and Meta finds no fault and no method beyond its five.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use tests::certificates::Authority;
+use tests::desk::{Desk, Outcome, heard_the_agent};
 use tests::metronome::undisturbed;
-use tests::place::Place;
-use tests::sbc::{NUMBER, Sbc, Setup, USER};
-use tests::simulated::{Simulated, meta_address, pbx_address, user_speaks};
-use tests::sipp::{Sipp, succeed};
-use tests::tone::{AGENT_HZ, Audio, to_alaw};
-use tests::tools::present;
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// How one call went.
-struct Outcome {
-    meta: Simulated,
-    record: Value,
-}
+use tests::sbc::Setup;
 
 /// One call between the simulated Meta and a scenario of SIPp.
 fn call(story: &str, scenario: &str, user_calls: bool, meta: &[&str]) -> Option<Outcome> {
-    if !present(story, &["sipp"]) {
-        return None;
+    Desk {
+        story,
+        scenario,
+        user_calls,
+        meta,
+        ..Desk::PLAIN
     }
-    let place = Place::new(story);
-    let authority = Authority::new(&place);
-    let pbx = pbx_address(&place);
-    let mut sbc = Sbc::start(&place, &authority, &Setup::new(meta_address(&place), pbx));
-    place.write(
-        "agent.al",
-        to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
-    );
-    let sipp = Sipp::new("pbx", scenario, pbx)
-        .codec("PCMA")
-        .fill("TONE", "agent.al")
-        .fill("CALLER", NUMBER);
-    let speaks = user_speaks();
-    let mut arguments: Vec<&str> = speaks.iter().map(String::as_str).collect();
-    arguments.extend(meta);
-    arguments.extend(["--at-most", "25"]);
-    let (mut meta, mut sipp) = if user_calls {
-        let sipp = sipp.answer(&place);
-        arguments.extend(["--calls", "1"]);
-        (
-            Simulated::meta(&place, &authority, "meta", &arguments),
-            sipp,
-        )
-    } else {
-        arguments.extend(["--exit-after", "1"]);
-        let meta = Simulated::meta(&place, &authority, "meta", &arguments);
-        (meta, sipp.call(&place, USER, sbc.sip))
+    .play()
+}
+
+/// One call of a user or of the PBX, of a PBX that has an account.
+fn account(desk: &Desk<'_>) -> Option<Outcome> {
+    let change: fn(&mut Setup) = |setup| {
+        setup.trunk_lines =
+            "username = \"desk\"\npassword = { env = \"WA_SBC_TEST_PASSWORD\" }\n".into();
+        // This SIPp reads the first challenge only, and knows MD5.
+        setup.tables = "[registrar]\nalgorithms = [\"MD5\"]\n".into();
     };
-    succeed(&place, "pbx", &mut sipp, LIMIT);
-    // Ends with status 0 only if no rule was broken and nothing forbidden was asked.
-    meta.succeed(LIMIT);
-    let summary = meta.events("summary");
-    assert_eq!(
-        (&summary[0]["violations"], &summary[0]["forbidden"]),
-        (&Value::from(0), &Value::from(0)),
-        "{summary:?}"
-    );
-    let record = sbc.wait_for_records(1, LIMIT).remove(0);
-    Some(Outcome { meta, record })
+    Desk { change, ..*desk }.play()
 }
 
 #[test]
@@ -78,7 +39,7 @@ fn a_pbx_holds_updates_and_tells_digits_and_meta_hears_keys_and_no_request() {
         assert_eq!(heard["digits"], "5#", "{heard}");
         assert_eq!(heard["ssrcs"], 1, "{heard}");
         assert_eq!(heard["bad"], 0, "{heard}");
-        assert_eq!(outcome.record["cause"], "normal", "{}", outcome.record);
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
     });
 }
 
@@ -88,7 +49,7 @@ fn a_pbx_rings_reliably_and_answers_in_its_ringing() {
         let hang_up = ["--hang-up-after", "3"];
         let story = call("sipp-reliable", "pbx_rings_reliably", true, &hang_up);
         let Some(outcome) = story else { return };
-        assert_eq!(outcome.record["cause"], "normal", "{}", outcome.record);
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
         assert!(!outcome.meta.events("answered").is_empty());
     });
 }
@@ -99,7 +60,7 @@ fn a_pbx_calls_with_too_short_a_session_then_reliably_and_refreshes() {
         let answer = ["--answer-after", "2"];
         let story = call("sipp-refreshes", "pbx_calls_and_refreshes", false, &answer);
         let Some(outcome) = story else { return };
-        assert_eq!(outcome.record["cause"], "normal", "{}", outcome.record);
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
     });
 }
 
@@ -109,7 +70,7 @@ fn a_pbx_whose_offers_cross_is_told_to_wait_and_holds_afterwards() {
         let Some(outcome) = call("sipp-glare", "pbx_offers_twice", true, &[]) else {
             return;
         };
-        assert_eq!(outcome.record["cause"], "normal", "{}", outcome.record);
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
     });
 }
 
@@ -125,6 +86,99 @@ fn an_agent_who_picks_up_in_the_moment_the_user_gives_up_is_let_go() {
             &gives_up,
         );
         let Some(outcome) = story else { return };
-        assert_eq!(outcome.record["cause"], "cancelled", "{}", outcome.record);
+        assert_eq!(
+            outcome.record()["cause"],
+            "cancelled",
+            "{}",
+            outcome.record()
+        );
+    });
+}
+
+#[test]
+fn a_pbx_with_an_account_proves_itself_and_calls_the_user() {
+    undisturbed(|| {
+        let desk = Desk {
+            story: "sipp-proves-itself",
+            scenario: "pbx_calls_proving_itself",
+            user_calls: false,
+            meta: &["--answer-after", "0.5"],
+            ..Desk::PLAIN
+        };
+        let Some(outcome) = account(&desk) else {
+            return;
+        };
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
+        heard_the_agent(&outcome.meta);
+    });
+}
+
+#[test]
+fn a_pbx_that_guesses_its_password_is_refused_and_the_user_never_rings() {
+    undisturbed(|| {
+        let desk = Desk {
+            story: "sipp-guesses",
+            scenario: "pbx_calls_with_a_guess",
+            user_calls: false,
+            password: "a guess",
+            // Nobody calls it, so it ends by itself.
+            meta: &["--at-most", "4"],
+            ..Desk::PLAIN
+        };
+        let Some(outcome) = account(&desk) else {
+            return;
+        };
+        assert!(outcome.record.is_none(), "{:?}", outcome.record);
+        let of_a_call = |report: &serde_json::Value| report["call"] != 0;
+        let calls = outcome.meta.reports();
+        assert!(!calls.iter().any(of_a_call), "{calls:?}");
+    });
+}
+
+#[test]
+fn a_user_reaches_a_pbx_that_challenges_our_registration_and_our_call() {
+    undisturbed(|| {
+        let desk = Desk {
+            story: "sipp-extension",
+            scenario: "pbx_knows_its_extensions",
+            meta: &["--hang-up-after", "2"],
+            change: |setup| {
+                setup.trunk_lines = "[trunk.register]\nusername = \"1200\"\n\
+                     password = { env = \"WA_SBC_TEST_PASSWORD\" }\n"
+                    .into();
+            },
+            first: Some("trunk office: registered with"),
+            dialogs: 2,
+            ..Desk::PLAIN
+        };
+        let Some(outcome) = desk.play() else { return };
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
+    });
+}
+
+#[test]
+fn a_pbx_that_gives_up_while_it_rings_ends_the_ringing_at_the_user() {
+    undisturbed(|| {
+        let never = ["--never-answer"];
+        let Some(outcome) = call("sipp-gives-up", "pbx_gives_up", false, &never) else {
+            return;
+        };
+        assert_eq!(
+            outcome.record()["cause"],
+            "cancelled",
+            "{}",
+            outcome.record()
+        );
+    });
+}
+
+#[test]
+fn a_pbx_that_gives_up_in_the_moment_the_user_picks_up_hangs_up_what_came_about() {
+    undisturbed(|| {
+        let answer = ["--answer-after", "0.5"];
+        let late = call("sipp-too-late", "pbx_gives_up_too_late", false, &answer);
+        let Some(outcome) = late else { return };
+        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
+        heard_the_agent(&outcome.meta);
     });
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::certificates::Authority;
+use tests::desk::{asked_nothing_forbidden, heard_the_agent};
 use tests::metronome::undisturbed;
-use tests::place::Place;
-use tests::sbc::{Sbc, Setup};
+use tests::place::{Place, wait_until};
+use tests::sbc::{NUMBER, Sbc, Setup, USER};
 use tests::simulated::{Simulated, meta_address, pbx_address, user_speaks};
-use tests::sipp::{Sipp, succeed};
+use tests::sipp::{Sipp, messages, succeed};
 use tests::tone::{AGENT_HZ, Audio, to_alaw};
 use tests::tools::present;
 
@@ -60,19 +61,9 @@ fn transfer(story: &str, scenario: &str, target: &Target) -> Option<(Value, Valu
     succeed(&place, "colleague", &mut second, LIMIT);
     // Ends with status 0 only if no rule was broken and nothing forbidden was asked.
     meta.succeed(LIMIT);
-    let summary = meta.events("summary");
-    assert_eq!(
-        (&summary[0]["violations"], &summary[0]["forbidden"]),
-        (&Value::from(0), &Value::from(0)),
-        "{summary:?}"
-    );
+    asked_nothing_forbidden(&meta);
+    heard_the_agent(&meta);
     let heard = meta.events("heard").remove(0);
-    assert_eq!(
-        (&heard["ssrcs"], &heard["lost"], &heard["bad"]),
-        (&Value::from(1), &Value::from(0), &Value::from(0)),
-        "{heard}"
-    );
-    assert!(heard["tone_found"] == true, "{heard}");
     println!("{story}: user heard {heard}");
     Some((heard, sbc.wait_for_records(1, LIMIT).remove(0)))
 }
@@ -121,5 +112,86 @@ fn a_user_sent_to_somebody_busy_stays_with_the_sipp_pbx() {
         };
         assert_eq!(heard["tone_gaps"], 0, "{heard}");
         assert_eq!(record["cause"], "normal", "{record}");
+    });
+}
+
+/// The dialog the first agent is in, as his PBX would name it to us: ours is the To tag (RFC 3891 §3), though we have called him.
+fn dialog_of_the_first(place: &Place) -> Option<String> {
+    let seen = messages(place, "pbx");
+    let answer = &seen[seen.find("SIP/2.0 200 OK")?..];
+    // His ACK has come, so the dialog is there.
+    answer.find("ACK sip:")?;
+    let header = |name: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    };
+    let tag = |value: String| value.split_once(";tag=").map(|(_, tag)| tag.to_owned());
+    Some(format!(
+        "{};to-tag={};from-tag={}",
+        header("Call-ID:")?,
+        tag(header("From:")?)?,
+        tag(header("To:")?)?
+    ))
+}
+
+/// A PBX transfers by itself: the second half of an attended transfer is a call of another telephone of its with Replaces
+/// (RFC 3891), which names the dialog of the first one.
+#[test]
+fn a_colleague_with_another_sipp_takes_the_call_over_and_the_user_hears_one_stream() {
+    undisturbed(|| {
+        let story = "sipp-replaces";
+        if !present(story, &["sipp"]) {
+            return;
+        }
+        let place = Place::new(story);
+        let authority = Authority::new(&place);
+        let pbx = pbx_address(&place);
+        let mut sbc = Sbc::start(&place, &authority, &Setup::new(meta_address(&place), pbx));
+        place.write(
+            "agent.al",
+            to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
+        );
+        let sipp = |name: &str, scenario: &str, port| {
+            Sipp::new(name, scenario, SocketAddr::new(pbx.ip(), port))
+                .codec("PCMA")
+                .fill("TONE", "agent.al")
+                .fill("TALK", "3000")
+                .fill("CALLER", NUMBER)
+        };
+        let mut first = sipp("pbx", "pbx_answers", pbx.port()).answer(&place);
+        let speaks = user_speaks();
+        let mut arguments: Vec<&str> = speaks.iter().map(String::as_str).collect();
+        arguments.extend(["--at-most", "25", "--calls", "1"]);
+        let mut meta = Simulated::meta(&place, &authority, "meta", &arguments);
+        let mut dialog = None;
+        wait_until("the first agent talks", LIMIT, || {
+            dialog = dialog_of_the_first(&place);
+            dialog.is_some()
+        });
+        let dialog = dialog.expect("waited for");
+        std::thread::sleep(Duration::from_millis(1_500));
+        // Somebody else's dialog is nobody's.
+        let mut nobody = sipp("nobody", "pbx_takes_nobody_over", 5080)
+            .fill("REPLACES", &dialog.replace(";to-tag=", ";to-tag=x"))
+            .fill("STATUS", "481")
+            .call(&place, USER, sbc.sip);
+        succeed(&place, "nobody", &mut nobody, LIMIT);
+        let mut colleague = sipp("colleague", "pbx_takes_over", 5070)
+            .fill("REPLACES", &dialog)
+            .with(&["-mp", "7000"])
+            .call(&place, USER, sbc.sip);
+        // The first one is hung up, the colleague hangs up.
+        succeed(&place, "pbx", &mut first, LIMIT);
+        succeed(&place, "colleague", &mut colleague, LIMIT);
+        meta.succeed(LIMIT);
+        asked_nothing_forbidden(&meta);
+        heard_the_agent(&meta);
+        let records = sbc.wait_for_records(1, LIMIT);
+        assert_eq!(records.len(), 1, "one call, one record: {records:?}");
+        assert_eq!(
+            (&records[0]["cause"], &records[0]["released_by"]),
+            (&Value::from("normal"), &Value::from("pbx")),
+            "{records:?}"
+        );
     });
 }
