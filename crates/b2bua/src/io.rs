@@ -14,6 +14,7 @@ use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaEvent};
 use crate::operator::{Reply, Wish};
 use crate::record::Record;
+use crate::registration::Whereabouts;
 use crate::settings::Settings;
 
 /// Something happened outside.
@@ -53,6 +54,8 @@ pub enum Input {
     },
     /// The aliases given in earlier lives, told before the first call.
     Aliases(Vec<Alias>),
+    /// Where trunks had registered in earlier lives, told before the first call.
+    Whereabouts(Vec<Whereabouts>),
     /// New settings for new calls.
     Reload(Box<Settings>),
     /// What the machine measured since it last told.
@@ -135,6 +138,8 @@ pub enum Output {
     },
     /// A user got a number, for good: it has to be known at the next start.
     Alias(Alias),
+    /// Where a trunk is from now on: has to be known at the next start.
+    Whereabouts(Whereabouts),
     /// A line for the log.
     Log(LogLine),
     /// Nothing more to do until this time, or until the next input.

@@ -52,5 +52,6 @@ pub use media::{LocalMedia, MediaCommand, MediaEvent, Network};
 pub use number::{E164, Redacted};
 pub use recent::Recent;
 pub use record::Record;
+pub use registration::{KeptContact, Whereabouts};
 pub use service::{Service, Subject};
 pub use settings::Settings;

@@ -184,6 +184,7 @@ impl Bench {
                 Output::Leg { .. }
                 | Output::Bar { .. }
                 | Output::Alias(_)
+                | Output::Whereabouts(_)
                 | Output::Log(_)
                 | Output::Event(_)
                 | Output::Reply { .. } => {}

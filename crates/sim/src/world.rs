@@ -22,7 +22,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::{
-    Alias, CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings, Source,
+    Alias, CallId, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings,
+    Source, Whereabouts,
 };
 use bytes::Bytes;
 use sip::{Flow, FlowId};
@@ -134,6 +135,8 @@ pub struct World {
     pub reports: Vec<Report>,
     /// Every alias the core gave.
     pub aliases: Vec<Alias>,
+    /// Where trunks are, as told to be kept for the next start.
+    pub whereabouts: Vec<Whereabouts>,
     /// Every record of a call.
     pub records: Vec<Record>,
     /// Every log line.
@@ -245,6 +248,7 @@ impl World {
             passed: Vec::new(),
             reports: Vec::new(),
             aliases: Vec::new(),
+            whereabouts: Vec::new(),
             records: Vec::new(),
             log: Vec::new(),
             events: Vec::new(),
@@ -500,6 +504,7 @@ impl World {
                 Output::Leg { .. } | Output::Locate { .. } => {}
                 Output::Bar { source, .. } => self.barred.push(source),
                 Output::Alias(alias) => self.aliases.push(alias),
+                Output::Whereabouts(kept) => self.whereabouts.push(kept),
                 Output::Record(record) => self.records.push(*record),
                 Output::Event(event) => self.events.push(*event),
                 Output::Reply { reply, .. } => self.replies.push(reply),

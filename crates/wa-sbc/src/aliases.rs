@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use b2bua::{Alias, E164};
 use rusqlite::{Connection, params};
 
+use crate::database;
 use crate::error::Error;
 
 const SCHEMA: &str = "
@@ -35,7 +35,7 @@ impl Aliases {
             path: path.into(),
             source,
         };
-        let connection = open(path).map_err(failed)?;
+        let connection = database::open(path, SCHEMA).map_err(failed)?;
         let known = read(&connection).map_err(failed)?;
         let (new, receiver) = channel();
         let path = path.to_owned();
@@ -56,14 +56,6 @@ impl Aliases {
         drop(self.new);
         let _ = self.thread.join();
     }
-}
-
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(1))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.execute_batch(SCHEMA)?;
-    Ok(connection)
 }
 
 fn read(connection: &Connection) -> rusqlite::Result<Vec<Alias>> {

@@ -32,6 +32,7 @@ use crate::records::Records;
 use crate::supervisor::Heartbeat;
 use crate::tap::{Moment, Tap, Taps};
 use crate::trace::{Keeper, Story, Trace};
+use crate::whereabouts;
 
 /// How long the last transactions may take after every call has been hung up.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -107,6 +108,7 @@ pub(crate) struct CoreTask {
     pub(crate) _serving: Option<Serving>,
     /// `None`: nobody gets an alias, or not before the next start.
     pub(crate) aliases: Option<Aliases>,
+    pub(crate) whereabouts: Option<whereabouts::Store>,
     pub(crate) net: mpsc::Receiver<Event>,
     pub(crate) net_sender: mpsc::Sender<Event>,
     pub(crate) media: mpsc::UnboundedReceiver<(CallId, MediaEvent)>,
@@ -164,6 +166,7 @@ impl CoreTask {
             workers,
             records,
             aliases,
+            whereabouts,
             flows,
             keeper,
             sockets,
@@ -177,6 +180,9 @@ impl CoreTask {
             }
             if let Some(aliases) = aliases {
                 aliases.finish();
+            }
+            if let Some(whereabouts) = whereabouts {
+                whereabouts.finish();
             }
         });
         let _ = threads.await;
@@ -267,6 +273,12 @@ impl CoreTask {
                     Some(aliases) => aliases.keep(alias),
                     None => tracing::error!("an alias is not kept: start again to open its store"),
                 },
+                Output::Whereabouts(told) => {
+                    // Without a store nothing is kept; that was said at the start.
+                    if let Some(store) = &self.whereabouts {
+                        store.keep(told);
+                    }
+                }
                 Output::Bar { source, until } => {
                     self.door.bar(clock::now(), source, until);
                     self.flows.let_go_of(source);

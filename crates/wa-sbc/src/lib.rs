@@ -17,6 +17,7 @@ mod commands;
 pub mod config;
 mod control;
 mod core_task;
+mod database;
 mod demo;
 pub mod doctor;
 mod error;
@@ -41,6 +42,7 @@ mod tap;
 pub mod trace;
 mod traced;
 mod watch;
+mod whereabouts;
 
 pub use config::Settings;
 pub use error::Error;

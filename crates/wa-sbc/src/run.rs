@@ -29,6 +29,7 @@ use crate::records::Records;
 use crate::supervisor::Supervisor;
 use crate::tap::Taps;
 use crate::trace::{Keeper, Trace};
+use crate::whereabouts;
 
 /// Messages between the sockets and the core. When it is full, connections are not read.
 const QUEUE: usize = 1024;
@@ -100,6 +101,15 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         core.handle(clock::now(), Input::Aliases(known));
         aliases = Some(store);
     }
+    let registering = settings.core.trunks.iter().any(|t| t.access.registers);
+    let store = Some(&settings.registration_store).filter(|path| !path.as_os_str().is_empty());
+    let kept = store
+        .filter(|_| registering)
+        .and_then(|path| whereabouts::Store::start(path));
+    let whereabouts = kept.map(|(store, known)| {
+        core.handle(clock::now(), Input::Whereabouts(known));
+        store
+    });
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds).take(),
         taps: Taps::default(),
@@ -107,6 +117,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         _serving: serving,
         core,
         aliases,
+        whereabouts,
         door,
         dialer: Arc::new(dialer(&settings, udp)?),
         flows: Flows::new(Vec::new(), ids)?,

@@ -33,6 +33,7 @@ mod privacy;
 mod races;
 mod registering;
 mod reliable_ringing;
+mod restarting;
 mod reused_connections;
 mod ringing;
 mod rough_networks;

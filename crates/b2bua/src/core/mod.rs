@@ -35,6 +35,7 @@ use crate::late::Late;
 use crate::locate::Locations;
 use crate::media::MediaEvent;
 use crate::record::ReleasedBy;
+use crate::registration::Whereabouts;
 use crate::registration::keep::Registrations;
 use crate::registration::serve::Bindings;
 use crate::service::Services;
@@ -144,7 +145,9 @@ impl Core {
                 self.health.watch(now, &settings);
                 self.locations.watch(now, &settings);
                 self.aliases.give_from(settings.aliases);
-                self.bindings.watch(&self.settings, &settings);
+                let gone = self.bindings.watch(&self.settings, &settings);
+                let gone = gone.into_iter().map(Whereabouts::none);
+                self.out.extend(gone.map(Output::Whereabouts));
                 self.registrations.watch(now, &settings, &mut self.ident);
                 self.settings = Arc::new(*settings);
             }
@@ -154,6 +157,7 @@ impl Core {
             }
             Input::Malformed(address) => self.offence(now, address, Offence::Malformed),
             Input::Aliases(aliases) => self.aliases.remember(aliases),
+            Input::Whereabouts(kept) => self.take_back(now, kept),
             Input::Drain => self.drain(now, true),
             Input::HangUpAll => self.hang_up_all(now),
             Input::Operator { ticket, wish } => self.operate(now, ticket, wish),

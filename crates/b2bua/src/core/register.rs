@@ -9,9 +9,10 @@ use super::Core;
 use crate::Cause;
 use crate::admission::account::{Claim, Proof};
 use crate::admission::{Admitted, Offence};
-use crate::io::Level;
+use crate::io::{Level, Output};
 use crate::leg::sip::extensions;
 use crate::record::Direction;
+use crate::registration::Whereabouts;
 use crate::registration::serve::Turned;
 use crate::settings::Trunk;
 
@@ -95,10 +96,32 @@ impl Core {
                     Some(Turned::Unreachable) => self.nowhere(&trunk.name, "has unregistered"),
                     None => {}
                 }
+                self.keep_whereabouts(now, &trunk);
             }
             Err(refusal) => {
                 self.respond_with(now, key, request, refusal.status, refusal.header);
             }
+        }
+    }
+
+    /// Where a trunk is has to be known at the next start.
+    fn keep_whereabouts(&mut self, now: Instant, trunk: &Trunk) {
+        if let Some(kept) = self.bindings.whereabouts(now, self.clock, trunk) {
+            self.out.push_back(Output::Whereabouts(kept));
+        }
+    }
+
+    /// Trunks are where they were before the start, as far as they can be called there.
+    pub(super) fn take_back(&mut self, now: Instant, kept: Vec<Whereabouts>) {
+        let settings = self.settings.clone();
+        let [back, gone] = self.bindings.take_back(now, self.clock, &settings, kept);
+        let gone = gone.into_iter().map(Whereabouts::none);
+        self.out.extend(gone.map(Output::Whereabouts));
+        for trunk in back {
+            self.log(
+                Level::Info,
+                format!("trunk {trunk} is called where it registered before the start"),
+            );
         }
     }
 

@@ -6,8 +6,11 @@
 //!   keep: we are an extension ──REGISTER──► the PBX, which then sends its calls here
 //! ```
 
+mod asked;
 pub(crate) mod keep;
+pub(crate) mod kept;
 pub(crate) mod serve;
 mod settings;
 
+pub use kept::{KeptContact, Whereabouts};
 pub use settings::{Access, Account, Registrar, Upstream};

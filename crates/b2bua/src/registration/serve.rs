@@ -9,18 +9,22 @@
 //! ```
 //!
 //! A contact is called on the flow it registered on, whatever its URI says: behind a NAT there is
-//! no other way (RFC 5626 §5.3, RFC 5923). Over a connection that is the connection itself, and the
-//! binding ends with it; over UDP the pair of addresses the REGISTER came with.
+//! no other way (RFC 5626 §5.3, RFC 5923). Over UDP that is the pair of addresses the REGISTER came with;
+//! else the connection itself. When that is gone, a contact over TCP whose URI names the very address it
+//! registered from, at another port than the connection's own, is called there: it listens. All others
+//! end with their connection.
 //!
 //! Bindings are kept by the one who proved to be the trunk, so nothing here is a stranger's word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sip::{Flow, FlowId, Headers, Name, NameAddr, Request, Scheme, Target, Text, Transport, Uri};
+use sip::{Flow, FlowId, Request, Target, Text, Transport, Uri};
 
 use super::Registrar;
+use super::asked::{self, Asked, Refusal, Wanted, refused};
 use crate::dial;
 use crate::leg::sip::Way;
 use crate::settings::{Settings, Trunk};
@@ -28,24 +32,28 @@ use crate::settings::{Settings, Trunk};
 /// The contacts of all trunks that register.
 #[derive(Debug, Default)]
 pub(crate) struct Bindings {
-    by_trunk: BTreeMap<Arc<str>, Vec<Binding>>,
+    pub(super) by_trunk: BTreeMap<Arc<str>, Vec<Binding>>,
+    /// The trunks of which contacts are kept for the next start.
+    pub(super) kept: BTreeSet<Arc<str>>,
     /// How many were made or refreshed so far: tells the newer of two.
-    turn: u64,
+    pub(super) turn: u64,
 }
 
 /// Where a trunk is.
 #[derive(Clone, Debug)]
 pub(crate) struct Binding {
-    contact: Uri,
+    pub(super) contact: Uri,
     /// The device that registered (RFC 5626 §4.1), if it says so: a new contact of it replaces the old.
-    instance: Option<String>,
+    pub(super) instance: Option<String>,
     /// How much it is wanted, in thousandths (RFC 3261 §20.10).
-    q: u16,
-    call_id: Text,
-    cseq: u32,
-    until: Instant,
-    turn: u64,
-    flow: Flow,
+    pub(super) q: u16,
+    pub(super) call_id: Text,
+    pub(super) cseq: u32,
+    pub(super) until: Instant,
+    pub(super) turn: u64,
+    pub(super) flow: Flow,
+    /// Its connection is gone: it is called where its contact says.
+    pub(super) adrift: bool,
 }
 
 /// A registered contact, as a call reaches it.
@@ -55,13 +63,8 @@ pub(crate) struct Place {
     pub(crate) contact: Uri,
     /// The flow it registered on.
     flow: Flow,
-}
-
-/// A REGISTER that is not taken: a status, and the header that says more.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) header: Option<(Name, Text)>,
+    /// Where it is now that its connection is gone.
+    adrift: Option<SocketAddr>,
 }
 
 /// A REGISTER that was taken.
@@ -80,32 +83,25 @@ pub(crate) enum Turned {
     Unreachable,
 }
 
-/// What a REGISTER wants with one contact.
-struct Wanted {
-    contact: Uri,
-    instance: Option<String>,
-    q: u16,
-    expires: Duration,
-}
-
 impl Place {
     /// Where it leads, as destinations are told.
     pub(crate) fn target(&self) -> Target {
+        let remote = self.adrift.unwrap_or(self.flow.remote);
         Target {
             transport: self.flow.transport,
-            host: self.flow.remote.ip().to_string(),
-            port: self.flow.remote.port(),
+            host: remote.ip().to_string(),
+            port: remote.port(),
             from: Some(self.flow.local),
-            at: Some(self.flow.remote),
+            at: Some(remote),
         }
     }
 
-    /// The way of everything said to it: over the connection it registered on; over UDP there is
-    /// none to keep to.
+    /// The way of everything said to it: over the connection it registered on, where there is one to
+    /// keep to.
     pub(crate) fn way(&self, target: &Target) -> Way {
         match self.flow.transport {
-            Transport::Udp => Way::To(target.clone()),
-            Transport::Tcp | Transport::Tls => Way::Over(self.flow.id),
+            Transport::Tcp | Transport::Tls if self.adrift.is_none() => Way::Over(self.flow.id),
+            _ => Way::To(target.clone()),
         }
     }
 
@@ -124,19 +120,20 @@ impl Place {
 }
 
 impl Bindings {
-    /// Forgets the contacts of trunks that no longer register under the same account.
-    pub(crate) fn watch(&mut self, before: &Settings, settings: &Settings) {
+    /// Forgets the contacts of trunks that no longer register under the same account; those of which
+    /// some were kept for the next start are named.
+    pub(crate) fn watch(&mut self, before: &Settings, settings: &Settings) -> Vec<Arc<str>> {
         let username = |settings: &Settings, name: &str| {
             let trunk = settings.trunks.iter().find(|trunk| *trunk.name == *name)?;
-            let account = trunk.access.account.as_ref();
-            account
-                .filter(|_| trunk.access.registers)
-                .map(|account| account.username.clone())
+            registering(trunk).map(str::to_owned)
         };
-        self.by_trunk.retain(|name, _| {
+        let stays = |name: &Arc<str>| {
             let now = username(settings, name);
             now.is_some() && now == username(before, name)
-        });
+        };
+        self.by_trunk.retain(|name, _| stays(name));
+        let gone = self.kept.extract_if(.., |name| !stays(name));
+        gone.collect()
     }
 
     /// A REGISTER of a trunk that proved who it is (RFC 3261 §10.3, steps 6 to 8). All of it is taken
@@ -157,7 +154,7 @@ impl Bindings {
         let was_reachable = !bindings.is_empty();
         let out_of_order =
             |binding: &Binding| binding.call_id == *call_id && cseq.number <= binding.cseq;
-        match read(&request.headers, registrar)? {
+        match asked::read(&request.headers, registrar)? {
             Asked::Nothing => {}
             Asked::RemoveAll => {
                 if bindings.iter().any(out_of_order) {
@@ -194,6 +191,7 @@ impl Bindings {
                         until: now + expires,
                         turn: self.turn,
                         flow: *flow,
+                        adrift: false,
                     });
                 }
             }
@@ -223,6 +221,7 @@ impl Bindings {
         let place = |binding: &Binding| Place {
             contact: binding.contact.clone(),
             flow: binding.flow,
+            adrift: binding.own_address().filter(|_| binding.adrift),
         };
         living.map(place).collect()
     }
@@ -233,11 +232,17 @@ impl Bindings {
         !trunk.access.registers || bindings.any(|binding| binding.until > now)
     }
 
-    /// A connection is gone, and whom it led to with it: the trunks that are nowhere now.
+    /// A connection is gone, and whom nothing else leads to with it: the trunks that are nowhere now.
     pub(crate) fn flow_lost(&mut self, flow: FlowId) -> Vec<Arc<str>> {
-        self.drop_where(|binding| {
-            binding.flow.id == flow && binding.flow.transport != Transport::Udp
-        })
+        let is_its = |binding: &Binding| {
+            binding.flow.id == flow && binding.flow.transport.is_reliable() && !binding.adrift
+        };
+        for binding in self.by_trunk.values_mut().flatten() {
+            if is_its(binding) {
+                binding.adrift = binding.own_address().is_some();
+            }
+        }
+        self.drop_where(is_its)
     }
 
     /// When the next binding ends.
@@ -268,6 +273,21 @@ impl Bindings {
 }
 
 impl Binding {
+    /// Where it listens, should that be sure without its connection.
+    pub(super) fn own_address(&self) -> Option<SocketAddr> {
+        let (transport, remote) = (self.flow.transport, self.flow.remote);
+        if transport != Transport::Tcp {
+            return None;
+        }
+        let named = self.contact.param("transport")?;
+        let host: std::net::IpAddr = self.contact.host().parse().ok()?;
+        let port = self.contact.port().unwrap_or(transport.default_port());
+        let is_own = named.eq_ignore_ascii_case(transport.param())
+            && host.to_canonical() == remote.ip().to_canonical()
+            && port != remote.port();
+        is_own.then(|| SocketAddr::new(remote.ip(), port))
+    }
+
     /// As a Contact of the response: with what is left of its time.
     fn value(&self, now: Instant) -> Text {
         let left = self.until.saturating_duration_since(now);
@@ -281,75 +301,10 @@ impl Binding {
     }
 }
 
-/// What a REGISTER asks for.
-enum Asked {
-    /// No Contact: which there are.
-    Nothing,
-    /// `Contact: *`.
-    RemoveAll,
-    Contacts(Vec<Wanted>),
-}
-
-fn read(headers: &Headers, registrar: &Registrar) -> Result<Asked, Refusal> {
-    let values: Vec<Text> = headers.list(&Name::Contact).collect();
-    let general = headers
-        .first(&Name::Expires)
-        .and_then(|value| seconds(&value.as_str()));
-    if values.iter().any(|value| value.as_str().trim() == "*") {
-        // RFC 3261 §10.2.2: alone, and only to remove.
-        let lawful = values.len() == 1 && general == Some(0);
-        return if lawful {
-            Ok(Asked::RemoveAll)
-        } else {
-            Err(refused(400))
-        };
-    }
-    if values.is_empty() {
-        return Ok(Asked::Nothing);
-    }
-    let mut wanted = Vec::new();
-    for value in &values {
-        let contact = NameAddr::read(value).ok_or(refused(400))?;
-        if contact.uri.scheme() != Scheme::Sip || contact.uri.host().is_empty() {
-            return Err(refused(400));
-        }
-        let asked = contact.param("expires").and_then(seconds).or(general);
-        let expires = match asked.map(Duration::from_secs) {
-            None => registrar.max_expires,
-            Some(none) if none.is_zero() => none,
-            Some(short) if short < registrar.min_expires => {
-                let least = registrar.min_expires.as_secs().to_string();
-                return Err(Refusal {
-                    status: 423,
-                    header: Some((Name::MinExpires, Text::from(least))),
-                });
-            }
-            Some(long) => long.min(registrar.max_expires),
-        };
-        wanted.push(Wanted {
-            instance: contact.param("+sip.instance").map(str::to_owned),
-            q: contact.param("q").map_or(1_000, thousandths),
-            contact: contact.uri,
-            expires,
-        });
-    }
-    Ok(Asked::Contacts(wanted))
-}
-
-/// RFC 3261 §20.19: what is no number of seconds means nothing was said.
-fn seconds(text: &str) -> Option<u64> {
-    text.trim().parse::<u32>().ok().map(u64::from)
-}
-
-/// `0.7` is 700; what cannot be read is as good as any.
-fn thousandths(q: &str) -> u16 {
-    let value = q.trim().parse::<f64>().unwrap_or(1.0);
-    (value.clamp(0.0, 1.0) * 1_000.0).round() as u16
-}
-
-fn refused(status: u16) -> Refusal {
-    Refusal {
-        status,
-        header: None,
-    }
+/// The user name a trunk registers under, if it does.
+pub(super) fn registering(trunk: &Trunk) -> Option<&str> {
+    let account = trunk.access.account.as_ref();
+    account
+        .filter(|_| trunk.access.registers)
+        .map(|account| account.username.as_str())
 }

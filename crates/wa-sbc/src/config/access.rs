@@ -1,5 +1,6 @@
 //! `[registrar]` and `[trunk.register]`: accounts of PBXs with us, and ours with them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use b2bua::settings::Registrar as Policy;
@@ -25,6 +26,8 @@ pub struct Registrar {
     pub max_expires: Spanned<u32>,
     /// Contacts one trunk may have registered at once.
     pub contacts: usize,
+    /// Where they are kept for the next start; empty: nowhere.
+    pub store: PathBuf,
 }
 
 /// `[trunk.register]`
@@ -60,6 +63,7 @@ impl Default for Registrar {
             min_expires: unplaced(policy.min_expires.as_secs() as u32),
             max_expires: unplaced(policy.max_expires.as_secs() as u32),
             contacts: policy.contacts,
+            store: "/var/lib/wa-sbc/registrations.db".into(),
         }
     }
 }

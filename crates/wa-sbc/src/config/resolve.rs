@@ -74,22 +74,29 @@ impl Resolver<'_, '_> {
         }
         for (trunk, written) in trunks.iter().zip(&file.trunk) {
             let written = written.get_ref();
+            let upstream = trunk.access.upstream.as_ref();
+            let servers = upstream.map_or(&[][..], |upstream| &upstream.servers);
+            let hosts: Vec<String> = trunk
+                .destinations()
+                .chain(servers)
+                .map(|target| target.host.to_ascii_lowercase())
+                .collect();
             if let (Some(certificate), Some(key)) = (&written.certificate, &written.key) {
                 let files = CertificateFiles {
                     certificate: certificate.clone(),
                     key: key.clone(),
                 };
-                for target in trunk.destinations() {
-                    identities.insert(target.host.to_ascii_lowercase(), files.clone());
-                }
+                let all = hosts.iter().map(|host| (host.clone(), files.clone()));
+                identities.extend(all);
             }
             if let Some(name) = &written.listener {
                 listener_of.insert(trunk.name.clone(), name.get_ref().clone());
             }
             if let Some(path) = &written.extra_ca {
-                for target in trunk.destinations() {
-                    authorities.insert(target.host.to_ascii_lowercase(), path.get_ref().clone());
-                }
+                let all = hosts
+                    .iter()
+                    .map(|host| (host.clone(), path.get_ref().clone()));
+                authorities.extend(all);
             }
         }
         Settings {
@@ -114,6 +121,7 @@ impl Resolver<'_, '_> {
                 ..Limits::default()
             },
             alias_store: file.alias.store.clone(),
+            registration_store: file.registrar.store.clone(),
             fixed,
             authorities,
             identities,

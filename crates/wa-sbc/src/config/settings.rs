@@ -41,6 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where the numbers of users who have none are kept.
     pub alias_store: PathBuf,
+    /// Where it is kept where trunks have registered; empty: nowhere.
+    pub registration_store: PathBuf,
     /// Fixed addresses of hosts, instead of resolving them.
     pub fixed: HashMap<String, SocketAddr>,
     /// Hosts verified against an authority of their own as well: host to PEM file.
