@@ -32,6 +32,7 @@ pub mod baresip;
 pub mod capture;
 pub mod certificates;
 pub mod desk;
+pub mod forgetful;
 pub mod hostile;
 pub mod http;
 pub mod kamailio;
