@@ -24,7 +24,7 @@ pub enum Caller {
 pub struct Phones {
     /// The Meta-like end: TLS, SDES mandatory.
     pub user: Baresip,
-    /// The PBX: plain SIP over UDP, plain RTP.
+    /// The PBX: plain SIP over UDP, plain RTP or SRTP.
     pub desk: Baresip,
     /// The accused.
     pub sbc: Sbc,
@@ -33,7 +33,7 @@ pub struct Phones {
 }
 
 impl Phones {
-    /// Starts all three; each tone lasts `seconds`.
+    /// Starts all three, the desk with plain RTP; each tone lasts `seconds`.
     ///
     /// # Panics
     /// When one of them does not start.
@@ -41,8 +41,23 @@ impl Phones {
         place: &Place,
         authority: &Authority,
         caller: Caller,
+        codecs: (Codec, Codec),
+        seconds: f64,
+    ) -> Phones {
+        Self::start_with(place, authority, caller, codecs, seconds, "")
+    }
+
+    /// Starts all three, the desk with SRTP if these lines of the trunk require it.
+    ///
+    /// # Panics
+    /// When one of them does not start.
+    pub fn start_with(
+        place: &Place,
+        authority: &Authority,
+        caller: Caller,
         (meta, pbx): (Codec, Codec),
         seconds: f64,
+        trunk_lines: &str,
     ) -> Phones {
         // Each side has to know the other's address before it starts; wa-sbc's is known beforehand.
         let identity = authority.identity(place, &["wa.meta.vc", "127.0.0.1"]);
@@ -77,7 +92,7 @@ impl Phones {
                 credentials: None,
                 registers: false,
                 codec: pbx,
-                secure: false,
+                secure: trunk_lines.contains("srtp = \"required\""),
                 answers: caller == Caller::User,
                 identity: None,
                 voice: &Audio::tone(AGENT_HZ, pbx.rate(), seconds),
@@ -87,6 +102,7 @@ impl Phones {
         let mut setup = Setup::new(user.listen_tls(), SocketAddr::new(home, desk.listen.port()));
         setup.meta_codecs = vec![meta.name()];
         setup.pbx_codecs = vec![pbx.name()];
+        setup.trunk_lines = trunk_lines.to_owned();
         let sbc = Sbc::start(place, authority, &setup);
         Phones {
             user,

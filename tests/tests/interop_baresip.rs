@@ -1,5 +1,5 @@
 //! baresip on both sides of the real binary: as a Meta-like endpoint (TLS, SDES mandatory, Opus or G.711) and as a PBX
-//! (plain RTP). Each says a tone of its own; what each decoded is judged for ten seconds.
+//! (plain RTP, or SDES as well). Each says a tone of its own; what each decoded is judged for ten seconds.
 
 use std::time::Duration;
 
@@ -22,8 +22,19 @@ enum HangsUp {
 
 // One call with both codecs as given, judged at both ends and on the wire.
 fn call(story: &str, caller: Caller, meta: Codec, pbx: Codec, hangs_up: HangsUp) {
+    call_with(story, caller, (meta, pbx), hangs_up, "");
+}
+
+// The same with further lines of the trunk; gives its record, and what the SBC logged.
+fn call_with(
+    story: &str,
+    caller: Caller,
+    codecs: (Codec, Codec),
+    hangs_up: HangsUp,
+    trunk_lines: &str,
+) -> Option<(serde_json::Value, String)> {
     if !present(story, &["baresip"]) {
-        return;
+        return None;
     }
     let captured = may_capture(story);
     let place = Place::new(story);
@@ -37,7 +48,7 @@ fn call(story: &str, caller: Caller, meta: Codec, pbx: Codec, hangs_up: HangsUp)
         )
     });
 
-    let mut phones = Phones::start(&place, &authority, caller, (meta, pbx), 40.0);
+    let mut phones = Phones::start_with(&place, &authority, caller, codecs, 40.0, trunk_lines);
     phones.connect(caller);
     std::thread::sleep(TALK);
     assert!(phones.talking(), "the call stays up while both talk");
@@ -49,7 +60,10 @@ fn call(story: &str, caller: Caller, meta: Codec, pbx: Codec, hangs_up: HangsUp)
     println!("{story}: user heard {at_user}; desk heard {at_desk}");
     let records = phones.sbc.wait_for_records(1, SOON);
     assert_eq!(records.len(), 1, "one call, one record: {records:?}");
-    let Some(capture) = &mut capture else { return };
+    let told = (records[0].clone(), phones.sbc.running.log());
+    let Some(capture) = &mut capture else {
+        return Some(told);
+    };
     capture.stop();
     assert_eq!(
         capture.malformed(),
@@ -73,6 +87,46 @@ fn call(story: &str, caller: Caller, meta: Codec, pbx: Codec, hangs_up: HangsUp)
         );
         assert_eq!(sent[0].lost, 0, "sequence numbers without a hole: {sent:?}");
     }
+    Some(told)
+}
+
+// A desk whose audio is SRTP as well, under the suite given.
+fn secured_call(story: &str, caller: Caller, pbx: Codec, suite: &str) {
+    let lines = format!("srtp = \"required\"\nsuites = [\"{suite}\"]\n");
+    let told = call_with(story, caller, (Codec::Opus, pbx), HangsUp::User, &lines);
+    let Some((record, log)) = told else { return };
+    assert_eq!(record["pbx"]["suite"], suite, "{record}");
+    assert!(
+        log.contains("SRTP keys travel in SIP over UDP"),
+        "the operator is warned at the start"
+    );
+    for line in log.lines().filter(|line| line.contains("inline:")) {
+        panic!("a key in the log: {line}");
+    }
+}
+
+#[test]
+fn user_and_desk_hear_each_other_with_srtp_on_both_sides() {
+    undisturbed(|| {
+        secured_call(
+            "baresip-uic-srtp",
+            Caller::User,
+            Codec::Pcma,
+            "AES_CM_128_HMAC_SHA1_80",
+        )
+    });
+}
+
+#[test]
+fn desk_calls_user_and_they_hear_each_other_with_srtp_on_both_sides() {
+    undisturbed(|| {
+        secured_call(
+            "baresip-bic-srtp",
+            Caller::Desk,
+            Codec::Opus,
+            "AES_CM_128_HMAC_SHA1_32",
+        )
+    });
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl Cause {
             }
             Cause::PstnForbidden => "PSTN leg not allowed",
             Cause::NoCommonMedia(_) => {
-                "keying has to be what the number is configured for on both sides, and the codecs of number, trunk and peers have to meet"
+                "keying has to be what the number, and towards the PBX `srtp` of the trunk, is configured for, and the codecs of number, trunk and peers have to meet"
             }
             Cause::Unreachable { .. } => {
                 "no connection to the peer: it is down, its name is not found, or a firewall is between"

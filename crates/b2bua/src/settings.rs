@@ -14,12 +14,14 @@ use crate::comfort::Comfort;
 use crate::number::E164;
 use crate::profile::PeerProfile;
 
+mod media;
 mod policy;
 
 pub use crate::alias::AliasRange;
 pub use crate::registration::{Access, Account, Registrar, Upstream};
 pub use crate::trunk::group::{Group, Member};
 pub use crate::trunk::hours::{Hours, Zone};
+pub use media::{Srtp, TrunkMedia};
 pub use policy::{Identity, Route, TrunkPolicy};
 
 /// Everything a [`crate::Core`] has to be told. Replaced as a whole by a reload; running calls
@@ -160,6 +162,8 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// Milliseconds of audio per packet.
     pub ptime: u8,
+    /// How audio is spoken with it beyond that.
+    pub media: TrunkMedia,
     /// Most calls at once on this trunk.
     pub max_calls: usize,
     /// It leads to the public telephone network: such a leg may not carry these calls.

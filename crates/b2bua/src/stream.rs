@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sdp::plan::{Gate, LegPlan};
-use sdp::{Agreed, Codec, Description, Keying, Local, MediaProfile, Role, SrtpKey};
+use sdp::{Agreed, Codec, Crypto, Description, Keying, Local, MediaProfile, Role, SrtpKey};
 use sip::Ident;
 
 use crate::Cause;
 use crate::media::LocalMedia;
 use crate::profile::{PeerProfile, Reoffer};
 use crate::record::LegMedia;
-use crate::settings::{Carrier, Number, Trunk};
+use crate::settings::{Carrier, Number, Srtp, Trunk};
 
 /// The audio stream of one leg.
 #[derive(Debug)]
 pub(crate) struct Stream {
     peer: Arc<PeerProfile>,
     profile: MediaProfile,
+    srtp: Srtp,
     local: Option<Local>,
     ours: Option<Description>,
     theirs: Option<Description>,
@@ -26,7 +27,7 @@ pub(crate) struct Stream {
 }
 
 /// How media is spoken with the carrier for `number`.
-pub(crate) fn carrier_profile(carrier: &Carrier, number: &Number) -> MediaProfile {
+fn carrier_profile(carrier: &Carrier, number: &Number) -> MediaProfile {
     MediaProfile {
         profile: sdp::Profile::Savp,
         codecs: number.codecs.clone(),
@@ -41,13 +42,13 @@ pub(crate) fn carrier_profile(carrier: &Carrier, number: &Number) -> MediaProfil
 }
 
 /// How media is spoken with a trunk.
-pub(crate) fn trunk_profile(trunk: &Trunk) -> MediaProfile {
+fn trunk_profile(trunk: &Trunk) -> MediaProfile {
     MediaProfile {
-        profile: sdp::Profile::Avp,
+        profile: trunk.media.srtp.offered(),
         codecs: trunk.codecs.clone(),
         ptime: trunk.ptime,
         rtcp_mux: false,
-        suites: Vec::new(),
+        suites: trunk.media.suites.clone(),
         opus_fmtp: trunk.profile.opus_fmtp.into(),
         opus_pt: trunk.profile.opus_pt,
         dtmf_pt: trunk.profile.dtmf_pt,
@@ -56,10 +57,23 @@ pub(crate) fn trunk_profile(trunk: &Trunk) -> MediaProfile {
 }
 
 impl Stream {
-    pub(crate) fn new(peer: Arc<PeerProfile>, profile: MediaProfile) -> Self {
+    /// The carrier's: SRTP, always.
+    pub(crate) fn of_carrier(carrier: &Carrier, number: &Number) -> Self {
+        let profile = carrier_profile(carrier, number);
+        Self::new(carrier.profile.clone(), profile, Srtp::Required)
+    }
+
+    /// A trunk's.
+    pub(crate) fn of_trunk(trunk: &Trunk) -> Self {
+        let profile = trunk_profile(trunk);
+        Self::new(trunk.profile.clone(), profile, trunk.media.srtp)
+    }
+
+    fn new(peer: Arc<PeerProfile>, profile: MediaProfile, srtp: Srtp) -> Self {
         Self {
             peer,
             profile,
+            srtp,
             local: None,
             ours: None,
             theirs: None,
@@ -74,6 +88,7 @@ impl Stream {
             return Ok(());
         }
         let offer = parse(body)?;
+        self.profile.profile = self.fitting(&offer);
         let anywhere = Local {
             address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             rtp_port: 9,
@@ -102,9 +117,25 @@ impl Stream {
             version: session_id,
             ssrc: ident.u32(),
             cname: ident.tag(),
-            key: matches!(self.profile.profile, sdp::Profile::Savp)
-                .then(|| SrtpKey::wide(ident.bytes())),
+            key: (self.srtp != Srtp::Off).then(|| SrtpKey::wide(ident.bytes())),
         });
+    }
+
+    /// The transport profile an offer is answered in: ours, or where both are taken the offer's, SRTP
+    /// before plain RTP.
+    fn fitting(&self, offer: &Description) -> sdp::Profile {
+        let has_savp = || {
+            let mut streams = offer.media();
+            streams.any(|media| {
+                media.is_audio()
+                    && !media.is_rejected()
+                    && media.profile() == Some(sdp::Profile::Savp)
+            })
+        };
+        match self.srtp {
+            Srtp::Allowed if has_savp() => sdp::Profile::Savp,
+            _ => self.srtp.offered(),
+        }
     }
 
     /// The stream of whoever takes the peer's place: on the same ports, everything else its own. `None`
@@ -116,7 +147,8 @@ impl Stream {
             rtp_port: local.rtp_port,
             rtcp_port: local.rtcp_port,
         };
-        let mut next = Stream::new(self.peer.clone(), self.profile.clone());
+        let mut next = Stream::new(self.peer.clone(), self.profile.clone(), self.srtp);
+        next.profile.profile = self.srtp.offered();
         next.open(ident, &place);
         Some(next)
     }
@@ -186,8 +218,9 @@ impl Stream {
     }
 
     /// The peer offers a change in mid-call. The codec in use is kept where the offer has it.
-    /// On refusal everything stays as it was (RFC 3264 §8).
-    pub(crate) fn reoffered(&mut self, body: &[u8]) -> Result<Bytes, Cause> {
+    /// On refusal everything stays as it was (RFC 3264 §8). Another key of the peer gets another key of
+    /// ours: some begin to count packets anew in both directions when one key changes.
+    pub(crate) fn reoffered(&mut self, ident: &mut Ident, body: &[u8]) -> Result<Bytes, Cause> {
         let offer = parse(body)?;
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
             let unchanged = self.theirs.as_ref() == Some(&offer);
@@ -196,10 +229,19 @@ impl Stream {
                 .map(|ours| Bytes::from(ours.to_bytes()))
                 .ok_or_else(|| Cause::NoCommonMedia("the peer may not change its media".into()));
         }
+        let fitting = self.fitting(&offer);
+        let profile = std::mem::replace(&mut self.profile.profile, fitting);
         let said = (self.ours.clone(), self.theirs.replace(offer));
-        let prefer = self.agreed.as_ref().map(|agreed| agreed.audio.codec);
-        let answer = self.answer(prefer).inspect_err(|_| self.theirs = said.1)?;
-        if self.ours == said.0 {
+        let held = self.agreed.clone();
+        let prefer = held.as_ref().map(|agreed| agreed.audio.codec);
+        let answer = self.answer(prefer).inspect_err(|_| {
+            self.theirs = said.1;
+            self.profile.profile = profile;
+        })?;
+        let key = self.agreed.as_ref().and_then(their_key);
+        if key.is_some() && key != held.as_ref().and_then(their_key) {
+            self.rekey(ident);
+        } else if self.ours == said.0 {
             // A refresh: the same words in the same version (RFC 3264 §8).
             return Ok(answer);
         }
@@ -218,7 +260,7 @@ impl Stream {
     }
 
     /// The peer asks us to offer in mid-call (an offerless re-INVITE).
-    pub(crate) fn offer_again(&mut self) -> Result<Bytes, Cause> {
+    pub(crate) fn offer_again(&mut self, ident: &mut Ident) -> Result<Bytes, Cause> {
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
             let ours = self
                 .ours
@@ -226,8 +268,18 @@ impl Stream {
                 .ok_or_else(|| missing("a description of ours"))?;
             return Ok(Bytes::from(ours.to_bytes()));
         }
+        self.rekey(ident);
         self.next_version();
         self.offer()
+    }
+
+    /// Another key from the next description on. What is sent until that is agreed on goes under the old one.
+    fn rekey(&mut self, ident: &mut Ident) {
+        if let Some(local) = &mut self.local
+            && self.srtp != Srtp::Off
+        {
+            local.key = Some(SrtpKey::wide(ident.bytes()));
+        }
     }
 
     /// RFC 3264 §8: the version in `o=` counts our descriptions.
@@ -270,6 +322,14 @@ impl Stream {
             codec: agreed.audio.codec,
             suite,
         })
+    }
+}
+
+/// What the peer sends under.
+fn their_key(agreed: &Agreed) -> Option<&Crypto> {
+    match &agreed.keying {
+        Keying::None => None,
+        Keying::Sdes { remote, .. } => Some(remote),
     }
 }
 

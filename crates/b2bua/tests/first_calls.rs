@@ -108,6 +108,7 @@ fn settings() -> Settings {
             pstn: false,
             access: Default::default(),
             comfort: Default::default(),
+            media: Default::default(),
             policy: b2bua::settings::TrunkPolicy::default(),
         })],
         timers: TimerSettings::default(),

@@ -175,7 +175,16 @@ impl Leg {
         }
         let (local, remote) = (crypto(&agreed.keying), crypto(&self.agreed.keying));
         if local.map(|(local, _)| local) != remote.map(|(local, _)| local) {
+            let before = self.protect.take();
             self.protect = local.map(|(local, _)| Protect::new(local));
+            let same = local.zip(remote).is_some_and(|((new, _), (old, _))| {
+                let (new, old) = (new.key.key(), old.key.key());
+                new.starts_with(old) || old.starts_with(new)
+            });
+            if let (Some(before), Some(protect), true) = (before, &mut self.protect, same) {
+                // The same key in another suite: nothing of its key stream may come twice.
+                before.streams().for_each(|state| protect.restore(state));
+            }
         }
         if local.map(|(_, remote)| remote) != remote.map(|(_, remote)| remote) {
             self.unprotect = local.map(|(_, remote)| Unprotect::new(remote));
@@ -368,4 +377,59 @@ fn keys(keying: &Keying) -> (Option<Protect>, Option<Unprotect>) {
         pair.map(|(local, _)| Protect::new(local)),
         pair.map(|(_, remote)| Unprotect::new(remote)),
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // tests need some instant to start from
+mod tests {
+    use sdp::{SrtpKey, Suite};
+
+    use super::*;
+    use crate::srtp::StreamState;
+
+    fn keying(suite: Suite, key: u8) -> Keying {
+        let crypto = |key: u8| Crypto {
+            tag: 1,
+            suite,
+            key: SrtpKey::wide([key; 44]).fit(suite).unwrap(),
+            lifetime: None,
+            mki: None,
+        };
+        Keying::Sdes {
+            local: crypto(key),
+            remote: crypto(99),
+        }
+    }
+
+    #[test]
+    fn another_suite_under_the_same_key_never_repeats_its_key_stream() {
+        let (now, opus) = (Instant::now(), crate::EngineSettings::default().opus());
+        let mut plan = LegPlan::nobody();
+        plan.agreed.keying = keying(Suite::AesCm128HmacSha1_80, 7);
+        let mut leg = Leg::new(now, Side::B, &plan, &opus, 0, 0).unwrap();
+        let state = StreamState {
+            ssrc: 5,
+            rtp_highest: Some(3 << 16 | 700),
+            rtp_seen: 1,
+            rtcp_highest: Some(40),
+            rtcp_seen: 1,
+        };
+        leg.protect.as_mut().unwrap().restore(state);
+        let mut agree = |suite, key| {
+            let agreed = Agreed {
+                keying: keying(suite, key),
+                ..plan.agreed.clone()
+            };
+            leg.agree(now, agreed, &opus).unwrap();
+            leg.protect.as_ref().unwrap().streams().next()
+        };
+        for suite in Suite::ALL {
+            assert_eq!(agree(suite, 7), Some(state), "{suite:?}");
+        }
+        assert_eq!(
+            agree(Suite::AeadAes256Gcm, 8),
+            None,
+            "another key begins anew"
+        );
+    }
 }

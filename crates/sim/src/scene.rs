@@ -124,6 +124,7 @@ pub fn settings() -> Settings {
         networks: "10.0.0.20/32".parse().into_iter().collect(),
         codecs: vec![Codec::Pcma, Codec::TelephoneEvent],
         ptime: 20,
+        media: Default::default(),
         max_calls: 1_000,
         pstn: false,
         access: Default::default(),

@@ -238,6 +238,9 @@ fn check(path: &Path) -> ExitCode {
             settings.core.trunks.len()
         ),
     );
+    for caution in settings.cautions() {
+        println!("CAUTION {caution}");
+    }
     if let Some(port) = &settings.tls {
         let usable = tls::server(&port.certificate, &port.key).map(drop);
         say(

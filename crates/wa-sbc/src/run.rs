@@ -169,6 +169,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     };
     task.add_sockets(opened);
     say_listening(&bound);
+    say_cautions(&settings);
     Ok(Running {
         bound,
         control: control_sender,
@@ -206,6 +207,7 @@ impl Running {
             say_listening(&bound);
         }
         self.bound = bound;
+        say_cautions(settings);
         let reload = Reload {
             core: settings.core_bound_to(&self.bound),
             dialer: Arc::new(dialer(settings, udp)?),
@@ -248,6 +250,12 @@ fn certificate_files(settings: &Settings) -> Vec<PathBuf> {
         std::iter::once(port.certificate.clone()).chain(more)
     })
     .collect()
+}
+
+fn say_cautions(settings: &Settings) {
+    for caution in settings.cautions() {
+        tracing::warn!("{caution}");
+    }
 }
 
 fn say_listening(bound: &Bound) {

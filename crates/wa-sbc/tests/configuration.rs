@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use b2bua::settings::Srtp;
 use toml::{Table, Value};
 use wa_sbc::Settings;
 use wa_sbc::config::File;
@@ -1021,4 +1022,35 @@ fn digits_go_one_way_or_the_other_and_never_both() {
             && error.contains("remedy: write"),
         "{error}"
     );
+}
+
+#[test]
+fn srtp_keys_that_travel_in_the_open_are_warned_of() {
+    let secured = |transport: &str, srtp: &str| {
+        let text = with_trunk(&format!(
+            "peer = \"sip:10.0.0.20;transport={transport}\"\nsrtp = \"{srtp}\"\n"
+        ));
+        let settings = read(&text).expect("valid");
+        let media = settings.core.trunks[0].media.clone();
+        (media, settings.cautions())
+    };
+    let (media, cautions) = secured("udp", "off");
+    assert_eq!((media.srtp, cautions), (Srtp::Off, Vec::new()));
+    let (media, cautions) = secured("udp", "required");
+    assert_eq!((media.srtp, media.suites.len()), (Srtp::Required, 3));
+    assert!(
+        cautions[0].contains("\"office\": its SRTP keys travel in SIP over UDP"),
+        "{cautions:?}"
+    );
+    let (media, cautions) = secured("tls", "allowed");
+    assert_eq!((media.srtp, cautions), (Srtp::Allowed, Vec::new()));
+    for (line, objection) in [
+        ("srtp = \"maybe\"", "trunk.srtp: `maybe` says nothing"),
+        ("suites = []", "trunk.suites: there is no suite"),
+        ("suites = [\"ROT13\"]", "trunk.suites: `ROT13` is no SRTP"),
+    ] {
+        let text = with_trunk(&format!("peer = \"sip:10.0.0.20;transport=udp\"\n{line}\n"));
+        let objections = read(&text).expect_err(line);
+        assert!(objections.contains(objection), "{objections}");
+    }
 }

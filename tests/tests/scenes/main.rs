@@ -38,6 +38,7 @@ mod reused_connections;
 mod ringing;
 mod rough_networks;
 mod routes;
+mod secured_trunks;
 mod session_timers;
 mod shut_out;
 mod strangers;

@@ -68,7 +68,7 @@ use crate::number::E164;
 use crate::record::{Direction, ReleasedBy};
 use crate::registration::serve::Place;
 use crate::settings::{Number, Trunk};
-use crate::stream::{self, Stream};
+use crate::stream::Stream;
 use progress::Early;
 use transfer::Transfer;
 
@@ -224,11 +224,8 @@ impl Call {
             kept.keeping(&invite, &other.policy.to_pbx)
         });
         let mut draft = Draft::new(cx.wall(), carrier.profile.metadata);
-        let of_carrier = Stream::new(
-            carrier.profile.clone(),
-            stream::carrier_profile(carrier, &number),
-        );
-        let of_trunk = Stream::new(trunk.profile.clone(), stream::trunk_profile(&trunk));
+        let of_carrier = Stream::of_carrier(carrier, &number);
+        let of_trunk = Stream::of_trunk(&trunk);
         let (incoming, streams, limit) = match direction {
             Direction::UserInitiated => {
                 draft.metadata.invited(&invite);

@@ -56,8 +56,8 @@ impl Call {
             && stream.agreed().is_some();
         let (body, changed) = match offer {
             _ if !talking && !early => (None, false),
-            Some(offer) => (stream.reoffered(&offer).ok(), true),
-            None => (stream.offer_again().ok(), false),
+            Some(offer) => (stream.reoffered(cx.ident, &offer).ok(), true),
+            None => (stream.offer_again(cx.ident).ok(), false),
         };
         let agreed = stream
             .agreed()

@@ -18,7 +18,7 @@ use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
 use crate::record::{Direction, ReleasedBy};
 use crate::settings::Trunk;
-use crate::stream::{self, Stream};
+use crate::stream::Stream;
 
 /// How long a destination may say nothing before the next one is tried, if there is one.
 const FIRST_WORD: Duration = Duration::from_secs(4);
@@ -102,7 +102,7 @@ impl Call {
 
     /// Another trunk takes the call: leg B is spoken with as that trunk wants it.
     fn move_to(&mut self, cx: &mut Context<'_>, trunk: Arc<Trunk>) {
-        let mut stream = Stream::new(trunk.profile.clone(), stream::trunk_profile(&trunk));
+        let mut stream = Stream::of_trunk(&trunk);
         if let Some(local) = &self.local {
             stream.open(cx.ident, local);
         }

@@ -1,8 +1,10 @@
-//! The PBX's SDP: plain RTP, printed and read with our own few lines.
+//! The PBX's SDP, printed and read with our own few lines.
 
 use std::net::{IpAddr, SocketAddr};
 
-use sdp::Codec;
+use sdp::{Codec, Crypto};
+
+use super::secrecy;
 
 /// What the far side's description says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +19,14 @@ pub(crate) struct Far {
     pub(crate) audio: Vec<(u8, Codec)>,
     /// Payload type of telephone-event/8000.
     pub(crate) events: Option<u8>,
+    /// The usable `a=crypto` lines; SRTP (`RTP/SAVP`) has at least one.
+    pub(crate) crypto: Vec<Crypto>,
     /// `sendrecv`, `sendonly`, `recvonly` or `inactive`.
     pub(crate) direction: String,
 }
 
-/// Reads a description; what is wrong with it otherwise.
-pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
+/// Reads a description of plain RTP, or of SRTP; what is wrong with it otherwise.
+pub(crate) fn read(body: &[u8], secured: bool) -> Result<Far, String> {
     let text = std::str::from_utf8(body).map_err(|_| "SDP is not UTF-8".to_owned())?;
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let media = lines
@@ -33,8 +37,16 @@ pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
     let [_, port, profile, formats @ ..] = &words[..] else {
         return Err("m= line is incomplete".into());
     };
-    if *profile != "RTP/AVP" {
-        return Err(format!("profile {profile} is not RTP/AVP"));
+    let wanted = if secured { "RTP/SAVP" } else { "RTP/AVP" };
+    if *profile != wanted {
+        return Err(format!("profile {profile} is not {wanted}"));
+    }
+    let crypto: Vec<Crypto> = lines
+        .iter()
+        .filter_map(|line| secrecy::read(line.strip_prefix("a=crypto:")?))
+        .collect();
+    if secured == crypto.is_empty() {
+        return Err(format!("{profile} with {} crypto lines", crypto.len()));
     }
     let port: u16 = port.parse().map_err(|_| format!("port {port} is none"))?;
     if port == 0 {
@@ -99,6 +111,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Far, String> {
         mux,
         audio,
         events,
+        crypto,
         direction: direction.into(),
     })
 }
@@ -157,7 +170,11 @@ mod tests {
     fn what_is_printed_is_read() {
         let address = "127.0.0.1:4000".parse().unwrap();
         let formats = [(8, Codec::Pcma), (96, Codec::Opus)];
-        let far = read(print(address, 1, 1, &formats, Some(101), "sendonly").as_bytes()).unwrap();
+        let far = read(
+            print(address, 1, 1, &formats, Some(101), "sendonly").as_bytes(),
+            false,
+        )
+        .unwrap();
         assert_eq!(far.audio, formats);
         assert_eq!(
             (far.rtp, far.rtcp.port(), far.events, far.direction.as_str()),
@@ -166,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn srtp_is_not_for_this_side() {
+    fn keys_and_profile_have_to_fit() {
         let text = print(
             "127.0.0.1:4000".parse().unwrap(),
             1,
@@ -175,7 +192,9 @@ mod tests {
             None,
             "sendrecv",
         );
-        assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes()).is_err());
-        assert!(read(text.replace("audio 4000", "audio 0").as_bytes()).is_err());
+        assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes(), false).is_err());
+        assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes(), true).is_err());
+        assert!(read(text.as_bytes(), true).is_err());
+        assert!(read(text.replace("audio 4000", "audio 0").as_bytes(), false).is_err());
     }
 }

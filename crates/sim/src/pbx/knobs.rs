@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sdp::Codec;
+use sdp::{Codec, Suite};
 use sip::{Target, TimerSettings, Transport};
 
 use super::fork::Fork;
@@ -21,6 +21,10 @@ pub struct PbxSettings {
     pub media: MediaPlace,
     /// Codecs, most wanted first; telephone events where listed.
     pub codecs: Vec<Codec>,
+    /// Whether it speaks SRTP, and under which suites, most wanted first.
+    pub srtp: Vec<Suite>,
+    /// It makes a new key for every description.
+    pub rekeys: bool,
     /// SIP timers.
     pub timers: TimerSettings,
     /// What happens when it is called, unless [`super::PbxPeer::script`] said otherwise.
@@ -138,6 +142,8 @@ impl PbxSettings {
                 silent: false,
             },
             codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
+            srtp: Vec::new(),
+            rekeys: false,
             timers: TimerSettings::default(),
             script: PbxScript::default(),
             informed: 200,

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use sdp::Keying;
 use sip::Response;
 
 use super::description::read;
@@ -60,7 +59,7 @@ impl PbxPeer {
     /// Takes the far side's description; gives the name of the codec, empty when there is none.
     pub(super) fn agree(&mut self, now: Instant, id: u32, body: &[u8]) -> String {
         let ours = self.formats();
-        match read(body) {
+        match read(body, !self.settings.srtp.is_empty()) {
             Ok(far) => {
                 let codec = far
                     .audio
@@ -71,7 +70,16 @@ impl PbxPeer {
                     self.violation(now, id, "no codec in common");
                     return String::new();
                 };
+                let suites = &self.settings.srtp;
                 if let Some(call) = self.calls.get_mut(&id) {
+                    match (call.keys.keying(suites, &far), &mut call.voice) {
+                        (None, _) => {
+                            self.violation(now, id, "no crypto line in common");
+                            return String::new();
+                        }
+                        (Some(keying), Some(voice)) => voice.rekey(keying),
+                        (Some(_), None) => {}
+                    }
                     call.far = Some(far);
                     call.codec = Some((pt, codec));
                 }
@@ -103,6 +111,9 @@ impl PbxPeer {
         let (Some(far), Some((pt, codec))) = (&call.far, call.codec) else {
             return;
         };
+        let Some(keying) = call.keys.keying(&self.settings.srtp, far) else {
+            return;
+        };
         let plan = VoicePlan {
             local: call.address,
             remote: far.rtp,
@@ -117,7 +128,7 @@ impl PbxPeer {
             } else {
                 far.events
             },
-            keying: Keying::None,
+            keying,
             ssrc,
             announced: None,
             waits: false,

@@ -51,14 +51,17 @@ impl PbxPeer {
             return String::new();
         };
         call.version += u32::from(changed);
-        print(
+        let text = print(
             call.address,
             call.session,
             call.version,
             &formats,
             events,
             call.direction,
-        )
+        );
+        call.keys
+            .make(&mut self.dice, &self.settings.srtp, self.settings.rekeys);
+        call.keys.add_to(text, &self.settings.srtp, None)
     }
 
     /// The SDP our ACK answers an offer of the far side with, if that was asked for.
@@ -72,6 +75,8 @@ impl PbxPeer {
         let (address, session, version) = (call.address, call.session, call.version);
         let events = self.events().and(far.events);
         let text = print(address, session, version, &[codec], events, "sendrecv");
+        let call = self.calls.get(&id)?;
+        let text = call.keys.add_to(text, &self.settings.srtp, Some(&far));
         Some(Bytes::from(text))
     }
 

@@ -17,6 +17,7 @@ mod media;
 mod midcall;
 mod receive;
 pub mod refer;
+mod secrecy;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -100,6 +101,7 @@ struct Call {
     session: u32,
     version: u32,
     address: SocketAddr,
+    keys: secrecy::Keys,
     far: Option<Far>,
     codec: Option<(u8, Codec)>,
     direction: &'static str,
@@ -226,14 +228,17 @@ impl PbxPeer {
         }
         let session = self.dice.roll() as u32;
         invite.headers.push(Name::ContentType, "application/sdp");
-        invite.body = Bytes::from(print(
+        let mut keys = secrecy::Keys::default();
+        keys.make(&mut self.dice, &self.settings.srtp, true);
+        let text = print(
             address,
             session,
             1,
             &self.formats(),
             self.events(),
             "sendrecv",
-        ));
+        );
+        invite.body = Bytes::from(keys.add_to(text, &self.settings.srtp, None));
         let flow = self.flow_to(&self.settings.sbc.clone());
         let what = What::Started {
             placed: true,
@@ -261,6 +266,7 @@ impl PbxPeer {
             session,
             version: 1,
             address,
+            keys,
             far: None,
             codec: None,
             direction: "sendrecv",
@@ -343,14 +349,17 @@ impl PbxPeer {
             return;
         };
         let mut request = dialog.request(Method::Invite);
-        request.body = Bytes::from(print(
+        let text = print(
             call.address,
             call.session,
             call.version,
             &formats,
             events,
             call.direction,
-        ));
+        );
+        call.keys
+            .make(&mut self.dice, &self.settings.srtp, self.settings.rekeys);
+        request.body = Bytes::from(call.keys.add_to(text, &self.settings.srtp, None));
         request.headers.push(
             Name::Contact,
             format!("<sip:{}@{}>", "pbx", self.settings.address),

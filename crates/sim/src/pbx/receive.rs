@@ -137,6 +137,8 @@ impl PbxPeer {
             .unwrap_or_else(|| self.settings.script.clone());
         let address = self.take_place(id);
         let tag = self.ident.tag();
+        let mut keys = super::secrecy::Keys::default();
+        keys.make(&mut self.dice, &self.settings.srtp, true);
         let user = |value: Option<sip::NameAddr>| {
             value
                 .and_then(|v| v.uri.user().map(str::to_owned))
@@ -165,6 +167,7 @@ impl PbxPeer {
             session: self.dice.roll() as u32,
             version: 1,
             address,
+            keys,
             far: None,
             codec: None,
             direction: "sendrecv",
@@ -208,7 +211,7 @@ impl PbxPeer {
             }
             return self.refuse(now, id, 481, "Call/Transaction Does Not Exist");
         }
-        if let Err(why) = read(&request.body) {
+        if let Err(why) = read(&request.body, !self.settings.srtp.is_empty()) {
             self.violation(now, id, format!("offer: {why}"));
             return self.refuse(now, id, 488, "Not Acceptable Here");
         }
@@ -473,13 +476,15 @@ impl PbxPeer {
             _ => call.direction,
         };
         response.headers.push(Name::ContentType, "application/sdp");
-        response.body = Bytes::from(print(
+        let text = print(
             call.address,
             call.session,
             call.version,
             &[codec],
             events,
             direction,
-        ));
+        );
+        let text = call.keys.add_to(text, &self.settings.srtp, Some(far));
+        response.body = Bytes::from(text);
     }
 }

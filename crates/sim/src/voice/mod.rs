@@ -295,6 +295,22 @@ impl Voice {
         self.muted = mute;
     }
 
+    /// The keys of one or both directions are others from now on; what is new begins anew.
+    pub fn rekey(&mut self, keying: Keying) {
+        let pair = |keying: &Keying| match keying {
+            Keying::None => (None, None),
+            Keying::Sdes { local, remote } => (Some(local.clone()), Some(remote.clone())),
+        };
+        let ((local, remote), before) = (pair(&keying), pair(&self.plan.keying));
+        if local != before.0 {
+            self.seal = local.as_ref().map(Protect::new);
+        }
+        if remote != before.1 {
+            self.open = remote.as_ref().map(Unprotect::new);
+        }
+        self.plan.keying = keying;
+    }
+
     /// The verdict so far.
     pub fn heard(&mut self, now: Instant) -> Heard {
         let mut heard = self.heard.clone();

@@ -318,6 +318,12 @@ pub struct Trunk {
     /// How it is told that the user pressed a key: `rfc4733` or `info`.
     #[serde(default = "dtmf")]
     pub dtmf: Spanned<String>,
+    /// Whether its packets are SRTP, with keys in SDP: `off`, `allowed` or `required`.
+    #[serde(default = "srtp")]
+    pub srtp: Spanned<String>,
+    /// SRTP suites, where they are.
+    #[serde(default = "pbx_suites")]
+    pub suites: Spanned<Vec<String>>,
     /// Milliseconds per packet.
     #[serde(default = "ptime")]
     pub ptime: Spanned<u8>,
@@ -595,6 +601,18 @@ fn meta_codecs() -> Spanned<Vec<String>> {
 
 fn pbx_codecs() -> Spanned<Vec<String>> {
     unplaced(vec!["PCMA".into(), "PCMU".into(), "telephone-event".into()])
+}
+
+fn srtp() -> Spanned<String> {
+    unplaced("off".into())
+}
+
+fn pbx_suites() -> Spanned<Vec<String>> {
+    unplaced(vec![
+        "AES_CM_128_HMAC_SHA1_80".into(),
+        "AEAD_AES_256_GCM".into(),
+        "AEAD_AES_128_GCM".into(),
+    ])
 }
 
 fn suites() -> Spanned<Vec<String>> {

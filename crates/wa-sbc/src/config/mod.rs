@@ -15,6 +15,7 @@
 
 mod access;
 mod admission;
+mod caution;
 mod dns;
 mod file;
 mod http;

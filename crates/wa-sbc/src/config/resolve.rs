@@ -16,6 +16,7 @@ mod number;
 mod policy;
 mod routing;
 mod session;
+mod sound;
 mod trunk;
 
 use std::collections::HashMap;

@@ -139,7 +139,7 @@ impl Resolver<'_, '_> {
             trunk: written.trunk.get_ref().as_str().into(),
             routes: self.routes(&written.routes, known),
             codecs: self.codecs("number.codecs", &written.codecs),
-            suites: self.suites(&written.suites),
+            suites: self.suites("number.suites", &written.suites),
             no_answer: Duration::from_secs(*written.no_answer.get_ref()),
             ring_limit: Duration::from_secs(written.ring_limit),
             limits: NumberLimits {
@@ -177,7 +177,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn suites(&mut self, written: &Spanned<Vec<String>>) -> Vec<Suite> {
+    pub(super) fn suites(&mut self, key: &str, written: &Spanned<Vec<String>>) -> Vec<Suite> {
         let mut suites = Vec::new();
         for name in written.get_ref() {
             match Suite::from_name(name) {
@@ -186,14 +186,14 @@ impl Resolver<'_, '_> {
                     let problem = format!("`{name}` is no SRTP suite of ours");
                     let remedy =
                         "use AES_CM_128_HMAC_SHA1_80 or _32, AEAD_AES_128_GCM or AEAD_AES_256_GCM";
-                    self.object(written.span(), "number.suites", problem, remedy);
+                    self.object(written.span(), key, problem, remedy);
                 }
             }
         }
         if written.get_ref().is_empty() {
             self.object(
                 written.span(),
-                "number.suites",
+                key,
                 "there is no suite",
                 "leave the key out for the default",
             );

@@ -89,6 +89,7 @@ impl Resolver<'_, '_> {
             networks: self.networks(written, &peer, &backups),
             codecs: self.trunk_codecs(written),
             ptime: *written.ptime.get_ref(),
+            media: self.trunk_media(written),
             max_calls: written.max_calls,
             pstn: written.pstn,
             comfort: self.comfort(written),
