@@ -23,6 +23,7 @@
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
 //! | [`load`] | both sides of many calls at once |
 //! | [`metronome`] | whether the machine itself kept time |
+//! | [`forgetful`] | a NAT that forgets connections |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
 //! | [`desk`] | one call between the simulated Meta and a PBX played by SIPp |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |

@@ -13,6 +13,7 @@ mod clock;
 mod command;
 mod finding;
 mod handshake;
+mod line;
 mod media_ports;
 mod meta;
 mod names;

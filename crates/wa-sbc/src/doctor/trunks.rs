@@ -1,12 +1,12 @@
 //! The PBXs.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sip::{Target, Transport};
+use sip::Target;
 
-use super::handshake::{Trouble, shake};
+use super::line::{Line, is_silence, objection};
 use super::patient::port_of;
 use super::{Check, Finding, Patient};
 
@@ -38,96 +38,43 @@ fn ask(patient: &Patient, trunk: &str, target: &Target) -> Finding {
             "check the name in peer, and this machine's DNS",
         );
     };
-    let asked = match target.transport {
-        Transport::Udp => datagram(address, target, patient.patience),
-        Transport::Tcp => stream(address, target, patient.patience),
-        Transport::Tls => {
-            return match shake(address, &target.host, patient.patience) {
-                Ok(_) => Finding::pass(format!("{who} takes TLS connections")),
-                Err(Trouble::Unreachable(error)) => down(&who, &error),
-                Err(Trouble::Alpn(why) | Trouble::Failed(why)) => Finding::fail(
-                    format!("{who}: no TLS handshake: {why}"),
-                    "check port and certificate of the PBX",
-                ),
-            };
-        }
-    };
-    match asked {
+    match status(patient, address, target) {
         Ok(status) => Finding::pass(format!("{who} answers OPTIONS with {status}")),
-        Err(error) if silent(&error) => Finding::fail(
+        Err(error) if is_silence(&error) => Finding::fail(
             format!(
                 "{who} is silent: OPTIONS got no answer in {:?}",
                 patient.patience
             ),
             "is that the PBX's SIP port, does it know this machine as a peer, does a firewall swallow what it sends back?",
         ),
-        Err(error) => down(&who, &error),
+        Err(error) => match objection(&error) {
+            Some(why) => Finding::fail(
+                format!("{who}: no TLS handshake: {why}"),
+                "check port and certificate of the PBX, and extra_ca, certificate and key of the trunk",
+            ),
+            None => Finding::fail(
+                format!("{who} cannot be reached: {error}"),
+                "is the PBX running, and listening on that address, port and transport?",
+            ),
+        },
     }
 }
 
-fn down(who: &str, error: &io::Error) -> Finding {
-    Finding::fail(
-        format!("{who} cannot be reached: {error}"),
-        "is the PBX running, and listening on that address, port and transport?",
-    )
+/// What it answers to OPTIONS.
+fn status(patient: &Patient, address: SocketAddr, target: &Target) -> io::Result<String> {
+    let mut line = Line::to(patient, address, target)?;
+    let question = options(target, line.local()?);
+    let response = line.ask(&question)?;
+    Ok(format!("{} {}", response.status, response.reason.as_str()))
 }
 
-fn silent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
-fn datagram(address: SocketAddr, target: &Target, patience: Duration) -> io::Result<String> {
-    let any: IpAddr = if address.is_ipv4() {
-        [0, 0, 0, 0].into()
-    } else {
-        [0_u16; 8].into()
-    };
-    let socket = UdpSocket::bind((target.from.map_or(any, |from| from.ip()), 0))
-        .or_else(|_| UdpSocket::bind((any, 0)))?;
-    socket.connect(address)?;
-    let local = socket.local_addr()?;
-    let mut buffer = [0; 4096];
-    // Twice, as SIP over UDP would.
-    socket.set_read_timeout(Some(patience / 2))?;
-    let question = options(target, local, "UDP");
-    let mut last = io::Error::from(io::ErrorKind::TimedOut);
-    for _ in 0..2 {
-        socket.send(question.as_bytes())?;
-        match socket.recv(&mut buffer) {
-            Ok(length) => return status(&buffer[..length]),
-            Err(error) if silent(&error) => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-fn stream(address: SocketAddr, target: &Target, patience: Duration) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    let question = options(target, stream.local_addr()?, "TCP");
-    stream.write_all(question.as_bytes())?;
-    let mut buffer = [0; 4096];
-    let length = stream.read(&mut buffer)?;
-    status(&buffer[..length])
-}
-
-fn status(answer: &[u8]) -> io::Result<String> {
-    let text = String::from_utf8_lossy(answer);
-    let line = text.lines().next().unwrap_or_default();
-    let status = line.strip_prefix("SIP/2.0 ").map(str::to_owned);
-    status.ok_or_else(|| io::Error::other("what answers is no SIP"))
-}
-
-fn options(target: &Target, local: SocketAddr, transport: &str) -> String {
+fn options(target: &Target, local: SocketAddr) -> String {
     let unique = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();
     let Target { host, port, .. } = target;
+    let transport = target.transport.via_name();
     format!(
         "OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};rport;branch=z9hG4bKdr{unique:x}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:doctor@{local}>;tag=dr{unique:x}\r\nTo: <sip:{host}:{port}>\r\n\
