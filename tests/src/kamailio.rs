@@ -131,3 +131,95 @@ impl Exchange<'_> {
         running
     }
 }
+
+/// Kamailio as a collector of HEP3. Its rules are `tests/kamailio/collector.cfg`.
+pub struct Collector {
+    running: Running,
+}
+
+/// One packet, as Kamailio took it apart.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    /// IANA's number of the protocol.
+    pub protocol: u8,
+    /// Whence it was sent.
+    pub from: SocketAddr,
+    /// Where it was sent.
+    pub to: SocketAddr,
+    /// Seconds since 1970, and microseconds.
+    pub at: (u64, u32),
+    /// 1: SIP, 5: RTCP as JSON.
+    pub kind: u8,
+    /// The capture id.
+    pub agent: u32,
+    /// The password it came with.
+    pub password: String,
+    /// The correlation id.
+    pub correlation: String,
+    /// The payload.
+    pub payload: String,
+}
+
+impl Collector {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When Kamailio does not start.
+    pub fn start(place: &Place, listen: SocketAddr) -> Collector {
+        let modules = library_directory("kamailio/modules/sipcapture.so")
+            .expect("Kamailio's modules are where Debian puts them");
+        let template = std::fs::read_to_string(workspace().join("tests/kamailio/collector.cfg"))
+            .expect("the collector's rules");
+        let rules = template
+            .replace("@LISTEN@", &listen.to_string())
+            .replace("@DIRECTORY@", &place.directory().display().to_string())
+            .replace("@MODULES@", &modules.display().to_string());
+        let rules = place.write("collector.cfg", rules);
+        let mut command = Command::new(find("kamailio").expect("the test asked for kamailio"));
+        command.arg("-f").arg(&rules);
+        command.args(["-DD", "-E", "-m", "64", "-M", "8"]);
+        command.arg("-Y").arg(place.directory());
+        command.arg("-w").arg(place.directory());
+        let running = Running::start(place, "collector", &mut command);
+        crate::sipp::wait_listening(listen, false);
+        Collector { running }
+    }
+
+    /// Everything collected so far.
+    ///
+    /// # Panics
+    /// When a line is not as the rules print it.
+    pub fn collected(&self) -> Vec<Collected> {
+        let log = self.running.log();
+        log.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .filter_map(|line| line.trim_end().split_once("<script>: HEP "))
+            .map(|(_, packet)| read(packet).unwrap_or_else(|| panic!("no packet: {packet}")))
+            .collect()
+    }
+}
+
+fn read(packet: &str) -> Option<Collected> {
+    let mut words = packet.split(' ');
+    let _family = words.next()?;
+    let protocol = words.next()?.parse().ok()?;
+    let from = words.next()?.parse().ok()?;
+    let to = words.next()?.parse().ok()?;
+    let (seconds, micros) = words.next()?.split_once('.')?;
+    let at = (seconds.parse().ok()?, micros.parse().ok()?);
+    let kind = words.next()?.parse().ok()?;
+    let agent = words.next()?.parse().ok()?;
+    let [password, correlation, payload] = [words.next()?, words.next()?, words.next()?];
+    let payload = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, payload).ok()?;
+    Some(Collected {
+        protocol,
+        from,
+        to,
+        at,
+        kind,
+        agent,
+        password: password.to_owned(),
+        correlation: correlation.to_owned(),
+        payload: String::from_utf8(payload).ok()?,
+    })
+}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sdp::plan::{LegPlan, Sound};
-use sdp::report::MediaReport;
+use sdp::report::{MediaReport, SentReport};
 use sdp::{Agreed, Side};
 
 /// What a call asks of the media engine.
@@ -118,6 +118,13 @@ pub enum MediaEvent {
         digit: char,
         /// How long it was pressed, in milliseconds.
         duration_ms: u32,
+    },
+    /// An RTCP report of ours left for a leg's peer: for whoever listens, nothing to act on.
+    Reported {
+        /// The leg.
+        side: Side,
+        /// What it says.
+        report: SentReport,
     },
     /// The last word on a call: its ports are draining.
     Closed(Box<MediaReport>),

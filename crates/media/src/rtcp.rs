@@ -6,37 +6,7 @@ use std::time::Duration;
 
 use crate::quality::VOIP_BLOCK;
 
-/// One report block (RFC 3550 §6.4.1): how a source is received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Block {
-    /// The source reported on.
-    pub ssrc: u32,
-    /// Fraction lost since the last report, in 1/256.
-    pub fraction_lost: u8,
-    /// Packets lost since the beginning; may be negative with duplicates.
-    pub lost: i32,
-    /// Extended highest sequence number received (low 32 bits).
-    pub highest: u32,
-    /// Interarrival jitter in ticks of the source's clock.
-    pub jitter: u32,
-    /// Middle 32 bits of the NTP timestamp of the last sender report; 0 if none came.
-    pub last_report: u32,
-    /// Delay since that report in 1/65536 s.
-    pub delay: u32,
-}
-
-/// What a sender says of itself (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SenderReport {
-    /// Wall clock, 32.32 fixed point seconds.
-    pub ntp: u64,
-    /// The same moment on the line of RTP timestamps.
-    pub timestamp: u32,
-    /// RTP packets sent (low 32 bits).
-    pub packets: u32,
-    /// RTP payload octets sent (low 32 bits).
-    pub octets: u32,
-}
+pub use sdp::report::{Block, SenderReport};
 
 /// One thing found in a compound packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,8 @@ pub struct EngineSettings {
     /// as time since the Unix epoch. Without it the reports count from the start of the session, which
     /// is enough for round trips (RFC 3550 §4).
     pub wall: Option<(Instant, Duration)>,
+    /// Tell every RTCP report that leaves ([`crate::Event::Reported`]).
+    pub tell_reports: bool,
 }
 
 impl Default for EngineSettings {
@@ -35,6 +37,7 @@ impl Default for EngineSettings {
             expected_loss: opus.expected_loss,
             preroll: Duration::from_millis(600),
             wall: None,
+            tell_reports: false,
         }
     }
 }

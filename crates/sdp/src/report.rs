@@ -1,5 +1,6 @@
 //! What media reports about a call: plain figures for the record of the call and the metrics.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Figures of one leg. "Received" is what came from the far side, "sent" what we sent to it.
@@ -102,4 +103,51 @@ impl LegReport {
 pub struct MediaReport {
     /// Index by [`crate::Side::index`].
     pub legs: [LegReport; 2],
+}
+
+/// One report block (RFC 3550 §6.4.1): how a source is received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The source reported on.
+    pub ssrc: u32,
+    /// Fraction lost since the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets lost since the beginning; may be negative with duplicates.
+    pub lost: i32,
+    /// Extended highest sequence number received (low 32 bits).
+    pub highest: u32,
+    /// Interarrival jitter in ticks of the source's clock.
+    pub jitter: u32,
+    /// Middle 32 bits of the NTP timestamp of the last sender report; 0 if none came.
+    pub last_report: u32,
+    /// Delay since that report in 1/65536 s.
+    pub delay: u32,
+}
+
+/// What a sender says of itself (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    /// Wall clock, 32.32 fixed point seconds.
+    pub ntp: u64,
+    /// The same moment on the line of RTP timestamps.
+    pub timestamp: u32,
+    /// RTP packets sent (low 32 bits).
+    pub packets: u32,
+    /// RTP payload octets sent (low 32 bits).
+    pub octets: u32,
+}
+
+/// An RTCP report of ours, as it left for a leg's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentReport {
+    /// Where it went.
+    pub to: SocketAddr,
+    /// From our RTP port, with RTP and RTCP multiplexed (RFC 5761).
+    pub multiplexed: bool,
+    /// The source that reports: ours towards this leg.
+    pub ssrc: u32,
+    /// What it says of what it sent; `None` in a receiver report.
+    pub sender: Option<SenderReport>,
+    /// How it receives the leg's peer; `None` before anything came.
+    pub block: Option<Block>,
 }

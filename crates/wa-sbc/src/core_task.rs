@@ -170,10 +170,12 @@ impl CoreTask {
             flows,
             keeper,
             sockets,
+            taps,
             ..
         } = self;
         let threads = tokio::task::spawn_blocking(|| {
             workers.stop();
+            drop(taps);
             records.finish();
             if let Some(keeper) = keeper {
                 keeper.finish();

@@ -21,6 +21,7 @@ mod database;
 mod demo;
 pub mod doctor;
 mod error;
+mod hep;
 mod http;
 mod init;
 mod ladder;

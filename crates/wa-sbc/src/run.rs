@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::control;
 use crate::core_task::{Control, CoreTask, Reload, Sockets};
 use crate::error::Error;
+use crate::hep;
 use crate::http::{self, Operator, ReloadReply};
 use crate::media::Workers;
 use crate::net::dial::Dialer;
@@ -87,6 +88,13 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         };
     let socket = settings.trace.socket.as_ref();
     let serving = socket.and_then(|path| control::serve(path, control_sender.downgrade()));
+    let mut taps = Taps::default();
+    let mut hep_counts = Arc::default();
+    if let Some(settings) = &settings.hep {
+        let sender = hep::Sender::start(settings)?;
+        hep_counts = sender.counts();
+        taps.add(Box::new(hep::Mirror::new(sender, settings.all)));
+    }
     let (asked_sender, asked) = mpsc::channel(64);
     let node = settings.core.node;
     let mut core = Core::new(
@@ -112,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     });
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds).take(),
-        taps: Taps::default(),
+        taps,
         keeper,
         _serving: serving,
         core,
@@ -152,6 +160,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 traced: task.observers.traced.clone(),
                 gauges: task.workers.gauges().into(),
                 sinks: task.records.counts().into(),
+                hep: hep_counts,
                 records: settings.records.clone(),
                 certificate_files: certificate_files.clone(),
                 listens_for_tls: bound.tls.is_some(),

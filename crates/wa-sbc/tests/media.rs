@@ -30,6 +30,7 @@ impl Lab {
             threads,
             dscp: 46,
             opus_complexity: 5,
+            tell_reports: false,
             preroll: Duration::ZERO,
             opus_bitrate: 20_000,
         };

@@ -466,6 +466,7 @@ impl Call {
             MediaEvent::Resumed(side) => {
                 cx.log(Level::Info, format!("leg {side:?} is heard again"));
             }
+            MediaEvent::Reported { .. } => {}
             MediaEvent::Closed(report) => {
                 self.media = Media::Closed(report);
                 self.end_if_over(cx);

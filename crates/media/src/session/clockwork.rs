@@ -96,3 +96,16 @@ impl Session {
         rtcp::ntp(moment)
     }
 }
+
+/// Who reports in a compound packet of ours, what it sent and what it received.
+pub(super) fn said(
+    packet: &[u8],
+) -> Option<(u32, Option<rtcp::SenderReport>, Option<rtcp::Block>)> {
+    let (mut who, mut sender, mut block) = (None, None, None);
+    rtcp::read(packet, |item| match item {
+        rtcp::Item::Sender { ssrc, report } => (who, sender) = (Some(ssrc), Some(report)),
+        rtcp::Item::Block { ssrc, block: of } => (who, block) = (Some(ssrc), Some(of)),
+        rtcp::Item::Bye { ssrc } => who = who.or(Some(ssrc)),
+    });
+    who.map(|ssrc| (ssrc, sender, block))
+}

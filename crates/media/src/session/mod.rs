@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sdp::plan::LegPlan;
-use sdp::report::MediaReport;
+use sdp::report::{MediaReport, SentReport};
 use sdp::{Agreed, Side};
 
 use crate::chance::Chance;
@@ -91,6 +91,13 @@ pub enum Event {
         /// For how many milliseconds.
         duration_ms: u32,
     },
+    /// A report left for the leg; told only where [`EngineSettings::tell_reports`] asks for it.
+    Reported {
+        /// The leg.
+        to: Side,
+        /// What it says.
+        report: SentReport,
+    },
 }
 
 /// Time between our RTCP reports, shaken by up to a tenth (RFC 3550 §6.2 without the membership
@@ -122,6 +129,7 @@ pub struct Session {
     stopped: bool,
     /// Copies for whoever watches.
     clear: Option<Box<Clear>>,
+    tell_reports: bool,
 }
 
 impl Session {
@@ -176,6 +184,7 @@ impl Session {
             idle: now + IDLE,
             stopped: false,
             clear: None,
+            tell_reports: settings.tell_reports,
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
@@ -220,6 +229,8 @@ impl Session {
             if let Some(clear) = &mut self.clear {
                 clear.left(packet.as_slice());
             }
+            let report = (self.tell_reports && channel == Channel::Rtcp)
+                .then(|| clockwork::said(packet.as_slice()));
             let (sealed, dst, port) = match channel {
                 Channel::Rtp => {
                     let sealed = leg
@@ -245,7 +256,19 @@ impl Session {
             };
             let counters = &mut leg.counters;
             match channel {
-                Channel::Rtcp => counters.rtcp_sent += 1,
+                Channel::Rtcp => {
+                    counters.rtcp_sent += 1;
+                    if let Some((ssrc, sender, block)) = report.flatten() {
+                        let report = SentReport {
+                            to: dst,
+                            multiplexed: port == Channel::Rtp,
+                            ssrc,
+                            sender,
+                            block,
+                        };
+                        tell(&mut self.events, Event::Reported { to, report });
+                    }
+                }
                 Channel::Rtp => {
                     counters.packets_sent += 1;
                     counters.last_sent = Some(now);

@@ -307,6 +307,7 @@ impl Relay {
                     after: Duration::from_millis(for_ms),
                 },
                 Event::Resumed(side) => MediaEvent::Resumed(side),
+                Event::Reported { to, report } => MediaEvent::Reported { side: to, report },
                 Event::Digit {
                     from,
                     digit,

@@ -18,6 +18,7 @@ mod admission;
 mod caution;
 mod dns;
 mod file;
+mod hep;
 mod http;
 mod listener;
 mod lists;
@@ -34,6 +35,7 @@ mod trace;
 mod webhook;
 
 pub use file::File;
+pub use hep::{HepSettings, HepTransport};
 pub use http::HttpSettings;
 pub use listener::CertificateFiles;
 pub use objection::{ConfigError, Objection};

@@ -141,6 +141,10 @@ impl Resolver<'_, '_> {
                 format: self.log_format(),
             },
             trace: TraceSettings::of(&file.trace, &file.control),
+            hep: file
+                .hep
+                .as_ref()
+                .map(|hep| hep.resolve(self.critic, self.environment)),
             drain: Duration::from_secs(file.sip.drain),
             core: settings::Settings {
                 node: file.sip.node,
@@ -328,6 +332,7 @@ impl Resolver<'_, '_> {
             opus_complexity: *media.opus_complexity.get_ref(),
             opus_bitrate: *media.opus_bitrate.get_ref(),
             preroll: Duration::from_millis(*media.preroll_ms.get_ref()),
+            tell_reports: self.file.hep.as_ref().is_some_and(|hep| hep.rtcp),
         }
     }
 

@@ -11,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sip::Transport;
 
 use super::file::File;
+use super::hep::HepSettings;
 use super::http::HttpSettings;
 use super::listener::CertificateFiles;
 use super::lists;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Traces, and the socket they are asked for at.
     pub trace: TraceSettings,
+    /// Where a Homer hears of calls.
+    pub hep: Option<HepSettings>,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
 }
@@ -134,6 +137,8 @@ pub struct MediaSettings {
     pub opus_bitrate: u32,
     /// The most PBX audio that is held until Meta's path is proven; zero: none.
     pub preroll: Duration,
+    /// Every RTCP report that leaves is told, for whoever listens.
+    pub tell_reports: bool,
 }
 
 /// The log.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use b2bua::Service;
 use b2bua::operator::{NumberState, Reply, Status, TrunkState, Wish};
 
+use super::exports::of_exports;
 use super::exposition::Exposition;
 use super::memory::of_memory;
 use super::{Operator, problem};
@@ -48,6 +49,7 @@ pub(super) async fn metrics(State(operator): State<Operator>) -> Response {
     of_numbers(&mut text, &numbers);
     of_trunks(&mut text, &trunks);
     of_process(&mut text, &operator);
+    of_exports(&mut text, &operator);
     of_memory(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.finish()).into_response()
 }

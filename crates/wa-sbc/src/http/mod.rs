@@ -12,6 +12,7 @@
 mod calls;
 mod configured;
 mod control;
+mod exports;
 mod exposition;
 mod health;
 mod memory;
@@ -36,6 +37,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::config::RecordSettings;
+use crate::hep::HepCounts;
 use crate::media::Gauge;
 use crate::meters::Meters;
 use crate::net::tls;
@@ -64,6 +66,8 @@ pub(crate) struct Operator {
     pub(crate) events: broadcast::Sender<Arc<Told>>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) traced: Arc<Traced>,
+    /// What went to a collector of HEP: nothing where there is none.
+    pub(crate) hep: Arc<HepCounts>,
     pub(crate) gauges: Arc<[Arc<Gauge>]>,
     pub(crate) sinks: Arc<[Arc<SinkCounts>]>,
     pub(crate) records: RecordSettings,

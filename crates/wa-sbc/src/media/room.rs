@@ -199,6 +199,7 @@ fn told(event: media::Event) -> MediaEvent {
             after: Duration::from_millis(for_ms),
         },
         media::Event::Resumed(side) => MediaEvent::Resumed(side),
+        media::Event::Reported { to, report } => MediaEvent::Reported { side: to, report },
         media::Event::Digit {
             from,
             digit,

@@ -286,6 +286,7 @@ impl Worker {
             opus_complexity: self.settings.opus_complexity,
             opus_bitrate: self.settings.opus_bitrate,
             preroll: self.settings.preroll,
+            tell_reports: self.settings.tell_reports,
             wall: wall.map(|wall| (now, wall)),
             ..EngineSettings::default()
         }

@@ -50,6 +50,7 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
             let after = after.as_secs_f64();
             vec![(Some(*side), format!("no audio for {after:.0} s"))]
         }
+        MediaEvent::Reported { .. } => Vec::new(),
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
         MediaEvent::Digit {
             from,

@@ -14,7 +14,7 @@ mod file;
 mod keep;
 mod redact;
 mod ring;
-mod scan;
+pub(crate) mod scan;
 mod seen;
 mod store;
 
