@@ -1054,3 +1054,70 @@ fn srtp_keys_that_travel_in_the_open_are_warned_of() {
         assert!(objections.contains(objection), "{objections}");
     }
 }
+
+/// A WAV file of this sample, 8 000 times.
+fn wav(sample: i16) -> Vec<u8> {
+    let pcm: Vec<u8> = std::iter::repeat_n(sample.to_le_bytes(), 8_000)
+        .flatten()
+        .collect();
+    let mut file = b"RIFF".to_vec();
+    file.extend((pcm.len() as u32 + 36).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    for word in [16, 1 | 1 << 16, 8_000, 16_000, 2 | 16 << 16] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    file.extend(b"data");
+    file.extend((pcm.len() as u32).to_le_bytes());
+    file.extend(pcm);
+    file
+}
+
+#[test]
+fn what_users_on_hold_hear_may_be_a_file_of_the_operators() {
+    let scratch = support::Scratch::new();
+    let path = scratch.path("music.wav");
+    std::fs::write(&path, wav(7)).expect("writable");
+    let peer = "peer = \"sip:10.0.0.20:5060\"";
+    let key = format!("{peer}\nhold_music = \"{}\"", path.display());
+    let settings = read(&with_trunk(&key)).expect("valid");
+    let music = settings.core.trunks[0].comfort.hold_music.clone();
+    assert_eq!(music.expect("some music").samples(), [7; 8_000]);
+    std::fs::write(&path, b"OggS").expect("writable");
+    let error = read(&with_trunk(&key)).expect_err("no WAV");
+    assert!(
+        error.contains("trunk.hold_music") && error.contains("it is no whole WAV file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_file_a_configuration_names_is_watched() {
+    let scratch = support::Scratch::new();
+    let file = |name: &str, content: &[u8]| {
+        let path = scratch.path(name);
+        std::fs::write(&path, content).expect("writable");
+        path.display().to_string()
+    };
+    let names = ["pass", "account", "extension", "networks", "music"];
+    let [pass, account, extension, networks, music] = names.map(|name| match name {
+        "networks" => file(name, b"192.0.2.0/24\n"),
+        "music" => file(name, &wav(1)),
+        _ => file(name, b"a-secret"),
+    });
+    let text = with_trunk(&format!(
+        "peer = \"sip:10.0.0.20:5060\"\nusername = \"desk\"\npassword = {{ file = \"{account}\" }}\nhold_music = \"{music}\"\n\
+         [trunk.register]\nusername = \"1200\"\npassword = {{ file = \"{extension}\" }}\n\
+         [meta]\nnetworks_file = \"{networks}\""
+    ));
+    let text = text.replace(
+        "{ env = \"WA_SIP_PASSWORD\" }",
+        &format!("{{ file = \"{pass}\" }}"),
+    );
+    let settings = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    for name in names {
+        let before = settings.sources.fingerprint();
+        assert_eq!(before, settings.sources.fingerprint());
+        file(name, b"something else, of another length");
+        assert_ne!(before, settings.sources.fingerprint(), "{name}");
+    }
+}

@@ -29,6 +29,7 @@ const OTHER: &str = "voice.example.org";
 
 struct Lab {
     scratch: Scratch,
+    authority: Authority,
 }
 
 impl Lab {
@@ -43,7 +44,7 @@ impl Lab {
                 &scratch.path(&format!("{name}.key")),
             );
         }
-        Self { scratch }
+        Self { scratch, authority }
     }
 
     fn path(&self, name: &str) -> String {
@@ -52,6 +53,11 @@ impl Lab {
 
     /// A configuration with further listeners.
     fn settings(&self, listeners: &str) -> Settings {
+        self.settings_of("sip:127.0.0.1:9;transport=udp", listeners, "")
+    }
+
+    /// One whose trunk is there and has further keys.
+    fn settings_of(&self, pbx: &str, listeners: &str, keys: &str) -> Settings {
         let (own, own_key) = (self.path("own.pem"), self.path("own.key"));
         let (other, other_key) = (self.path("other.pem"), self.path("other.key"));
         let text = format!(
@@ -75,8 +81,8 @@ password = {{ env = "WA_SIP_PASSWORD" }}
 trunk = "office"
 [[trunk]]
 name = "office"
-peer = "sip:127.0.0.1:9;transport=udp"
-"#
+peer = "{pbx}"
+{keys}"#
         );
         Settings::read(Path::new("test.toml"), &text, |_| Some("s3cret".into()))
             .unwrap_or_else(|error| panic!("{error}"))
@@ -533,4 +539,81 @@ async fn the_newer_family_is_served_like_the_older_one() {
         .expect("a handshake");
     assert!(is_answered(&mut tls, "v6tls").await);
     running.stop(Duration::ZERO).await;
+}
+
+/// A PBX over TLS that lets nobody in without a certificate of the authority, and tells the first bytes it
+/// reads.
+async fn strict_pbx(lab: &Lab, heard: mpsc::Sender<String>) -> SocketAddr {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::server::WebPkiClientVerifier;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(lab.scratch.path("ca.pem")).expect("PEM");
+    roots.add(authority).expect("an authority");
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let chain = CertificateDer::from_pem_file(lab.scratch.path("loopback.pem")).expect("PEM");
+    let key = PrivateKeyDer::from_pem_file(lab.scratch.path("loopback.key")).expect("PEM");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.build().expect("a verifier"))
+        .with_single_cert(vec![chain], key)
+        .expect("a server");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let word = match acceptor.accept(stream).await {
+                Ok(mut stream) => {
+                    let mut buffer = [0; 4096];
+                    let length = stream.read(&mut buffer).await.unwrap_or(0);
+                    String::from_utf8_lossy(&buffer[..length]).into_owned()
+                }
+                Err(error) => error.to_string(),
+            };
+            let _ = heard.send(word).await;
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pbx_that_wants_our_certificate_gets_it_and_none_without_it_hears_a_word() {
+    let lab = Lab::new();
+    lab.authority.issue(
+        "127.0.0.1",
+        &lab.scratch.path("loopback.pem"),
+        &lab.scratch.path("loopback.key"),
+    );
+    for shows in [true, false] {
+        let (sender, mut heard) = mpsc::channel(4);
+        let pbx = strict_pbx(&lab, sender).await;
+        let mut keys = format!("extra_ca = \"{}\"\nping = 1\n", lab.path("ca.pem"));
+        if shows {
+            keys += &format!(
+                "certificate = \"{}\"\nkey = \"{}\"\n",
+                lab.path("pbx.pem"),
+                lab.path("pbx.key")
+            );
+        }
+        let running = run(lab.settings_of(&format!("sip:{pbx};transport=tls"), "", &keys))
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let word = timeout(SOON, heard.recv())
+            .await
+            .expect("soon")
+            .expect("a word");
+        match shows {
+            true => {
+                assert!(word.starts_with("OPTIONS sip:"), "{word}");
+                assert!(word.contains("Via: SIP/2.0/TLS sbc.example.com:"), "{word}");
+            }
+            false => assert!(word.contains("certificate"), "{word}"),
+        }
+        running.stop(Duration::ZERO).await;
+    }
 }

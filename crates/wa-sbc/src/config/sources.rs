@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use toml::Spanned;
+
 use super::file::File;
 use super::lists;
 use super::secret::SecretSource;
@@ -41,23 +43,19 @@ impl Sources {
             others.extend(trunk.certificate.clone());
             others.extend(trunk.key.clone());
             others.extend(trunk.extra_ca.as_ref().map(|path| path.get_ref().clone()));
+            others.extend(file_of(trunk.password.as_ref()));
+            others.extend(file_of(trunk.register.password.as_ref()));
+            // "melody" is no file, and stays none.
+            others.extend(trunk.hold_music.as_ref().map(|name| name.get_ref().into()));
         }
-        others.extend(
-            file.meta
-                .extra_ca
-                .as_ref()
-                .map(|path| path.get_ref().clone()),
-        );
+        let meta = &file.meta;
+        let of_meta = [&meta.extra_ca, &meta.networks_file].into_iter().flatten();
+        others.extend(of_meta.map(|path| path.get_ref().clone()));
         let numbers = file
             .number
             .iter()
             .chain(lists.iter().flat_map(|list| &list.numbers));
-        others.extend(numbers.filter_map(|number| {
-            match number.get_ref().password.as_ref()?.get_ref() {
-                SecretSource::File(path) => Some(path.clone()),
-                SecretSource::Env(_) => None,
-            }
-        }));
+        others.extend(numbers.filter_map(|number| file_of(number.get_ref().password.as_ref())));
         others.sort();
         others.dedup();
         Self {
@@ -83,4 +81,12 @@ impl Sources {
 fn seen(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// The file a secret stands in, if it stands in one.
+fn file_of(secret: Option<&Spanned<SecretSource>>) -> Option<PathBuf> {
+    match secret?.get_ref() {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Env(_) => None,
+    }
 }
