@@ -156,17 +156,17 @@ fn a_far_away_meta_changes_nothing_but_the_time() {
 }
 
 #[test]
-fn a_tcp_connection_to_the_pbx_that_broke_is_made_again_for_the_bye() {
-    let mut world = silent_world_with(|b| {
-        with_trunk(&mut b.settings, |t| {
-            t.target.transport = sip::Transport::Tcp
+fn a_connection_to_the_pbx_that_broke_is_made_again_for_the_bye() {
+    for transport in [sip::Transport::Tcp, sip::Transport::Tls] {
+        let mut world = silent_world_with(|b| {
+            with_trunk(&mut b.settings, |t| t.target.transport = transport);
+            b.pbx.sbc.transport = transport;
         });
-        b.pbx.sbc.transport = sip::Transport::Tcp;
-    });
-    world.user_calls(user().hanging_up_after(secs(8)));
-    world.pass(secs(4));
-    world.reset_connections(Pbx);
-    let story = world.story(secs(120));
-    story.is_clean();
-    assert_eq!(story.ended(Pbx).by, "far");
+        world.user_calls(user().hanging_up_after(secs(8)));
+        world.pass(secs(4));
+        world.reset_connections(Pbx);
+        let story = world.story(secs(120));
+        story.is_clean();
+        assert_eq!(story.ended(Pbx).by, "far", "{transport:?}");
+    }
 }

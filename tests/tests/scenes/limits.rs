@@ -230,6 +230,65 @@ fn the_business_may_place_only_so_many_calls_a_day() {
 }
 
 #[test]
+fn a_user_is_called_only_so_often_a_day_and_another_one_still_is() {
+    let mut world = silent_world_with(|b| {
+        with_number(&mut b.settings, |n| n.limits.connected_per_user_and_day = 2);
+    });
+    let calls = |world: &mut World, user: &str, answers: bool| {
+        let before = world.messages(Sbc, Meta, "INVITE").len();
+        world.meta.script(match answers {
+            true => user_answers(secs(1)),
+            false => user_refuses(secs(1), 486, "Busy Here"),
+        });
+        let mut call = agent().hanging_up_after(secs(2));
+        call.to = user.into();
+        world.agent_calls(call);
+        world.pass(secs(30));
+        world.messages(Sbc, Meta, "INVITE").len() > before
+    };
+    // Calls nobody took do not count, as they do not at Meta.
+    assert!(calls(&mut world, USER, false));
+    assert!(calls(&mut world, USER, true));
+    assert!(calls(&mut world, USER, true));
+    assert!(!calls(&mut world, USER, true), "Meta is not bothered");
+    let refused = world.messages(Sbc, Pbx, "SIP/2.0 503");
+    assert_eq!(refused.len(), 1, "{}", world.ladder());
+    assert!(calls(&mut world, "+12195550777", true));
+    world.pass(secs(24 * 3600));
+    assert!(calls(&mut world, USER, true));
+    world.story(secs(120)).is_clean();
+}
+
+#[test]
+fn a_number_that_is_full_refuses_both_ways_and_its_neighbour_does_not() {
+    const SECOND: &str = "17125550260";
+    let mut world = silent_world_with(|b| {
+        let mut number = b.meta.numbers[0].clone();
+        number.digits = SECOND.into();
+        b.meta.numbers.push(number);
+        with_number(&mut b.settings, |n| n.limits.calls = 1);
+        let mut second = (*b.settings.numbers[0]).clone();
+        second.e164 = b2bua::E164::parse(&format!("+{SECOND}")).expect("a number");
+        second.username = SECOND.into();
+        b.settings.numbers.push(std::sync::Arc::new(second));
+    });
+    world.user_calls(another_user(1));
+    world.pass(secs(3));
+    let same = world.user_calls(another_user(2));
+    world.agent_calls(agent());
+    let mut call = another_user(3);
+    call.number = SECOND.into();
+    let neighbour = world.user_calls(call);
+    world.pass(secs(3));
+    assert_eq!(refused(&world, same), Some(503), "{}", world.ladder());
+    assert_eq!(world.messages(Sbc, Pbx, "SIP/2.0 503").len(), 1);
+    assert!(world.messages(Sbc, Meta, "INVITE").is_empty());
+    assert_eq!(refused(&world, neighbour), None);
+    world.story(secs(120)).is_clean();
+    assert_eq!(world.records.len(), 2);
+}
+
+#[test]
 fn the_pbx_has_no_codec_of_ours_and_the_user_hears_488() {
     let mut world = silent_world_with(|b| {
         b.pbx.codecs = vec![sdp::Codec::Pcmu, sdp::Codec::TelephoneEvent];

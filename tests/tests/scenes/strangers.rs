@@ -195,3 +195,35 @@ fn a_pbx_that_asks_what_we_can_do_learns_what_holds_for_its_calls_and_a_stranger
         assert_eq!(told.contains(supported), learns, "{told}");
     }
 }
+
+#[test]
+fn nobody_becomes_meta_by_a_header() {
+    let claim = "X-FB-External-Domain: wa.meta.vc";
+    // A stranger is challenged like any other.
+    let mut world = silent_world();
+    let uri = format!("sip:{NUMBER}@{HOST};transport=tls");
+    let invite = request("INVITE", &uri, "TLS").replace(
+        "Content-Length",
+        &format!("{claim}\r\nUser-Agent: Facebook SipGateway\r\nContent-Length"),
+    );
+    world.stranger_says(Transport::Tls, somewhere(), &invite);
+    assert!(finals(&world)[0].starts_with("SIP/2.0 407"));
+    assert_eq!(world.core.counters().admitted, 0);
+
+    // The PBX stays the PBX: what it asks for is a call to a user.
+    let mut world = silent_world();
+    world.meta.script(user_answers(secs(1)));
+    let mut call = agent().hanging_up_after(secs(2));
+    call.headers = vec![("X-FB-External-Domain".into(), "wa.meta.vc".into())];
+    world.agent_calls(call);
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(
+        story.messages(Sbc, Meta, "INVITE").len(),
+        2,
+        "asked, challenged, asked"
+    );
+    let passed = story.messages(Sbc, Meta, "INVITE")[0];
+    assert_eq!(passed.header("X-FB-External-Domain"), None);
+    assert_eq!(story.record().direction.label(), "business_initiated");
+}

@@ -159,18 +159,51 @@ fn the_user_hears_nothing_of_the_pbxs_early_media_and_all_of_the_agent() {
 }
 
 #[test]
-fn a_pbx_on_tcp_is_called_and_hangs_up() {
-    let mut world = world_with(|b| {
-        with_trunk(&mut b.settings, |t| {
-            t.target.transport = sip::Transport::Tcp
+fn a_pbx_on_a_connection_is_called_and_hangs_up() {
+    for transport in [sip::Transport::Tcp, sip::Transport::Tls] {
+        let mut world = world_with(|b| {
+            with_trunk(&mut b.settings, |t| t.target.transport = transport);
+            b.pbx.sbc.transport = transport;
         });
-        b.pbx.sbc.transport = sip::Transport::Tcp;
-    });
-    let mut script = agent_answers(secs(1));
-    script.talk.hang_up_after = Some(secs(3));
-    world.pbx.script(script);
-    world.user_calls(user());
-    world.story(secs(120)).is_clean().both_heard_each_other();
+        let mut script = agent_answers(secs(1));
+        script.talk.hang_up_after = Some(secs(3));
+        world.pbx.script(script);
+        world.user_calls(user());
+        let story = world.story(secs(120));
+        story.is_clean().both_heard_each_other();
+        let invite = story.messages(Sbc, Pbx, "INVITE")[0];
+        let (via, contact) = (invite.header("Via"), invite.header("Contact"));
+        let named = format!("SIP/2.0/{} 10.0.0.5", transport.via_name());
+        assert!(via.is_some_and(|via| via.starts_with(&named)), "{via:?}");
+        let named = format!(";transport={}>", transport.param());
+        assert!(
+            contact.is_some_and(|it| it.ends_with(&named)),
+            "{contact:?}"
+        );
+    }
+}
+
+#[test]
+fn a_to_with_parameters_on_either_side_of_its_bracket_reaches_the_number() {
+    for written in [";transport=tls>", ">;transport=tls"] {
+        let mut world = world();
+        let plain = format!("To: <sip:{NUMBER}@{HOST}>");
+        let changed = format!("To: <sip:{NUMBER}@{HOST}{written}");
+        world.tamper(move |from, to, text| {
+            Some(match (from, to) {
+                (Meta, Sbc) => text.replace(&plain, &changed),
+                // Whoever wrote it so gets it back so.
+                (Sbc, Meta) if text.starts_with("SIP/2.0") => {
+                    assert!(text.contains(&changed), "{text}");
+                    text.replace(&changed, &plain)
+                }
+                _ => text.to_owned(),
+            })
+        });
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().hanging_up_after(secs(3)));
+        world.story(secs(120)).is_clean().both_heard_each_other();
+    }
 }
 
 #[test]

@@ -149,3 +149,16 @@ fn an_sbc_that_goes_out_of_service_takes_no_new_call_and_finishes_the_old_one() 
         1
     );
 }
+
+#[test]
+fn a_user_whose_number_leads_to_the_public_telephone_network_is_refused_and_nobody_rings() {
+    let mut world = silent_world_with(|b| with_trunk(&mut b.settings, |t| t.pstn = true));
+    world.user_calls(user());
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(story.refused(Meta).0, 403);
+    assert!(story.messages(Sbc, Pbx, "").is_empty());
+    let told = story.messages(Sbc, Meta, "SIP/2.0 403")[0];
+    let reason = told.header("Reason").unwrap_or_default();
+    assert!(reason.contains("cause=57"), "{reason}");
+}
