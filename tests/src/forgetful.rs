@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ pub struct Forgetful {
     pub listen: SocketAddr,
     seen: Arc<AtomicUsize>,
     forgotten: Arc<AtomicUsize>,
+    shut: Arc<AtomicBool>,
 }
 
 impl Forgetful {
@@ -23,16 +24,20 @@ impl Forgetful {
     /// When it cannot listen there.
     pub fn start(listen: SocketAddr, to: SocketAddr) -> Forgetful {
         let listener = TcpListener::bind(listen).expect("the address is ours");
-        let (seen, forgotten) = (Arc::default(), Arc::default());
+        let (seen, forgotten, shut) = (Arc::default(), Arc::default(), Arc::default());
         let us = Forgetful {
             listen,
             seen: Arc::clone(&seen),
             forgotten: Arc::clone(&forgotten),
+            shut: Arc::clone(&shut),
         };
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let connection = seen.fetch_add(1, Ordering::SeqCst) + 1;
                 let forgotten = Arc::clone(&forgotten);
+                if shut.load(Ordering::SeqCst) {
+                    continue;
+                }
                 if let Ok(far) = TcpStream::connect(to) {
                     let is_forgotten = move || connection <= forgotten.load(Ordering::SeqCst);
                     thread::spawn(move || carry(near, far, is_forgotten));
@@ -45,6 +50,11 @@ impl Forgetful {
     /// Connections it has taken so far.
     pub fn connections(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
+    }
+
+    /// From now on whoever connects is hung up at once.
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
     }
 
     /// Forgets all connections there are; those that come later are not concerned.

@@ -60,6 +60,34 @@ fn the_connection_to_meta_is_dead_when_the_agent_hangs_up_and_the_user_is_let_go
     });
 }
 
+#[test]
+fn meta_cannot_be_reached_when_the_agent_hangs_up_and_that_is_an_alarm_and_no_dead_line() {
+    undisturbed(|| {
+        let place = Place::new("breaks-alarm");
+        let authority = Authority::new(&place);
+        let between = std::net::SocketAddr::new(place.address(22), 5061);
+        let mut sbc = Sbc::start(
+            &place,
+            &authority,
+            &Setup::new(between, pbx_address(&place)),
+        );
+        let meta = Simulated::meta(&place, &authority, "meta", &["--silent"]);
+        let nat = Forgetful::start(between, meta.listen);
+        let mut pbx = Simulated::pbx(
+            &place,
+            "pbx",
+            &["--silent", "--calls", "1", "--hang-up-after", "4"],
+        );
+        pbx.wait_for("answered", 1, LIMIT);
+        nat.forget();
+        nat.shut();
+        pbx.succeed(LIMIT);
+        sbc.running.wait_for("never answered our BYE", LIMIT);
+        let records = sbc.wait_for_records(1, LIMIT);
+        assert_eq!(records[0]["cause"], "normal", "{records:?}");
+    });
+}
+
 /// A telephone that can register and say that it is busy, and no more.
 struct Telephone(UdpSocket);
 

@@ -895,6 +895,16 @@ fn a_trunk_that_registers_is_known_by_its_account_and_called_where_it_is() {
 }
 
 #[test]
+fn a_connection_lasts_as_long_as_a_registration_may() {
+    let idle = |text: &str| read(text).expect("valid").limits.idle.as_secs();
+    assert_eq!(idle(MINIMAL), 3_660);
+    let longer = format!("{MINIMAL}\n[registrar]\nmax_expires = 7200\n");
+    assert_eq!(idle(&longer), 7_260);
+    let shorter = format!("{MINIMAL}\n[registrar]\nmax_expires = 120\n");
+    assert_eq!(idle(&shorter), 3_600);
+}
+
+#[test]
 fn we_register_where_calls_go_unless_told_otherwise() {
     let register =
         "[trunk.register]\nusername = \"1200\"\npassword = { env = \"WA_SBC_EXTENSION\" }";

@@ -283,3 +283,24 @@ fn a_meta_that_cannot_be_reached_at_the_goodbye_is_an_alarm_and_the_agent_is_let
         .find(|m| m.header("CSeq").unwrap().ends_with("BYE"));
     assert!(bye.is_some(), "{}", world.ladder());
 }
+
+#[test]
+fn an_agent_who_called_and_never_acknowledges_loses_the_call_after_32_seconds() {
+    let mut world = silent_world();
+    world.meta.script(user_answers(secs(1)));
+    world.tamper(|from, to, text| {
+        let lost = (from, to) == (Pbx, Sbc) && text.starts_with("ACK");
+        (!lost).then(|| text.to_owned())
+    });
+    world.agent_calls(agent());
+    let story = world.story(secs(200));
+    assert_eq!(story.record().cause.label(), "no_ack");
+    assert_eq!(story.ended(Meta).by, "far", "the user is let go");
+    let told = story.messages(Sbc, Pbx, "SIP/2.0 200");
+    // T1 doubling to T2 until 64·T1 (RFC 3261 §13.3.1.4), then our BYE.
+    let repeated = told.iter().filter(|m| m.body().contains("m=audio")).count();
+    assert!((10..=11).contains(&repeated), "{repeated}");
+    let answered = told[0].at;
+    let bye = story.messages(Sbc, Pbx, "BYE")[0].at;
+    assert!((secs(31)..secs(33)).contains(&(bye - answered)), "{bye:?}");
+}

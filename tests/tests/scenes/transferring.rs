@@ -320,3 +320,58 @@ fn a_transfer_to_nobody_is_a_bad_request_and_a_second_one_has_to_wait() {
     story.is_clean();
     assert!(story.ended(Meta).answered);
 }
+
+#[test]
+fn an_agent_who_would_join_two_users_is_refused_and_neither_is_cut_off() {
+    const OTHER: &str = "+12195550799";
+    let mut world = silent_world();
+    world.user_calls(user().hanging_up_after(secs(20)));
+    world.pass(secs(3));
+    world.meta.script(user_answers(secs(1)));
+    let first = world.pbx.calls().next();
+    let mut call = agent().hanging_up_after(secs(10));
+    call.to = OTHER.into();
+    world.agent_calls(call);
+    world.pass(secs(3));
+    let second = world.pbx.calls().find(|call| Some(*call) != first);
+    let named = world.pbx.replaces(second).expect("a dialog");
+    let named = named
+        .replace('@', "%40")
+        .replace(';', "%3B")
+        .replace('=', "%3D");
+    let target = format!(
+        "Refer-To: <sip:{OTHER}@10.0.0.5:5060?Replaces={}>",
+        named.replace(':', "%3A")
+    );
+    world.tamper(move |from, _, text| {
+        let refer = from == Pbx && text.starts_with("REFER");
+        let lines = text
+            .split("\r\n")
+            .map(|line| match refer && line.starts_with("Refer-To:") {
+                true => target.as_str(),
+                false => line,
+            });
+        Some(lines.collect::<Vec<_>>().join("\r\n"))
+    });
+    world.now(|world, now| world.pbx.refer(now, first, &Referral::attended(COLLEAGUE)));
+    world.pass(secs(1));
+    assert_eq!(
+        world.messages(Sbc, Pbx, "SIP/2.0 603").len(),
+        1,
+        "{}",
+        world.ladder()
+    );
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(
+        story.messages(Sbc, Pbx, "INVITE").len(),
+        1,
+        "nobody else was called"
+    );
+    let causes: Vec<_> = world
+        .records
+        .iter()
+        .map(|record| record.cause.label())
+        .collect();
+    assert_eq!(causes, ["normal", "normal"]);
+}

@@ -94,7 +94,14 @@ impl Call {
         let may = self
             .leg(side)
             .is_some_and(|leg| leg.profile().extensions.transfer);
-        let refused = match may {
+        // Both its calls are ours: the PBX would end one of them by it, and join nobody.
+        let joins_users = referral
+            .replaces()
+            .is_some_and(|dialog| cx.registry.dialog(&dialog).is_some());
+        if joins_users {
+            cx.log(Level::Info, "the PBX may not join two users by a transfer");
+        }
+        let refused = match may && !joins_users {
             _ if side != self.pbx() => Some(603),
             false => Some(603),
             true if self.transfer.is_some() => Some(491),

@@ -100,6 +100,9 @@ impl Resolver<'_, '_> {
                 authorities.extend(all);
             }
         }
+        let usual = Limits::default();
+        // A telephone may say nothing on its connection until it registers again.
+        let registered = u64::from(*file.registrar.max_expires.get_ref()) + 60;
         Settings {
             tls: file.sip.tls.as_ref().map(|tls| TlsPort {
                 listen: tls.get_ref().listen,
@@ -119,7 +122,8 @@ impl Resolver<'_, '_> {
             limits: Limits {
                 connections: file.sip.connections,
                 per_source: file.sip.connections_per_source,
-                ..Limits::default()
+                idle: usual.idle.max(Duration::from_secs(registered)),
+                ..usual
             },
             alias_store: file.alias.store.clone(),
             registration_store: file.registrar.store.clone(),

@@ -4,7 +4,7 @@
 //! never refreshed, because it is over before it could expire. `Refer-Sub: false` (RFC 4488) asks for
 //! none.
 
-use sip::{Method, Name, NameAddr, Request, Scheme, ServerKey, Text, Uri};
+use sip::{DialogId, Method, Name, NameAddr, Replaces, Request, Scheme, ServerKey, Text, Uri};
 
 use super::{Phase, SipLeg, words};
 use crate::context::Context;
@@ -24,6 +24,15 @@ pub(crate) struct Referral {
     pub(crate) headers: Vec<(Name, Text)>,
     /// Whether the peer wants to hear how it goes.
     pub(crate) reports: bool,
+}
+
+impl Referral {
+    /// The dialog the new target is to give up for the call, as the target knows it.
+    pub(crate) fn replaces(&self) -> Option<DialogId> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(name, _)| *name == Name::Replaces)?;
+        Replaces::read(value).map(|replaces| replaces.dialog)
+    }
 }
 
 /// The subscription of one REFER.
