@@ -44,6 +44,7 @@ mod shut_out;
 mod strangers;
 mod taken_over;
 mod torture;
+mod torture_ipv6;
 mod transferring;
 mod trunk_groups;
 mod user_calls;
