@@ -3,6 +3,7 @@
 mod allocations;
 mod bench;
 mod fixtures;
+mod machines;
 mod mutations;
 mod network;
 mod oracle;
