@@ -180,8 +180,11 @@ enum Delivery {
         bytes: Bytes,
         entry: usize,
     },
+    /// A party gets the flow it asked for by this name.
     Opened {
         pipe: usize,
+        party: Party,
+        id: FlowId,
     },
     Refused {
         party: Party,
@@ -354,6 +357,11 @@ impl World {
             && self.meta.calls().next().is_none()
             && self.pbx.calls().next().is_none()
             && self.queue.is_empty()
+    }
+
+    /// Where everybody lives.
+    pub fn places(&self) -> Places {
+        self.places
     }
 
     /// Ports leased to calls.
@@ -661,10 +669,12 @@ impl World {
                     }
                 }
             }
-            Delivery::Opened { pipe } => {
-                let Some((party, flow)) = self.pipes.opener(pipe) else {
+            Delivery::Opened { pipe, party, id } => {
+                let Some(flow) = self.pipes.flow(pipe, party) else {
                     return;
                 };
+                // A pair of UDP addresses has a name for each who asked for it.
+                let flow = Flow { id, ..flow };
                 match party {
                     Party::Sbc => self.core.handle(now, Input::FlowOpened(flow)),
                     Party::Meta => self.meta.opened(now, flow),
@@ -828,7 +838,12 @@ impl World {
             };
             self.pipes.datagrams(peer, (from, id), sbc, self.now);
             let pipe = self.pipes.find(from, id).unwrap_or_default();
-            return self.enqueue(self.now, Delivery::Opened { pipe });
+            let opened = Delivery::Opened {
+                pipe,
+                party: from,
+                id,
+            };
+            return self.enqueue(self.now, opened);
         }
         if link.down {
             let why = format!("no connection to {}:{} in 5 s", target.host, target.port);
@@ -845,7 +860,12 @@ impl World {
         let pipe = self
             .pipes
             .stream(peer, from, id, target.transport, at, open + link.latency);
-        self.enqueue(open, Delivery::Opened { pipe });
+        let opened = Delivery::Opened {
+            pipe,
+            party: from,
+            id,
+        };
+        self.enqueue(open, opened);
     }
 
     /// An end learns that its connection is gone.

@@ -174,3 +174,29 @@ fn an_agent_whose_nat_gives_him_another_port_in_mid_call_still_hears_the_goodbye
         );
     }
 }
+
+#[test]
+fn an_agent_behind_a_nat_who_has_called_before_is_called_and_hung_up() {
+    for first_is_dead in [false, true] {
+        let mut world = world_with(|b| {
+            behind_nat(Transport::Udp)(b);
+            with_trunk(&mut b.settings, |trunk| {
+                let real = trunk.target.clone();
+                if first_is_dead {
+                    trunk.target.host = "10.0.0.99".into();
+                    trunk.backups = vec![real];
+                }
+            });
+        });
+        world.meta.script(user_answers(secs(1)));
+        world.agent_calls(agent().hanging_up_after(secs(2)));
+        world.pass(secs(10));
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().hanging_up_after(secs(5)));
+        let story = world.story(secs(120));
+        assert_eq!(story.messages(Sbc, Pbx, "BYE").len(), 1);
+        all_arrived(&world);
+        let ends: Vec<_> = world.records.iter().map(|r| r.cause.label()).collect();
+        assert_eq!(ends, ["normal", "normal"]);
+    }
+}

@@ -90,9 +90,16 @@ impl PbxPeer {
             .call_id
             .get_or_insert_with(|| format!("reg-{}", us.port()))
             .clone();
-        let uri = Uri::parse(format!("sip:{}", self.settings.sbc.host)).expect("a host");
+        let host = &self.settings.sbc.host;
+        let bracketed = match host.contains(':') {
+            true => format!("sip:[{host}]"),
+            false => format!("sip:{host}"),
+        };
+        let uri = Uri::parse(bracketed).expect("a host");
         let mut register = Request::new(Method::Register, uri.clone());
-        let of_record = format!("sip:{}@{}", plan.user, uri.host());
+        let of_record = uri
+            .as_str()
+            .replacen("sip:", &format!("sip:{}@", plan.user), 1);
         let tag = self.ident.tag();
         let headers = &mut register.headers;
         headers.push(Name::From, format!("<{of_record}>;tag={tag}"));

@@ -23,8 +23,6 @@ pub(super) enum Carrier {
 #[derive(Debug)]
 struct Pipe {
     peer: Party,
-    /// Who opened it.
-    opener: Party,
     transport: Transport,
     /// The core's name and the peer's name; `None` once that end knows it is gone.
     sbc: Option<FlowId>,
@@ -132,7 +130,6 @@ impl Pipes {
         self.names.insert((peer, far), pipe);
         self.pipes.push(Pipe {
             peer,
-            opener,
             transport,
             sbc: Some(sbc),
             far: Some(far),
@@ -193,12 +190,6 @@ impl Pipes {
                 pipe.sbc_address,
             )),
         }
-    }
-
-    /// Who opened it, and how it sees it.
-    pub(super) fn opener(&self, pipe: usize) -> Option<(Party, Flow)> {
-        let opener = self.pipes.get(pipe)?.opener;
-        Some((opener, self.flow(pipe, opener)?))
     }
 
     /// Whether an end still has the flow.
