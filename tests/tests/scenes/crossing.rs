@@ -86,6 +86,47 @@ fn a_second_telephone_that_picks_up_when_the_first_has_hung_up_is_hung_up_too() 
     }
 }
 
+/// A 200 to our INVITE of the call, as another telephone of the PBX would have sent it.
+fn of_a_second_telephone(world: &sim::World) -> String {
+    let answer = &world.messages(Pbx, Sbc, "SIP/2.0 200")[0].text;
+    let to = answer.lines().find(|line| line.starts_with("To:"));
+    let tag = to.and_then(|to| to.split("tag=").nth(1)).expect("a tag");
+    answer.replace(tag.trim(), "second-telephone")
+}
+
+#[test]
+fn a_second_telephone_whose_answer_comes_again_when_all_is_over_is_hung_up_once() {
+    let mut world = silent_world();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(2)));
+    assert!(world.until(secs(10), |w| w.messages(Sbc, Pbx, "ACK").len() == 1));
+    let answer = of_a_second_telephone(&world);
+    let pbx = "10.0.0.20:5060".parse().expect("an address");
+    world.stranger_says(Transport::Udp, pbx, &answer);
+    assert!(world.until(secs(30), |w| !w.records.is_empty()));
+    // Our ACK was lost, so it repeats its 200: into a leg that hangs up, and after the call.
+    for _ in 0..6 {
+        world.stranger_says(Transport::Udp, pbx, &answer);
+        world.pass(secs(1));
+    }
+    let story = world.story(secs(120));
+    let to_second = |method: &str| -> Vec<String> {
+        let all = story.messages(Sbc, Pbx, method).into_iter();
+        let told = |header: Option<&str>| header.is_some_and(|to| to.contains("second-telephone"));
+        all.filter(|message| told(message.header("To")))
+            .filter_map(|message| message.header("Via").map(str::to_owned))
+            .collect()
+    };
+    assert_eq!(
+        to_second("ACK").len(),
+        7,
+        "each is acknowledged\n{}",
+        world.ladder()
+    );
+    let branches: std::collections::BTreeSet<_> = to_second("BYE").into_iter().collect();
+    assert_eq!(branches.len(), 1, "one goodbye\n{}", world.ladder());
+}
+
 #[test]
 fn what_a_colleague_asks_who_is_no_longer_called_does_not_reach_the_agents_dialog() {
     let mut world = silent_world_with(|b| b.pbx_link.latency = ms(100));
