@@ -1,8 +1,10 @@
 //! What happens in a random world, and how.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use b2bua::{Input, Settings};
+use sim::pbx::account::Registering;
 use sim::pbx::refer::Referral;
 use sim::scene::*;
 use sim::world::Party::{self, Meta, Pbx};
@@ -10,7 +12,7 @@ use sim::{Dice, World};
 use sip::Method;
 
 use super::people;
-use super::place::one;
+use super::place::{self, one};
 
 /// Something that happens. Whom of several it concerns is drawn when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) enum Act {
     Reload(Change),
     Drain,
     HangUpAll,
+    /// The PBX registers with us.
+    Register,
 }
 
 /// What an agent's telephone asks for.
@@ -57,6 +61,8 @@ pub(crate) enum Wish {
         quiet: bool,
     },
     ReferNowhere,
+    /// A colleague takes his place.
+    Replaced,
     /// Our next refresh is refused so.
     Refuse(u16),
 }
@@ -96,6 +102,8 @@ impl Wish {
             refer,
             refer,
             Wish::ReferNowhere,
+            Wish::Replaced,
+            Wish::Replaced,
             refuse,
         ];
         one(dice, &all)
@@ -199,12 +207,27 @@ pub(crate) fn happen(
         }
         Act::Drain => world.tell_core(Input::Drain),
         Act::HangUpAll => world.tell_core(Input::HangUpAll),
+        Act::Register => {
+            let (user, password) = place::ACCOUNT;
+            let transport = match settings.trunks[0].target.transport {
+                sip::Transport::Udp => "",
+                _ => ";transport=tcp",
+            };
+            let at = world.places().pbx_inside;
+            let contact = format!("<sip:{user}@{}{transport}>", SocketAddr::new(at, 5060));
+            let plan = Registering::new(user, password, &contact);
+            world.now(|world, now| world.pbx.register(now, plan));
+        }
     }
 }
 
 fn asks(world: &mut World, dice: &mut Dice, call: u32, wish: Wish) {
     let it = Some(call);
-    let contact = ("Contact", "<sip:pbx@10.0.0.20:5060>");
+    let contact = format!(
+        "<sip:pbx@{}>",
+        SocketAddr::new(world.places().pbx_inside, 5060)
+    );
+    let contact = ("Contact", contact.as_str());
     let sdp = ("Content-Type", "application/sdp");
     let ask = |world: &mut World, method: Method, headers: &[(&str, &str)], body: &str| {
         world.now(|world, now| world.pbx.ask_with(now, it, method, headers, body));
@@ -253,6 +276,11 @@ fn asks(world: &mut World, dice: &mut Dice, call: u32, wish: Wish) {
             world.now(|world, now| world.pbx.refer(now, it, &referral));
         }
         Wish::ReferNowhere => ask(world, Method::Refer, &[], ""),
+        Wish::Replaced => {
+            if let Some(replaces) = world.pbx.replaces(it) {
+                world.agent_calls(people::colleague(dice, replaces));
+            }
+        }
         Wish::Refuse(status) => world.pbx.refuses_refresh(call, status),
     }
 }

@@ -54,7 +54,8 @@ impl Story {
         let begin = place::beginning(seed, &mut dice, audible);
         let rough = breaks || begin.pbx_link.loss > 0.0;
         let settings = Arc::new(begin.settings.clone());
-        let acts = happenings(&mut dice, trouble, breaks, audible);
+        let registers = settings.trunks[0].access.registers;
+        let acts = happenings(&mut dice, trouble, breaks, audible, registers);
         Story {
             world: World::new(begin),
             rough,
@@ -92,8 +93,27 @@ impl Story {
             .any(|refer| refer.header("Call-ID") == call_id)
     }
 
+    /// Whether a colleague has taken somebody's place in the call of this Call-ID, or tried to.
+    pub(crate) fn replaced(&self, call_id: Option<&str>) -> bool {
+        let invites = self.world.messages(Pbx, Sbc, "INVITE");
+        let of = |replaces: &str| replaces.split(';').next().map(str::trim) == call_id;
+        invites
+            .iter()
+            .any(|invite| invite.header("Replaces").is_some_and(of))
+    }
+
+    /// Whether the trunk is where it has registered.
+    fn registers(&self) -> bool {
+        let mut trunks = self.settings.trunks.iter();
+        trunks.any(|trunk| trunk.access.registers)
+    }
+
     /// Everything happens, then everybody hangs up until nobody is left.
     pub(crate) fn live(&mut self) {
+        if self.registers() {
+            self.act(Act::Register);
+            self.world.pass(secs(1));
+        }
         for (at, act) in self.acts.clone() {
             let pause = at.saturating_sub(self.world.at());
             self.world.pass(pause);
@@ -127,6 +147,7 @@ fn happenings(
     trouble: Duration,
     breaks: bool,
     audible: bool,
+    registers: bool,
 ) -> Vec<(Duration, Act)> {
     let mut acts = Vec::new();
     let mut add = |dice: &mut Dice, act| acts.push((millis(dice, trouble.as_millis() as u64), act));
@@ -177,6 +198,9 @@ fn happenings(
             add(dice, act);
             if act == Act::Down(party) {
                 add(dice, Act::Up(party));
+            }
+            if registers && dice.happens(0.5) {
+                add(dice, Act::Register);
             }
         }
     }

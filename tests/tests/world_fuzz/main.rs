@@ -55,6 +55,11 @@ fn tell(seed: u64, aloud: bool) -> Result<usize, String> {
             );
         }
     }
+    if aloud && asked("WORLD_TEXT").is_some() {
+        for line in &story.world.log {
+            println!("{line:?}");
+        }
+    }
     judged.map(|()| story.world.records.len())
 }
 

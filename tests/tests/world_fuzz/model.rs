@@ -130,13 +130,16 @@ fn nothing_is_left(story: &mut Story) -> Result<(), String> {
     // peers still repeat is answered.
     let asked = |world: &World| {
         let ours = world.passed.iter().filter(|passed| passed.from == Sbc);
+        // Who is registered goes on being so.
         ours.filter(|passed| !passed.text.starts_with("SIP/2.0"))
+            .filter(|passed| !passed.text.starts_with("REGISTER"))
             .count()
     };
     let before = (asked(world), world.records.len());
     world.pass(secs(300));
+    let quiet = world.until_quiet(secs(40));
     let after = (asked(world), world.records.len());
-    hold(before == after && world.is_quiet(), || {
+    hold(before == after && quiet, || {
         format!("it stirs when all is over: {before:?} became {after:?}")
     })
 }
@@ -193,7 +196,7 @@ fn agrees(story: &Story, record: &Record, ends: &(Option<End>, Option<End>)) -> 
     let both = meta.answered && pbx.answered;
     // The agent who sent the call elsewhere has left it.
     let pbx_call_id = record.pbx_call_id.as_deref();
-    let transferred = story.referred(pbx_call_id);
+    let transferred = story.referred(pbx_call_id) || story.replaced(pbx_call_id);
     // Of several telephones that pick up, the first wins: it need not be the one that tells of its end.
     let forked = answers(&story.world, pbx_call_id) > 1;
     if record.cause.label() == "normal" {

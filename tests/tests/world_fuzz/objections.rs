@@ -22,7 +22,11 @@ pub(crate) fn judge(story: &Story, lines: &[Line<'_>]) -> Result<(), String> {
             What::Violation { rule } => !is_excused(story, lines, report, rule, call_id),
             What::ByeAnswered { status: 200 } => false,
             What::ByeAnswered { status: 481 } => {
-                !story.rough && !wire::byes_crossed(lines, party(report), call_id)
+                let peer = party(report);
+                let lost = story.rough
+                    && (wire::answer_was_lost(lines, peer, call_id)
+                        || bye_was_lost(story, report, call_id));
+                !lost && !wire::byes_crossed(lines, peer, call_id)
             }
             What::ByeAnswered { .. } => true,
             _ => false,
@@ -39,6 +43,18 @@ fn party(report: &Report) -> Party {
     if report.peer == "meta" { Meta } else { Pbx }
 }
 
+/// Whether our own goodbye had been said before and never got through: nobody there, on any connection.
+fn bye_was_lost(story: &Story, report: &Report, call_id: &str) -> bool {
+    let of = |id: &Option<String>| id.as_deref() == Some(call_id);
+    let mut records = story.world.records.iter();
+    let record = records.find(|record| of(&record.carrier_call_id) || of(&record.pbx_call_id));
+    let said = format!("({}) never answered our BYE", report.peer);
+    let mut log = story.world.log.iter();
+    record.is_some_and(|record| {
+        log.any(|line| line.call == Some(record.id) && line.text.contains(&said))
+    })
+}
+
 /// Whether the far side could not know better, or did no wrong.
 fn is_excused(
     story: &Story,
@@ -52,9 +68,7 @@ fn is_excused(
     match rule {
         // Told as `ByeAnswered` as well, and judged there.
         "our BYE was answered 481" => true,
-        "CANCEL that matches no INVITE" => {
-            wire::cancel_crossed(lines, u128::from(report.at_ms)) || story.rough
-        }
+        "CANCEL that matches no INVITE" => wire::cancel_crossed(lines, u128::from(report.at_ms)),
         // Whatever breaks, it broke before the 200 came, or took the ACK with it.
         "no ACK to our 200 in 64·T1" => story.rough && !wire::ack_came(lines, call_id),
         // A datagram that comes twice is replayed, and one that is overtaken lies behind.

@@ -117,3 +117,20 @@ pub(crate) fn agent_calls(dice: &mut Dice, nth: u32) -> AgentCall {
     }
     call
 }
+
+/// A colleague who takes the place of somebody in a dialog (RFC 3891).
+pub(crate) fn colleague(dice: &mut Dice, replaces: String) -> AgentCall {
+    let mut call = sim::scene::agent();
+    call.from = "201".into();
+    call.talk = talk(dice);
+    let early_only = dice.happens(0.2);
+    let value = match early_only {
+        true => format!("{replaces};early-only"),
+        false => replaces,
+    };
+    call.headers.push(("Replaces".into(), value));
+    if dice.happens(0.5) {
+        call.headers.push(("Require".into(), "replaces".into()));
+    }
+    call
+}

@@ -6,12 +6,13 @@ use std::time::Duration;
 use b2bua::Settings;
 use b2bua::comfort::{Comfort, EarlyAnswer, Ringback};
 use b2bua::profile::SessionPolicy;
-use b2bua::settings::{Group, Member, Trunk};
+use b2bua::settings::{Access, Account, Group, Member, Trunk, Upstream};
 use sim::Dice;
 use sim::net::Link;
+use sim::pbx::knobs::PbxRegistrar;
 use sim::scene::*;
-use sim::world::Beginning;
-use sip::Transport;
+use sim::world::{Beginning, Places};
+use sip::{Secret, Transport};
 
 /// A host nobody lives at.
 pub(crate) const NOWHERE: &str = "10.0.0.99";
@@ -40,6 +41,8 @@ pub(crate) fn beginning(seed: u64, dice: &mut Dice, audible: bool) -> Beginning 
         number.challenge = challenge;
         number.no_answer = patience;
     });
+    // Before anything is said of the trunk: it is copied.
+    begin.move_to(places(dice));
     let over_tcp = dice.happens(0.3);
     if over_tcp {
         begin.pbx.sbc.transport = Transport::Tcp;
@@ -59,8 +62,78 @@ pub(crate) fn beginning(seed: u64, dice: &mut Dice, audible: bool) -> Beginning 
         });
         trunk.comfort = comfort;
     });
-    trunks(&mut begin.settings, dice);
+    match dice.below(10) {
+        0 => registers_with_us(&mut begin),
+        1 => knows_us(&mut begin, dice),
+        _ => trunks(&mut begin.settings, dice),
+    }
     begin
+}
+
+/// Where everybody lives: mostly where all other scenes have them; else the PBX behind a NAT that knows nothing of SIP, or
+/// either side, or both, on IPv6.
+fn places(dice: &mut Dice) -> Places {
+    let usual = Places::default();
+    match dice.below(10) {
+        0 => usual.with_pbx_behind_nat(),
+        1 => usual.with_pbx_on_ipv6(),
+        2 => usual.with_meta_on_ipv6(),
+        3 => usual.with_meta_on_ipv6().with_pbx_on_ipv6(),
+        _ => usual,
+    }
+}
+
+/// The account of a PBX with us, and of us with a PBX.
+pub(crate) const ACCOUNT: (&str, &str) = ("desk", "pY7mQ2vX9kT4");
+
+fn account() -> Account {
+    Account {
+        username: ACCOUNT.0.into(),
+        password: Secret::new(ACCOUNT.1.into()),
+    }
+}
+
+/// The trunk is whoever has the account, and is called where it has registered.
+fn registers_with_us(begin: &mut Beginning) {
+    with_trunk(&mut begin.settings, |trunk| {
+        trunk.networks.clear();
+        trunk.access = Access {
+            account: Some(account()),
+            registers: true,
+            upstream: None,
+        };
+    });
+    begin.settings.registrar.realm = "pbx.meta-voip.example.com".into();
+    carriers(&mut begin.settings);
+    begin.pbx.account = Some((ACCOUNT.0.into(), ACCOUNT.1.into()));
+}
+
+/// The PBX knows us as an extension of its, and may challenge our calls.
+fn knows_us(begin: &mut Beginning, dice: &mut Dice) {
+    with_trunk(&mut begin.settings, |trunk| {
+        trunk.networks.clear();
+        trunk.access = Access {
+            account: None,
+            registers: false,
+            upstream: Some(Upstream {
+                servers: vec![trunk.target.clone()],
+                domain: "pbx.example.com".into(),
+                extension: ACCOUNT.0.into(),
+                account: account(),
+                expires: secs(600),
+            }),
+        };
+    });
+    carriers(&mut begin.settings);
+    let mut registrar = PbxRegistrar::new(ACCOUNT.0, ACCOUNT.1);
+    registrar.challenges_calls = dice.happens(0.5);
+    begin.pbx.registrar = Some(registrar);
+}
+
+/// Where Meta calls from, in both families.
+fn carriers(settings: &mut Settings) {
+    let networks = ["69.171.224.0/19", "2a03:2880::/32"].iter();
+    settings.carrier.networks = networks.filter_map(|net| net.parse().ok()).collect();
 }
 
 fn link(dice: &mut Dice) -> Link {

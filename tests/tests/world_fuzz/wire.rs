@@ -252,6 +252,40 @@ pub(crate) fn byes_crossed(lines: &[Line<'_>], peer: Party, call_id: &str) -> bo
     })
 }
 
+/// Whether every BYE of a peer that was answered 481 belongs to a dialog we cannot know: it is one the peer made by answering
+/// an INVITE of ours, and no such answer ever came.
+pub(crate) fn answer_was_lost(lines: &[Line<'_>], peer: Party, call_id: &str) -> bool {
+    let of = || lines.iter().filter(|line| line.call_id == call_id);
+    let called = of().any(|line| line.is(Sbc, peer) && line.is_request("INVITE"));
+    called
+        && refused_byes(lines, peer, call_id).all(|bye| {
+            !of().any(|line| {
+                line.is(peer, Sbc)
+                    && line.cseq.1 == "INVITE"
+                    && matches!(line.status, Some(200..=299))
+                    && line.to_tag == bye.from_tag
+                    && line.passed.arrived.is_some()
+            })
+        })
+}
+
+/// The BYEs of a peer in a call that we answered 481.
+fn refused_byes<'a>(
+    lines: &'a [Line<'a>],
+    peer: Party,
+    call_id: &'a str,
+) -> impl Iterator<Item = &'a Line<'a>> {
+    lines
+        .iter()
+        .filter(move |line| line.is(peer, Sbc) && line.call_id == call_id)
+        .filter(|line| line.is_request("BYE"))
+        .filter(move |bye| {
+            lines.iter().any(|line| {
+                line.is(Sbc, peer) && line.status == Some(481) && line.branch == bye.branch
+            })
+        })
+}
+
 /// Whether the CANCEL that Meta could not place, at this millisecond, had crossed the final answer to
 /// its INVITE: the answer left before the CANCEL came, and the CANCEL before the answer did (RFC 3261
 /// §9.1).
