@@ -105,6 +105,8 @@ pub enum Digits {
     Events,
     /// By INFO with `application/dtmf-relay`; its audio carries none.
     Info,
+    /// By tones in its audio (ITU-T Q.23), where its own keys are listened for as well.
+    Tones,
 }
 
 /// What a caller hears of progress before the answer.

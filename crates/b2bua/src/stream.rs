@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sdp::plan::{Gate, LegPlan};
+use sdp::plan::{Care, Gate, LegPlan};
 use sdp::{Agreed, Codec, Crypto, Description, Keying, Local, MediaProfile, Role, SrtpKey};
 use sip::Ident;
 
 use crate::Cause;
 use crate::media::LocalMedia;
-use crate::profile::{PeerProfile, Reoffer};
+use crate::profile::{Digits, PeerProfile, Reoffer};
 use crate::record::LegMedia;
 use crate::settings::{Carrier, Number, Srtp, Trunk};
 
@@ -308,6 +308,9 @@ impl Stream {
             inactivity: self.peer.inactivity,
             quiet: self.peer.quiet,
             unsolicited_dtmf: self.peer.unsolicited_dtmf,
+            care: Care {
+                tones: self.peer.digits == Digits::Tones,
+            },
         })
     }
 

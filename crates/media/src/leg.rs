@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sdp::plan::{Gate, LegPlan, Proof, Silence, Sound};
+use sdp::plan::{Care, Gate, LegPlan, Proof, Silence, Sound};
 use sdp::report::LegReport;
 use sdp::{Agreed, Codec, Crypto, Direction, Keying, Side};
 
@@ -40,6 +40,7 @@ pub(crate) struct Leg {
     /// Since when packets may go to the leg.
     pub(crate) gate: Option<Instant>,
     unsolicited_dtmf: Option<u8>,
+    pub(crate) care: Care,
     pub(crate) rtp_latch: Latch,
     pub(crate) rtcp_latch: Latch,
     pub(crate) protect: Option<Protect>,
@@ -127,6 +128,7 @@ impl Leg {
             heard: false,
             gate: matches!(plan.gate, Gate::Open).then_some(now),
             unsolicited_dtmf: plan.unsolicited_dtmf,
+            care: plan.care,
             rtp_latch: Latch::new(plan.latch, secured, agreed.remote_rtp),
             rtcp_latch: Latch::new(plan.latch, secured, agreed.remote_rtcp),
             protect,
@@ -245,6 +247,11 @@ impl Leg {
         } else {
             Kind::Other
         }
+    }
+
+    /// Whether keys are tones in its audio: there are no telephone events to tell them by.
+    pub(crate) fn has_tones(&self) -> bool {
+        self.care.tones && self.agreed.dtmf.is_none()
     }
 
     /// Whether audio and events may go to the leg, its gate aside.

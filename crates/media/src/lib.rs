@@ -25,6 +25,7 @@ mod chance;
 pub mod codec;
 pub mod dtmf;
 mod frames;
+mod inband;
 mod keyboard;
 pub mod latch;
 mod leg;

@@ -16,6 +16,7 @@ use sdp::plan::Proof;
 use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
 use crate::dtmf::{self, Digit, Relay, Step};
 use crate::frames::{Frames, PART};
+use crate::inband::InBand;
 use crate::keyboard::Keyboard;
 use crate::leg::{Kind, Leg};
 use crate::noise::Noise;
@@ -72,6 +73,8 @@ pub(crate) struct Path {
     shift: i64,
     /// The noise the source described for its pause.
     comfort: Option<Noise>,
+    /// Keys as tones, where one of the legs has no other way.
+    inband: Option<Box<InBand>>,
 }
 
 impl Path {
@@ -94,9 +97,22 @@ impl Path {
             preroll,
             shift: 0,
             comfort: None,
+            inband: None,
         };
         path.make_coders(opus, true, true)?;
         Ok(path)
+    }
+
+    /// Whether keys are tones: `hears` those in the source's audio, `says` those of the source to the
+    /// other leg.
+    pub(crate) fn tones(
+        &mut self,
+        hears: bool,
+        says: bool,
+        opus: &OpusSettings,
+    ) -> Result<(), CodecError> {
+        self.inband = InBand::new(hears, says);
+        self.make_coders(opus, false, false)
     }
 
     /// A leg agreed on something new; coders whose codec stays keep their state.
@@ -107,6 +123,9 @@ impl Path {
         opus: &OpusSettings,
     ) -> Result<(), CodecError> {
         let passed = !self.codes();
+        if let Some(inband) = &mut self.inband {
+            inband.restart();
+        }
         self.preroll = None;
         self.shift = 0;
         let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
@@ -132,6 +151,9 @@ impl Path {
         }
         self.shift = 0;
         self.comfort = None;
+        if let Some(inband) = &mut self.inband {
+            inband.restart();
+        }
         self.frames.clear();
         self.continued = MAX_CONCEALED;
         to.tx.forget_source();
@@ -222,10 +244,7 @@ impl Path {
     ) -> Option<Digit> {
         match turn.kind {
             Kind::Event => self.event(now, turn, from, to, queue),
-            Kind::Audio => {
-                self.audio(now, turn, from, to, queue);
-                None
-            }
+            Kind::Audio => self.audio(now, turn, from, to, queue),
             Kind::Noise => {
                 self.comfort = Noise::parse(turn.payload);
                 self.continued = MAX_CONCEALED;
@@ -240,6 +259,9 @@ impl Path {
 
     /// How long after its last packet the source counts as quiet, so that filler sets in.
     pub(crate) fn patience(&self, jitter: Duration) -> Duration {
+        if self.says() {
+            return Duration::ZERO;
+        }
         Duration::from_millis(20 + 2 * (self.heard / SAMPLES_PER_MS) as u64)
             + (2 * jitter).min(MAX_JITTER)
     }
@@ -251,7 +273,8 @@ impl Path {
 
     /// Whether filler may go out: not into an event.
     pub(crate) fn fills(&self, to: &Leg) -> bool {
-        to.fills() && !self.relay.sounds()
+        let says = || self.says() && to.gate.is_some() && to.sends();
+        (to.fills() || says()) && !self.relay.sounds()
     }
 
     /// Queues one frame of filler: the rest of the source's audio, its last sound fading away, or
@@ -264,7 +287,14 @@ impl Path {
         let fades =
             self.frames.is_empty() && self.continued < MAX_CONCEALED && self.from != self.to;
         let mut player = to.player.take();
+        let says = self.inband.as_mut().and_then(|inband| inband.says());
         let len = match (&mut self.encoder, self.frames.first(to.frame)) {
+            (Some(encoder), _) if let Some(voice) = says => {
+                self.continued = MAX_CONCEALED;
+                let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
+                voice.fill(pcm);
+                encoder.encode(pcm, &mut slot[HEADER..])
+            }
             (encoder, None) if let Some(player) = &mut player => {
                 self.continued = MAX_CONCEALED;
                 let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
@@ -346,24 +376,19 @@ impl Path {
         if let Some(stroke) = self.keyboard.stroke(now, self.relay.active()) {
             self.frames.clear();
             let mut start = None;
-            if self.relay.begins(stroke.source, stroke.payload)
-                && to.gate.is_some()
-                && to.agreed.dtmf.is_some()
-                && to.sends()
-            {
-                let length = to.frame as i64 * to.ticks_per_sample();
-                start = Some(to.tx.event(now, length));
+            if self.relay.begins(stroke.source, stroke.payload) && to.gate.is_some() && to.sends() {
+                start = self.begin(now, stroke.payload, to);
             }
             let step = self
                 .relay
                 .receive(now, stroke.source, stroke.payload, start);
-            return apply(now, step, from, to, queue);
+            return self.apply(now, step, from, to, queue);
         }
         let step = self.relay.timeout(now);
         if step.over.is_some() {
             self.keyboard.rest(now);
         }
-        apply(now, step, from, to, queue)
+        self.apply(now, step, from, to, queue)
     }
 
     fn audio(
@@ -373,29 +398,33 @@ impl Path {
         from: &mut Leg,
         to: &mut Leg,
         queue: &mut Queue,
-    ) {
+    ) -> Option<Digit> {
         let Some(samples) = codec::samples(self.from, turn.payload) else {
             from.counters.malformed += 1;
-            return;
+            return None;
         };
         self.heard = samples;
         self.comfort = None;
         let continued = std::mem::replace(&mut self.continued, MAX_CONCEALED);
         if to.gate.is_none() {
             to.counters.clipped += 1;
-            return self.frames.clear();
+            self.frames.clear();
+            return None;
         }
-        if !to.sends() || !from.agreed.direction.receives() || self.relay.sounds() {
-            return self.frames.clear();
+        let hears = self.inband.as_ref().is_some_and(|inband| inband.hears());
+        if !to.sends() || !from.agreed.direction.receives() || (self.sounds() && !hears) {
+            self.frames.clear();
+            return None;
         }
         let position = turn.position / from.ticks_per_sample();
-        if self.mode() == Mode::Aware
-            && (!self.codes() || (samples == to.frame && self.frames.is_empty()))
-        {
+        let passes = self.mode() == Mode::Aware
+            && (!codes(self.from, self.to) || (samples == to.frame && self.frames.is_empty()));
+        if passes && !hears {
             self.pass(now, turn, samples, to, queue);
-            return self.frames.passed(position + samples as i64);
+            self.frames.passed(position + samples as i64);
+            return None;
         }
-        if turn.lost > 0 {
+        if turn.lost > 0 && !passes {
             if continued < MAX_CONCEALED {
                 let missing = samples.saturating_mul(turn.lost as usize);
                 from.counters.concealed += continued.min(missing) as u64;
@@ -404,9 +433,7 @@ impl Path {
         }
         self.continued = 0;
         let mut pcm = [0; MAX_SAMPLES];
-        let Some(decoder) = &mut self.decoder else {
-            return;
-        };
+        let decoder = self.decoder.as_mut()?;
         let decoded = match decoder.decode(turn.payload, &mut pcm) {
             Some(decoded) => decoded,
             None => {
@@ -415,7 +442,73 @@ impl Path {
                 samples
             }
         };
-        self.feed(now, position, &pcm[..decoded], to, queue);
+        let pcm = &pcm[..decoded];
+        let mut digit = None;
+        if let Some(payload) = self
+            .inband
+            .as_mut()
+            .and_then(|inband| inband.listen(position, pcm))
+        {
+            let heard = Turn {
+                kind: Kind::Event,
+                position: payload.0 * from.ticks_per_sample(),
+                payload: &payload.1.to_bytes(),
+                lost: 0,
+            };
+            digit = self.event(now, &heard, from, to, queue);
+        }
+        if self.sounds() {
+            self.frames.clear();
+        } else if passes {
+            self.pass(now, turn, samples, to, queue);
+            self.frames.passed(position + samples as i64);
+        } else {
+            self.feed(now, position, pcm, to, queue);
+        }
+        digit
+    }
+
+    /// Whether the other leg hears a key instead of the source's audio.
+    fn sounds(&self) -> bool {
+        self.relay.sounds() || self.says()
+    }
+
+    /// Whether a key is being said to the other leg as tones.
+    fn says(&self) -> bool {
+        self.inband.as_ref().is_some_and(|inband| inband.speaks())
+    }
+
+    /// An event begins for a leg that may be sent to: its place on that leg's line, or tones.
+    fn begin(&mut self, now: Instant, payload: dtmf::Payload, to: &mut Leg) -> Option<i64> {
+        if to.agreed.dtmf.is_some() {
+            let length = to.frame as i64 * to.ticks_per_sample();
+            return Some(to.tx.event(now, length));
+        }
+        if let Some(voice) = self.inband.as_mut().and_then(|inband| inband.voice()) {
+            if !voice.speaks() {
+                // Where the clock is, or frames would follow faster than it to catch up.
+                to.tx.event(now, to.frame as i64 * to.ticks_per_sample());
+            }
+            self.frames.clear();
+            voice.press(payload.event);
+        }
+        None
+    }
+
+    /// Does what a step of the relay asks for.
+    fn apply(
+        &mut self,
+        now: Instant,
+        step: Step,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) -> Option<Digit> {
+        let digit = apply(now, step, from, to, queue)?;
+        if let Some(voice) = self.inband.as_mut().and_then(|inband| inband.voice()) {
+            voice.release(digit.duration_ms as usize * SAMPLES_PER_MS);
+        }
+        Some(digit)
     }
 
     /// The payload goes on as it is.
@@ -533,17 +626,16 @@ impl Path {
             while self.relay.active() {
                 self.keyboard.interrupted();
                 let step = self.relay.finish(now);
-                digit = digit.or(apply(now, step, from, to, queue));
+                digit = digit.or(self.apply(now, step, from, to, queue));
             }
             if to.gate.is_none() {
                 to.counters.clipped += 1;
-            } else if to.agreed.dtmf.is_some() && to.sends() && from.agreed.direction.receives() {
-                let length = to.frame as i64 * to.ticks_per_sample();
-                start = Some(to.tx.event(now, length));
+            } else if to.sends() && from.agreed.direction.receives() {
+                start = self.begin(now, payload, to);
             }
         }
         let step = self.relay.receive(now, turn.position, payload, start);
-        digit.or(apply(now, step, from, to, queue))
+        digit.or(self.apply(now, step, from, to, queue))
     }
 
     /// The far side told how much of what we send is lost, in percent.
@@ -554,7 +646,7 @@ impl Path {
     }
 
     fn codes(&self) -> bool {
-        codes(self.from, self.to)
+        codes(self.from, self.to) || self.inband.is_some()
     }
 
     fn make_coders(

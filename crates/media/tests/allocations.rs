@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use media::dtmf::Payload;
 use media::rtp::Header;
+use media::tone::Tone;
 use media::{Channel, EngineSettings, Packet, Session};
 use sdp::{Codec, Side};
 use support::*;
@@ -164,6 +165,61 @@ fn ten_seconds_of_media_allocate_nothing() {
             "{:?}",
             report.legs[1]
         );
+    }
+}
+
+#[test]
+fn keys_as_tones_allocate_nothing() {
+    for b in [Codec::Pcma, Codec::Opus] {
+        let mut plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, b)];
+        plans[1].agreed.dtmf = None;
+        plans[1].care.tones = true;
+        // The desk says the two tones of the 5, 100 ms of each 200.
+        let mut other = plan(Side::B, b);
+        other.agreed.dtmf = None;
+        let mut call = Call::new([plans[0].clone(), other]);
+        let (mut low, mut high) = (Tone::new(770.0, -14.0), Tone::new(1_336.0, -14.0));
+        let mut datagrams = traffic(Codec::Opus, b, &plans);
+        datagrams.retain(|(_, side, ..)| *side == Side::A);
+        for n in 0..500u64 {
+            let (mut pcm, mut more) = ([0; 160], [0; 160]);
+            if n % 10 < 5 {
+                low.fill(&mut pcm);
+                high.fill(&mut more);
+                pcm.iter_mut().zip(&more).for_each(|(a, b)| *a += b);
+            }
+            let packet = call.peer(Side::B).say_this(&pcm);
+            datagrams.push((20 * n, Side::B, Channel::Rtp, packet.as_slice().to_vec()));
+        }
+        datagrams.sort_by_key(|datagram| datagram.0);
+        let start = Instant::now();
+        let settings = EngineSettings::default();
+        let mut session = Session::start(start, plans, &settings, [7; 32]).unwrap();
+        let mut packet = Packet::new();
+        let mut keys = [0; 2];
+        let work = allocation_counter::measure(|| {
+            for (at, side, channel, bytes) in &datagrams {
+                let now = start + ms(*at);
+                while session.next_timeout() <= now {
+                    let due = session.next_timeout();
+                    session.timeout(due);
+                    while session.transmit(due, &mut packet).is_some() {}
+                }
+                packet.fill(bytes);
+                let source = address(*side);
+                let mut forward = session.receive(now, *side, *channel, source, &mut packet);
+                while forward.is_some() {
+                    forward = session.transmit(now, &mut packet);
+                }
+                while let Some(event) = session.event() {
+                    if let media::Event::Digit { from, .. } = event {
+                        keys[from.index()] += 1;
+                    }
+                }
+            }
+        });
+        assert_eq!(work.count_total, 0, "{b:?}: {work:?}");
+        assert!(keys[0] >= 2 && keys[1] >= 45, "{keys:?}");
     }
 }
 

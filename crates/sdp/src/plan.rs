@@ -34,6 +34,8 @@ pub struct LegPlan {
     /// Payload type under which telephone events are accepted though never negotiated
     /// (126 for a peer known to send them unasked).
     pub unsolicited_dtmf: Option<u8>,
+    /// What is done to its audio besides; by default nothing.
+    pub care: Care,
 }
 
 impl LegPlan {
@@ -66,8 +68,17 @@ impl LegPlan {
             inactivity: None,
             quiet: None,
             unsolicited_dtmf: None,
+            care: Care::default(),
         }
     }
+}
+
+/// What is done to the audio of a leg besides carrying it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Care {
+    /// While no telephone events are agreed on, keys are tones in its audio: heard there, and said to it
+    /// (ITU-T Q.23, Q.24).
+    pub tones: bool,
 }
 
 /// Audio of our own, played over and over: mono, 8 000 samples of 16 bits a second. Decoded once and

@@ -1026,9 +1026,12 @@ fn digits_go_one_way_or_the_other_and_never_both() {
         (3, 2),
         "no telephone events beside INFO"
     );
-    let error = trunk("dtmf = \"inband\"").expect_err("no tones");
+    let tones = trunk("dtmf = \"inband\"").expect("valid");
+    assert_eq!(tones.profile.digits, b2bua::profile::Digits::Tones);
+    assert_eq!(tones.codecs.len(), 2, "no telephone events beside tones");
+    let error = trunk("dtmf = \"smoke\"").expect_err("no such way");
     assert!(
-        error.contains(":18: trunk.dtmf: `inband` is no way to tell a digit")
+        error.contains(":18: trunk.dtmf: `smoke` is no way to tell a digit")
             && error.contains("remedy: write"),
         "{error}"
     );

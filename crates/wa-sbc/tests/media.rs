@@ -145,6 +145,7 @@ impl Phone {
             quiet: None,
             proof: None,
             unsolicited_dtmf: None,
+            care: Default::default(),
         }
     }
 

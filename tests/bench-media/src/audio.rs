@@ -200,5 +200,6 @@ fn plan(side: Side, codec: Codec) -> LegPlan {
         inactivity: None,
         quiet: None,
         unsolicited_dtmf: None,
+        care: Default::default(),
     }
 }

@@ -23,6 +23,7 @@ mod flows;
 mod giving_up;
 mod hearing;
 mod holding;
+mod keys_by_tone;
 mod keys_by_word;
 mod limits;
 mod listeners;

@@ -167,7 +167,8 @@ impl Session {
             )
             .map_err(|why| StartError { side: from, why })
         };
-        let paths = [path(Side::A)?, path(Side::B)?];
+        let mut paths = [path(Side::A)?, path(Side::B)?];
+        tones(&legs, &mut paths, &opus)?;
         let rx =
             Side::BOTH.map(|side| Receiver::new(now, Clock(legs[side.index()].codec().clock())));
         let mut session = Session {
@@ -399,6 +400,7 @@ impl Session {
         self.paths[(!side).index()]
             .agree(other, codec, &to_side)
             .map_err(failed)?;
+        tones(&self.legs, &mut self.paths, &self.opus)?;
         self.rx[side.index()].agree(Clock(codec.clock()));
         self.held[side.index()].deadline = None;
         self.legs[(!side).index()].tx.forget_source();
@@ -466,6 +468,16 @@ fn tell(events: &mut VecDeque<Event>, event: Event) {
     if events.len() < EVENTS {
         events.push_back(event);
     }
+}
+
+/// Gives each path ears and a voice for tones, where its legs need them.
+fn tones(legs: &[Leg; 2], paths: &mut [Path; 2], opus: &OpusSettings) -> Result<(), StartError> {
+    for side in Side::BOTH {
+        let (from, to) = (&legs[side.index()], &legs[(!side).index()]);
+        let made = paths[side.index()].tones(from.has_tones(), to.has_tones(), &to.opus(opus));
+        made.map_err(|why| StartError { side, why })?;
+    }
+    Ok(())
 }
 
 /// The leg packets come from, and the leg they go to.

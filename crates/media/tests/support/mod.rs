@@ -84,6 +84,7 @@ pub fn plan(side: Side, codec: Codec) -> LegPlan {
         inactivity: Some(Duration::from_secs(20)),
         quiet: Some(Duration::from_secs(10)),
         unsolicited_dtmf: None,
+        care: Default::default(),
     }
 }
 
@@ -161,12 +162,17 @@ impl Peer {
     pub fn say(&mut self) -> Packet {
         let mut pcm = vec![0; self.ptime as usize * 8];
         self.tone.fill(&mut pcm);
+        self.say_this(&pcm)
+    }
+
+    /// The next packet, of this audio, sealed.
+    pub fn say_this(&mut self, pcm: &[i16]) -> Packet {
         let mut payload = [0; 1_000];
-        let len = self.encoder.encode(&pcm, &mut payload).unwrap();
+        let len = self.encoder.encode(pcm, &mut payload).unwrap();
         let packet = self.packet(pt_of(self.codec), false, self.timestamp, &payload[..len]);
         self.timestamp = self
             .timestamp
-            .wrapping_add(self.ptime as u32 * self.codec.clock() / 1000);
+            .wrapping_add(pcm.len() as u32 * self.codec.clock() / 8_000);
         self.said += 1;
         packet
     }

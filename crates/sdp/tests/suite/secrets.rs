@@ -67,6 +67,7 @@ fn no_type_prints_a_key() {
         quiet: None,
         proof: None,
         unsolicited_dtmf: None,
+        care: Default::default(),
     };
     let shown = format!(
         "{key:?} {key:#?} {crypto:?} {crypto:#?} {local:?} {profile:?} {offer:?} {offer:#?} {answer:?} {agreed:?} {:?} {plan:#?}",

@@ -318,7 +318,7 @@ pub struct Trunk {
     /// Codecs.
     #[serde(default = "pbx_codecs")]
     pub codecs: Spanned<Vec<String>>,
-    /// How it is told that the user pressed a key: `rfc4733` or `info`.
+    /// How it is told that the user pressed a key: `rfc4733`, `info` or `inband`.
     #[serde(default = "dtmf")]
     pub dtmf: Spanned<String>,
     /// Whether its packets are SRTP, with keys in SDP: `off`, `allowed` or `required`.

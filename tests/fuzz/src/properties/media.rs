@@ -161,6 +161,7 @@ fn plain() -> LegPlan {
         inactivity: Some(Duration::from_secs(20)),
         quiet: Some(Duration::from_secs(10)),
         unsolicited_dtmf: None,
+        care: Default::default(),
     }
 }
 

@@ -46,12 +46,13 @@ impl Resolver<'_, '_> {
         match written.get_ref().as_str() {
             "rfc4733" => Digits::Events,
             "info" => Digits::Info,
+            "inband" => Digits::Tones,
             other => {
                 self.object(
                     written.span(),
                     "trunk.dtmf",
                     format!("`{other}` is no way to tell a digit"),
-                    "write \"rfc4733\" for telephone events, or \"info\" for INFO requests",
+                    "write \"rfc4733\" for telephone events, \"info\" for INFO requests, or \"inband\" for tones in its audio",
                 );
                 PBX.digits
             }

@@ -131,11 +131,11 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// Its codecs; who is told digits in INFO is offered no telephone events besides, or it would hear
-    /// each key twice.
+    /// Its codecs; who is told digits in INFO or by tones is offered no telephone events besides, or it
+    /// would hear each key twice.
     fn trunk_codecs(&mut self, written: &file::Trunk) -> Vec<Codec> {
         let mut codecs = self.codecs("trunk.codecs", &written.codecs);
-        if written.dtmf.get_ref() == "info" {
+        if matches!(written.dtmf.get_ref().as_str(), "info" | "inband") {
             codecs.retain(|codec| codec.is_audio());
         }
         codecs
