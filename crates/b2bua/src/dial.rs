@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Answerer, Flow, Headers, Name, Request, Secret, Target, Text, Uri};
+use sip::{Answerer, Flow, Headers, Name, Request, Target, Text, Uri};
 
 use crate::leg::sip::words::name_addr;
 use crate::leg::sip::{Outgoing, Referral, Way};
@@ -107,7 +107,7 @@ pub(crate) fn to_trunk(
     let called = Uri::sip(&number_shown, &trunk.domain);
     let caller = Uri::sip(&user_shown, &sent_by);
     let upstream = trunk.access.upstream.as_ref();
-    let answerer = upstream.map(Upstream::answerer);
+    let answerer = trunk_answerer(trunk);
     let display = inherited.display.as_deref();
     let own = upstream.map(|upstream| Uri::sip(&upstream.extension, &upstream.domain));
     let contact = match upstream {
@@ -226,10 +226,7 @@ pub(crate) fn to_carrier(words: Words<'_>, target: Target) -> Outgoing {
     let parameter = format!(";transport={}", carrier.target.transport.param());
     let number_shown = plus(number.e164.plus());
     let called = format!("sip:{}@{}", plus(user.to_owned()), carrier.domain);
-    let answerer = number
-        .password
-        .as_ref()
-        .map(|password: &Secret<String>| Answerer::new(number.username.clone(), password.clone()));
+    let answerer = carrier_answerer(number);
     let facts = Facts {
         user,
         number: &number_shown,
@@ -314,6 +311,17 @@ pub(crate) fn trunk_contact(trunk: &Trunk, user: &str, flow: &Flow) -> Text {
         None,
         &format!("sip:{user}@{ours};transport={transport}"),
     ))
+}
+
+/// What answers challenges of the carrier.
+pub(crate) fn carrier_answerer(number: &Number) -> Option<Answerer> {
+    let password = number.password.clone()?;
+    Some(Answerer::new(number.username.clone(), password))
+}
+
+/// What answers challenges of a trunk, where we have an account with it.
+pub(crate) fn trunk_answerer(trunk: &Trunk) -> Option<Answerer> {
+    trunk.access.upstream.as_ref().map(Upstream::answerer)
 }
 
 /// Host and port for our Via towards the carrier.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use b2bua::Input;
 use b2bua::operator::{Registration, Reply, Wish};
+use b2bua::profile::Digits;
 use b2bua::settings::{Access, Account, Upstream};
 use sim::World;
 use sim::pbx::knobs::{Hash, PbxRegistrar};
@@ -131,6 +132,116 @@ fn a_user_reaches_the_agents_of_a_pbx_that_takes_calls_of_its_extensions_only() 
         "{from}"
     );
     assert!(invites[1].header("Proxy-Authorization").is_some());
+}
+
+/// A PBX that wants to know at every request who we are, and takes each answer once.
+fn distrustful(b: &mut Beginning) {
+    registrar(b, |r| {
+        (r.challenges_calls, r.challenges_requests, r.uses) = (true, true, 1);
+    });
+}
+
+/// How many requests of a kind we sent, and how many of them with a proof.
+fn proofs(story: &Story<'_>, start: &str) -> (usize, usize) {
+    let all = story.messages(Sbc, Pbx, start);
+    let proved = all
+        .iter()
+        .filter(|m| m.header("Proxy-Authorization").is_some());
+    (all.len(), proved.count())
+}
+
+#[test]
+fn a_pbx_that_asks_who_we_are_at_every_word_keeps_its_call_and_hears_the_goodbye() {
+    for user_calls in [true, false] {
+        for takes_update in [true, false] {
+            let mut world = silent_world_with(distrustful);
+            if !takes_update {
+                world.tamper(|from, _, text| {
+                    Some(match from {
+                        Pbx => text.replace(", UPDATE", ""),
+                        _ => text.to_owned(),
+                    })
+                });
+            }
+            world.pass(secs(1));
+            let mut answers = agent_answers(secs(1));
+            answers.headers = vec![("Session-Expires".into(), "90;refresher=uac".into())];
+            world.pbx.script(answers);
+            let mut answers = user_answers(secs(1));
+            answers.talk.hang_up_after = Some(secs(100));
+            world.meta.script(answers);
+            if user_calls {
+                world.user_calls(user().hanging_up_after(secs(100)));
+            } else {
+                let mut call = agent();
+                call.headers = vec![
+                    ("Supported".into(), "timer".into()),
+                    ("Session-Expires".into(), "90;refresher=uas".into()),
+                ];
+                world.agent_calls(call);
+            }
+            let story = world.story(secs(300));
+            story.is_clean();
+            let which = format!("{user_calls} {takes_update}");
+            assert_eq!(story.ended(Pbx).by, "far", "{which}");
+            assert_eq!(story.record().cause.label(), "normal", "{which}");
+            assert!(story.ended(Pbx).duration_ms >= 100_000, "{which}");
+            assert_eq!(proofs(&story, "BYE"), (2, 1), "{which}");
+            let refreshes = match takes_update {
+                true => proofs(&story, "UPDATE"),
+                // The call itself was asked for twice too.
+                false if user_calls => {
+                    let (all, proved) = proofs(&story, "INVITE");
+                    (all - 2, proved - 1)
+                }
+                false => proofs(&story, "INVITE"),
+            };
+            assert_eq!(refreshes, (4, 2), "{which}");
+        }
+    }
+}
+
+#[test]
+fn a_pbx_that_asks_who_we_are_at_every_word_is_told_the_users_keys() {
+    let mut world = world_with(|b| {
+        distrustful(b);
+        with_trunk(&mut b.settings, |trunk| {
+            Arc::make_mut(&mut trunk.profile).digits = Digits::Info;
+            trunk.codecs.retain(|codec| codec.is_audio());
+        });
+    });
+    world.pass(secs(1));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().pressing(secs(2), "12").hanging_up_after(secs(6)));
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(story.digits(Pbx), "12");
+    assert_eq!(proofs(&story, "INFO"), (4, 2));
+}
+
+#[test]
+fn a_pbx_that_refuses_our_proof_at_the_goodbye_leaves_nothing_behind() {
+    let mut world = silent_world_with(|b| registrar(b, |r| r.challenges_requests = true));
+    world.tamper(|from, _, text| {
+        // A box that spoils every proof of ours inside the call.
+        let bye = from == Sbc && text.starts_with("BYE");
+        Some(match bye {
+            true => text.replace("response=\"", "response=\"0"),
+            false => text.to_owned(),
+        })
+    });
+    world.pass(secs(1));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(3)));
+    assert!(world.until(secs(60), |world| world.records.len() == 1));
+    world.pass(secs(40));
+    assert_eq!(
+        world.messages(Sbc, Pbx, "BYE").len(),
+        2,
+        "not asked for ever"
+    );
+    assert!(world.core.is_idle());
+    assert_eq!(world.ports_in_use(), 0);
 }
 
 #[test]

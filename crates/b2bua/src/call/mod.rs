@@ -235,6 +235,7 @@ impl Call {
                     contact: dial::carrier_contact(&settings, &number),
                     way: Way::To(carrier.target.clone()),
                     from: None,
+                    answerer: dial::carrier_answerer(&number),
                 };
                 (incoming, [of_carrier, of_trunk], number.no_answer)
             }
@@ -244,6 +245,7 @@ impl Call {
                     sent_by: dial::ours(&trunk, &flow),
                     contact: dial::trunk_contact(&trunk, &user, &flow),
                     from: dial::home(&trunk, &flow),
+                    answerer: dial::trunk_answerer(&trunk),
                     way: match proved {
                         true => Way::back(&flow),
                         false => Way::ByDialog,

@@ -115,6 +115,7 @@ impl Call {
             sent_by: dial::ours(&self.trunk, &flow),
             contact: dial::trunk_contact(&self.trunk, &user, &flow),
             from: dial::home(&self.trunk, &flow),
+            answerer: dial::trunk_answerer(&self.trunk),
             way,
         };
         let mut leg = SipLeg::uas(cx, side, flow, key, invite.clone(), incoming).ok_or(400_u16)?;

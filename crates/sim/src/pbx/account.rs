@@ -232,12 +232,20 @@ impl PbxPeer {
         };
         let registers = request.method == Method::Register;
         let calls = request.method == Method::Invite && request.to_tag().is_none();
-        if !(registers || calls && registrar.challenges_calls) {
+        // RFC 3261 §22.1: neither of the two can be sent again.
+        let again = !matches!(request.method, Method::Ack | Method::Cancel);
+        let inside = request.to_tag().is_some() && again;
+        let asks = registers
+            || calls && registrar.challenges_calls
+            || inside && registrar.challenges_requests;
+        if !asks {
             return Some(request);
         }
         let respond = |peer: &mut PbxPeer, status, headers: Vec<(Name, String)>| {
             let mut response = Response::to(&request, status, sip::reason_phrase(status));
-            response.tag_to(&peer.ident.tag());
+            if request.to_tag().is_none() {
+                response.tag_to(&peer.ident.tag());
+            }
             for (name, value) in headers {
                 response.headers.push(name, value);
             }
@@ -273,7 +281,7 @@ impl PbxPeer {
                         username,
                         realm: &registrar.realm,
                         password,
-                        method: if registers { "REGISTER" } else { "INVITE" },
+                        method: &request.method.as_str(),
                         uri: value("uri"),
                         nonce: value("nonce"),
                         qop: Some((value("nc"), value("cnonce"))),

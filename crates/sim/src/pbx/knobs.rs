@@ -54,6 +54,8 @@ pub struct PbxRegistrar {
     pub least: u32,
     /// It challenges calls as well (407).
     pub challenges_calls: bool,
+    /// It challenges requests inside calls as well.
+    pub challenges_requests: bool,
     /// A nonce is good for so many uses, then it is stale.
     pub uses: u32,
     /// What the next REGISTERs get instead, first first: a status, and header lines.
@@ -70,6 +72,7 @@ impl PbxRegistrar {
             grants: 3_600,
             least: 0,
             challenges_calls: false,
+            challenges_requests: false,
             uses: u32::MAX,
             refusals: Vec::new(),
         }

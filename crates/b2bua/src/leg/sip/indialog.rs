@@ -1,6 +1,6 @@
 //! What both kinds of leg do once there is a dialog: requests in it, and its end (RFC 3261 §12.2, §15).
 
-use sip::{Failure, Method, Name, Request, ServerKey, Text};
+use sip::{Failure, Method, Name, Request, Response, ServerKey, Text};
 
 use super::{Phase, SipLeg, extensions, words};
 use crate::Cause;
@@ -122,6 +122,30 @@ impl SipLeg {
             fresh: false,
             acked,
         };
+    }
+
+    /// A BYE was answered: it is over, unless the peer wants to know who says so.
+    pub(super) fn bye_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: &Response,
+    ) -> Option<LegEvent> {
+        if response.is_provisional() {
+            return None;
+        }
+        let asked = match &self.phase {
+            Phase::Releasing { bye, .. } => bye.clone(),
+            _ => return None,
+        };
+        let Some(again) = self.proved(cx, &asked, response) else {
+            return Some(self.gone());
+        };
+        let hop = self.in_dialog_hop(cx);
+        let next = cx.request(self.side, &hop, again.clone());
+        if let Phase::Releasing { key, bye, .. } = &mut self.phase {
+            (*key, **bye) = (next, again);
+        }
+        None
     }
 
     /// A BYE got no answer. A dead pooled connection is tried once more on a fresh one.

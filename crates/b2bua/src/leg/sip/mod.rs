@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
-//! what both do once there is a dialog, `info` the digits in INFO, `prack` reliable provisional
+//! what both do once there is a dialog, `info` the digits in INFO, `proof` answers challenges, `prack` reliable provisional
 //! responses, `session_timer` and `refresh` what keeps a session alive, `replaces` whether somebody may take
 //! its place, `nat` where requests go when the peer's address is not to be believed, `extensions` what a peer may use
 //! of these, `words` the headers we write.
@@ -21,6 +21,7 @@ mod indialog;
 mod info;
 mod nat;
 mod prack;
+mod proof;
 mod refer;
 mod refresh;
 mod replaces;
@@ -37,8 +38,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sdp::Side;
 use sip::{
-    ClientKey, Dialog, DialogId, Flow, FlowId, Request, Response, ServerKey, Target, Text,
-    TimerSettings, Transport,
+    Answerer, ClientKey, Dialog, DialogId, Flow, FlowId, Request, Response, ServerKey, Target,
+    Text, TimerSettings, Transport,
 };
 
 use super::LegEvent;
@@ -87,6 +88,8 @@ pub(crate) struct SipLeg {
     unwanted: Unwanted,
     /// Digits the peer is told in INFO.
     telling: Telling,
+    /// What answers its challenges.
+    answerer: Option<Box<Answerer>>,
     timers: TimerSettings,
 }
 
@@ -279,9 +282,7 @@ impl SipLeg {
         }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_response(cx, response),
-            Phase::Releasing { key: bye, .. } if *bye == key => {
-                (response.status >= 200).then(|| self.gone())
-            }
+            Phase::Releasing { key: bye, .. } if *bye == key => self.bye_answered(cx, &response),
             _ => self.stray_response(cx, &response),
         }
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::{ClientKey, Failure, Headers, Method, Name, Response, Text};
+use sip::{ClientKey, Failure, Headers, Method, Name, Request, Response, Text};
 
 use super::session_timer::Due;
 use super::{Acked, Phase, SipLeg, words};
@@ -23,6 +23,7 @@ const LATER: Duration = Duration::from_secs(5);
 pub(super) struct Refreshing {
     key: ClientKey,
     cseq: u32,
+    request: Box<Request>,
     /// A re-INVITE, with an offer.
     pub(super) offers: bool,
 }
@@ -87,8 +88,35 @@ impl SipLeg {
             request.body = body;
         }
         let hop = self.in_dialog_hop(cx);
-        let key = cx.request(self.side, &hop, request);
-        self.refreshing = Some(Refreshing { key, cseq, offers });
+        let key = cx.request(self.side, &hop, request.clone());
+        self.refreshing = Some(Refreshing {
+            key,
+            cseq,
+            request: Box::new(request),
+            offers,
+        });
+    }
+
+    /// The peer wants to know who refreshes: the same again, with the answer. Whether that was done.
+    fn refresh_proved(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: &Refreshing,
+        answer: &Response,
+    ) -> bool {
+        let Some(again) = self.proved(cx, &asked.request, answer) else {
+            return false;
+        };
+        let cseq = again.cseq().map_or(asked.cseq, |cseq| cseq.number);
+        let hop = self.in_dialog_hop(cx);
+        let key = cx.request(self.side, &hop, again.clone());
+        self.refreshing = Some(Refreshing {
+            key,
+            cseq,
+            request: Box::new(again),
+            offers: asked.offers,
+        });
+        true
     }
 
     /// A response to our refresh.
@@ -108,8 +136,12 @@ impl SipLeg {
         if !matches!(self.phase, Phase::Confirmed { .. }) {
             return None;
         }
+        if self.refresh_proved(cx, &refreshing, &response) {
+            return None;
+        }
         let soon = match status {
             200..=299 => {
+                self.let_in();
                 self.session.granted(cx.now, &response);
                 self.note_allow(&response.headers);
                 let answered = refreshing.offers && !response.body.is_empty();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::{ClientKey, Method, Name, Response};
+use sip::{ClientKey, Method, Name, Request, Response};
 
 use super::{Phase, SipLeg};
 use crate::context::Context;
@@ -20,12 +20,12 @@ const MOST: usize = 64;
 pub(super) struct Telling {
     waiting: VecDeque<(char, Duration)>,
     /// The INFO that waits for its answer.
-    key: Option<ClientKey>,
+    asked: Option<(ClientKey, Box<Request>)>,
 }
 
 impl Telling {
     pub(super) fn is(&self, key: ClientKey) -> bool {
-        self.key == Some(key)
+        self.asked.as_ref().is_some_and(|(asked, _)| *asked == key)
     }
 }
 
@@ -40,7 +40,7 @@ impl SipLeg {
     }
 
     fn tell_next(&mut self, cx: &mut Context<'_>) {
-        if self.telling.key.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
+        if self.telling.asked.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
             return;
         }
         let Some((digit, duration)) = self.telling.waiting.pop_front() else {
@@ -54,8 +54,13 @@ impl SipLeg {
             .push(Name::ContentType, "application/dtmf-relay");
         let millis = duration.as_millis();
         info.body = Bytes::from(format!("Signal={digit}\r\nDuration={millis}\r\n"));
+        self.tell(cx, info);
+    }
+
+    fn tell(&mut self, cx: &mut Context<'_>, info: Request) {
         let hop = self.in_dialog_hop(cx);
-        self.telling.key = Some(cx.request(self.side, &hop, info));
+        let key = cx.request(self.side, &hop, info.clone());
+        self.telling.asked = Some((key, Box::new(info)));
     }
 
     /// The peer answered an INFO of ours; what it refuses is not told again.
@@ -63,7 +68,14 @@ impl SipLeg {
         if response.is_provisional() {
             return;
         }
-        self.telling.key = None;
+        let asked = self.telling.asked.take();
+        let again = asked.and_then(|(_, info)| self.proved(cx, &info, response));
+        if let Some(info) = again {
+            return self.tell(cx, info);
+        }
+        if response.is_success() {
+            self.let_in();
+        }
         if !response.is_success() {
             let (side, status) = (self.side, response.status);
             cx.log(

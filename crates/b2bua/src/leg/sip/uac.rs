@@ -25,7 +25,6 @@ use crate::profile::PeerProfile;
 pub(crate) struct Calling {
     key: ClientKey,
     pub(super) invite: Request,
-    answerer: Option<Answerer>,
     /// Any response came.
     heard: bool,
     /// Where it goes over a connection older than the call, which may be dead.
@@ -151,7 +150,6 @@ impl SipLeg {
         let calling = Calling {
             key,
             invite,
-            answerer: out.answerer,
             heard: false,
             pooled,
             datagrams,
@@ -179,6 +177,7 @@ impl SipLeg {
             reacked: None,
             unwanted: Unwanted::default(),
             telling: Default::default(),
+            answerer: out.answerer.map(Box::new),
             timers: cx.settings.timers,
         })
     }
@@ -369,6 +368,7 @@ impl SipLeg {
                 bytes,
             }),
         };
+        self.let_in();
         if cancelled {
             // The 200 crossed our CANCEL: complete, then end.
             self.bye(cx, &Cause::Cancelled);
@@ -398,7 +398,7 @@ impl SipLeg {
             return None;
         };
         let uri = calling.invite.uri.as_text().to_string();
-        let answer = calling.answerer.as_mut().and_then(|answerer| {
+        let answer = self.answerer.as_mut().and_then(|answerer| {
             answerer
                 .answer(
                     response,

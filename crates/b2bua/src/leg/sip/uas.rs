@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sdp::Side;
-use sip::{Dialog, Flow, Name, Request, Response, ServerKey, Text};
+use sip::{Answerer, Dialog, Flow, Name, Request, Response, ServerKey, Text};
 
 use super::session_timer::SessionTimer;
 use super::{AfterAck, Phase, Repeat, SipLeg, Way, words};
@@ -44,6 +44,8 @@ pub(crate) struct Incoming {
     pub(crate) way: Way,
     /// The address of ours it leaves from, wherever it goes.
     pub(crate) from: Option<SocketAddr>,
+    /// What answers challenges of our requests.
+    pub(crate) answerer: Option<Answerer>,
 }
 
 impl SipLeg {
@@ -93,6 +95,7 @@ impl SipLeg {
             reacked: None,
             unwanted: Unwanted::default(),
             telling: Default::default(),
+            answerer: incoming.answerer.map(Box::new),
             timers: cx.settings.timers,
         })
     }
