@@ -15,12 +15,15 @@ wanted=(
     unshare:util-linux
     systemd-analyze:systemd
     git:git
+    psql:postgresql-client
+    setpriv:util-linux
 )
 # Files of a package that has no program of its own.
 files=(
     "*/kamailio/modules/tls.so:kamailio-tls-modules"
     "*/kamailio/modules/uuid.so:kamailio-extra-modules"
     "*/libsrtp2.so:libsrtp2-dev"
+    "postgresql/*/bin/initdb:postgresql"
 )
 
 missing() {

@@ -42,6 +42,7 @@ pub mod metronome;
 pub mod mutate;
 pub mod phones;
 pub mod place;
+pub mod postgres;
 pub mod running;
 pub mod sbc;
 pub mod simulated;

@@ -5,8 +5,8 @@
 //!       ─ final ─► writer thread ─┬─► file             │ what a place does not take waits in
 //!                                 ├─► stdout           │ front of it and is tried again
 //!                                 ├─► SQLite           │
-//!                                 └─► queue on disk ──► webhook thread  │ tried again for as long
-//!                                                                       │ as it takes
+//!                                 └─► queue on disk ──► webhook,        │ tried again for as long
+//!                                                       PostgreSQL      │ as it takes
 //! ```
 //!
 //! A crash loses no call whose end a peer has seen: its record as known then is in the journal, and
@@ -16,9 +16,12 @@ mod entry;
 mod file;
 mod journal;
 mod line;
+mod postgres;
+mod postgres_tls;
 mod queue;
 mod read;
 mod sink;
+mod spool;
 mod sqlite;
 mod stdout;
 mod webhook;
@@ -36,7 +39,7 @@ use crate::error::Error;
 use entry::Entry;
 use journal::{Journal, Note, PATIENCE, Progress};
 use sink::{Place, Sink};
-use webhook::Webhook;
+use spool::Delivery;
 use writer::Writer;
 
 pub(crate) use line::since_1970 as millis_since_1970;
@@ -51,7 +54,7 @@ pub struct Records {
     finals: Sender<Box<Record>>,
     journal: Option<ToJournal>,
     writer: JoinHandle<()>,
-    webhook: Option<Webhook>,
+    deliveries: Vec<Delivery>,
     counts: Vec<Arc<SinkCounts>>,
 }
 
@@ -82,13 +85,19 @@ impl Records {
             let database = sqlite::Database::start(path, settings.sqlite_keeps);
             add(Box::new(database.map_err(|source| unusable(path, source))?));
         }
-        let mut webhook = None;
-        let mut delivered = None;
-        if let (Some(server), Some(directory)) = (&settings.webhook, &settings.spool) {
-            let started = Webhook::start(server, directory);
-            let (thread, place, counts) = started.map_err(|source| unusable(directory, source))?;
-            add(Box::new(place));
-            (webhook, delivered) = (Some(thread), Some(counts));
+        let (mut deliveries, mut delivered) = (Vec::new(), Vec::new());
+        if let Some(directory) = &settings.spool {
+            let webhook = settings.webhook.as_ref();
+            let webhook = webhook.map(|server| webhook::start(server, directory));
+            let postgres = settings.postgres.as_ref();
+            let postgres = postgres.map(|database| postgres::start(database, directory));
+            for started in [webhook, postgres].into_iter().flatten() {
+                let (delivery, place, counts) =
+                    started.map_err(|source| unusable(directory, source))?;
+                add(Box::new(place));
+                deliveries.push(delivery);
+                delivered.push(counts);
+            }
         }
         let mut left = Vec::new();
         let mut journal = None;
@@ -128,7 +137,7 @@ impl Records {
             finals,
             journal,
             writer,
-            webhook,
+            deliveries,
             counts,
         })
     }
@@ -175,9 +184,7 @@ impl Records {
     pub fn finish(self) {
         drop(self.finals);
         let _ = self.writer.join();
-        if let Some(webhook) = self.webhook {
-            webhook.finish();
-        }
+        self.deliveries.into_iter().for_each(Delivery::finish);
         if let Some(journal) = self.journal {
             drop(journal.notes);
             let _ = journal.thread.join();

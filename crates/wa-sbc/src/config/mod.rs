@@ -24,6 +24,7 @@ mod listener;
 mod lists;
 mod objection;
 mod policy;
+mod postgres;
 mod records;
 mod reload;
 mod resolve;
@@ -39,6 +40,7 @@ pub use hep::{HepSettings, HepTransport};
 pub use http::HttpSettings;
 pub use listener::CertificateFiles;
 pub use objection::{ConfigError, Objection};
+pub use postgres::{PostgresSettings, PostgresTable};
 pub use records::{RecordSettings, Rotation};
 pub use secret::SecretSource;
 pub use settings::{

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::objection::Critic;
+use super::postgres::{Postgres, PostgresSettings};
 use super::webhook::{Webhook, WebhookSettings};
 
 /// The spool of a service that keeps records nowhere else on disk.
@@ -38,6 +39,9 @@ pub struct Records {
     /// A server they are posted to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
+    /// A database they are written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<Postgres>,
 }
 
 impl Default for Records {
@@ -52,6 +56,7 @@ impl Default for Records {
             sqlite_days: 90,
             spool: None,
             webhook: None,
+            postgres: None,
         }
     }
 }
@@ -73,6 +78,8 @@ pub struct RecordSettings {
     pub spool: Option<PathBuf>,
     /// Posted to this server.
     pub webhook: Option<WebhookSettings>,
+    /// Written to this database.
+    pub postgres: Option<PostgresSettings>,
 }
 
 /// When a file is put aside, and how many of them are kept.
@@ -109,9 +116,12 @@ impl Records {
         let beside = sqlite.as_ref().or(file.as_ref());
         let spool = path(&self.spool).or_else(|| beside.map(|place| place.with_extension("spool")));
         // A queue has to be somewhere, whatever else is kept.
-        let spool = spool.or_else(|| self.webhook.as_ref().map(|_| PathBuf::from(SPOOL)));
+        let has_queue = self.webhook.is_some() || self.postgres.is_some();
+        let spool = spool.or_else(|| has_queue.then(|| PathBuf::from(SPOOL)));
         let webhook = self.webhook.as_ref();
         let webhook = webhook.and_then(|webhook| webhook.resolve(critic, environment));
+        let postgres = self.postgres.as_ref();
+        let postgres = postgres.and_then(|postgres| postgres.resolve(critic, environment));
         let day = Duration::from_secs(24 * 3600);
         RecordSettings {
             file,
@@ -125,6 +135,7 @@ impl Records {
             sqlite_keeps: (self.sqlite_days > 0).then_some(day * self.sqlite_days),
             spool,
             webhook,
+            postgres,
         }
     }
 }

@@ -6,6 +6,7 @@
 //!  udp ──────────────────────────  ┘   (bounded)           └──────────► UDP socket
 //! ```
 
+pub(crate) mod agent;
 pub mod connection;
 pub mod dial;
 pub mod dns;

@@ -102,7 +102,7 @@ pub(super) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, 
 }
 
 /// The authorities of a file, and no others.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     add(&mut roots, path)?;
     Ok(roots)
