@@ -19,8 +19,9 @@ pub struct Counters {
     pub ended: u64,
     /// Final refusals nobody acknowledged (RFC 3261 timer H).
     pub refusals_unacknowledged: u64,
-    /// BYEs of ours that never got an answer, over a fresh connection neither.
-    pub byes_unanswered: u64,
+    /// BYEs of ours that were refused, or never answered, over a fresh connection neither; by the name of
+    /// the peer's profile. Somebody may hear silence for a while.
+    pub byes_failed: BTreeMap<&'static str, u64>,
     /// Answers that came when nobody waited for them any more; each was hung up.
     pub late_answers: u64,
     /// Wrong digests, whoever gave them.

@@ -272,7 +272,7 @@ fn a_meta_that_cannot_be_reached_at_the_goodbye_is_an_alarm_and_the_agent_is_let
     assert!(world.until(secs(120), |w| !w.records.is_empty()));
     assert_eq!(world.records[0].cause.label(), "normal");
     assert_eq!(world.records[0].released_by.label(), "pbx");
-    assert_eq!(world.core.counters().byes_unanswered, 1);
+    assert_eq!(world.core.counters().byes_failed["meta"], 1);
     let alarm = world.log.iter().any(|line| {
         line.level == b2bua::Level::Warn && line.text.contains("never answered our BYE")
     });

@@ -131,6 +131,10 @@ fn a_bye_with_a_broken_route_gets_404_and_the_call_still_ends_here() {
     assert_eq!(story.messages(Meta, Sbc, "SIP/2.0 404").len(), 1);
     assert_eq!(story.broken().len(), 1, "{:?}", story.broken());
     assert_eq!(story.record().cause.label(), "normal");
+    // The user hears silence until Meta ends it: somebody has to know.
+    assert_eq!(world.core.counters().byes_failed["meta"], 1);
+    let told = |line: &b2bua::LogLine| line.text.contains("answered our BYE with 404");
+    assert!(world.log.iter().any(told), "{:?}", world.log);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use b2bua::Service;
 use b2bua::operator::{NumberState, Reply, Status, TrunkState, Wish};
+use b2bua::profile::PBX;
 
 use super::exports::of_exports;
 use super::exposition::Exposition;
@@ -118,6 +119,15 @@ fn of_core(text: &mut Exposition, status: &Status) {
     );
     for (cause, count) in &counters.refused {
         refused.sample(&[("cause", cause)], *count as f64);
+    }
+    let mut byes = text.family(
+        "wa_sbc_byes_failed_total",
+        "counter",
+        "BYEs of ours that were refused or never answered, by leg.",
+    );
+    for (leg, name) in [("carrier", whatsapp::META.name), ("pbx", PBX.name)] {
+        let failed = counters.byes_failed.get(name).copied().unwrap_or_default();
+        byes.sample(&[("leg", leg)], failed as f64);
     }
     text.family("wa_sbc_banned", "gauge", "Sources that are shut out now.")
         .sample(&[], counters.banned as f64);

@@ -138,6 +138,11 @@ impl SipLeg {
             _ => return None,
         };
         let Some(again) = self.proved(cx, &asked, response) else {
+            // 481: for the peer it is over already.
+            if !response.is_success() && response.status != 481 {
+                let (status, text) = (response.status, words::refusal_text(response));
+                self.goodbye_failed(cx, &format!("answered our BYE with {status} {text}"));
+            }
             return Some(self.gone());
         };
         let hop = self.in_dialog_hop(cx);
@@ -169,15 +174,15 @@ impl SipLeg {
             };
             return None;
         }
-        cx.counters.byes_unanswered += 1;
-        cx.log(
-            Level::Warn,
-            format!(
-                "leg {:?} ({}) never answered our BYE",
-                self.side, self.profile.name
-            ),
-        );
+        self.goodbye_failed(cx, "never answered our BYE");
         Some(self.gone())
+    }
+
+    /// Whoever is behind the peer may go on hearing silence.
+    fn goodbye_failed(&self, cx: &mut Context<'_>, how: &str) {
+        let (side, name) = (self.side, self.profile.name);
+        *cx.counters.byes_failed.entry(name).or_default() += 1;
+        cx.log(Level::Warn, format!("leg {side:?} ({name}) {how}"));
     }
 
     pub(super) fn respond_in_dialog(
