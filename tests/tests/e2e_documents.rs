@@ -150,3 +150,26 @@ fn each_of_twenty_faults_has_a_test_that_is_there() {
         }
     }
 }
+
+#[test]
+fn the_walk_through_the_code_names_functions_that_are_there() {
+    let text = read("docs/ARCHITECTURE.md");
+    let (_, walk) = text
+        .split_once("### The same INVITE, file by file")
+        .expect("the walk");
+    let walk = walk.split("\n## ").next().expect("its end");
+    let mut named = 0;
+    for row in walk.lines().filter(|line| line.contains("`crates/")) {
+        let mut words = row.split('`').skip(1).step_by(2);
+        let source = read(words.next().expect("a file"));
+        for function in words {
+            named += 1;
+            let there = [format!("fn {function}("), format!("fn {function}<")];
+            assert!(
+                there.iter().any(|words| source.contains(words)),
+                "no {function}: {row}"
+            );
+        }
+    }
+    assert!(named > 30, "{named}");
+}
