@@ -31,6 +31,7 @@ pub mod media;
 mod meters;
 pub mod net;
 mod observe;
+mod otlp;
 mod papers;
 pub mod pcap;
 pub mod records;

@@ -200,6 +200,9 @@ fn unusable(path: &std::path::Path, source: std::io::Error) -> Error {
 }
 
 #[cfg(test)]
+pub(crate) use line::tests::record as tests_record;
+
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod webhook_tests;

@@ -26,6 +26,7 @@ use crate::net::flows::FlowIds;
 use crate::net::listeners::{Change, Listeners};
 use crate::net::{Bound, Door, Flows, tls};
 use crate::observe::Observers;
+use crate::otlp;
 use crate::records::Records;
 use crate::supervisor::Supervisor;
 use crate::tap::Taps;
@@ -88,6 +89,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         };
     let socket = settings.trace.socket.as_ref();
     let serving = socket.and_then(|path| control::serve(path, control_sender.downgrade()));
+    let node = settings.core.node;
     let mut taps = Taps::default();
     let mut hep_counts = Arc::default();
     if let Some(settings) = &settings.hep {
@@ -95,8 +97,13 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
         hep_counts = sender.counts();
         taps.add(Box::new(hep::Mirror::new(sender, settings.all)));
     }
+    let mut otlp_counts = Arc::default();
+    if let Some(settings) = &settings.otlp {
+        let exporter = otlp::Exporter::start(settings, node)?;
+        otlp_counts = exporter.counts();
+        taps.add(Box::new(exporter));
+    }
     let (asked_sender, asked) = mpsc::channel(64);
-    let node = settings.core.node;
     let mut core = Core::new(
         settings.core_bound_to(&bound),
         seed,
@@ -161,6 +168,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 gauges: task.workers.gauges().into(),
                 sinks: task.records.counts().into(),
                 hep: hep_counts,
+                otlp: otlp_counts,
                 records: settings.records.clone(),
                 certificate_files: certificate_files.clone(),
                 listens_for_tls: bound.tls.is_some(),

@@ -84,6 +84,9 @@ pub struct File {
     /// Where a Homer hears of calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hep: Option<super::hep::Hep>,
+    /// Where traces of calls go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<super::otlp::Otlp>,
 }
 
 /// `[sip]`

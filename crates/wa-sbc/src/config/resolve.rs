@@ -145,6 +145,10 @@ impl Resolver<'_, '_> {
                 format: self.log_format(),
             },
             trace: TraceSettings::of(&file.trace, &file.control),
+            otlp: file
+                .otlp
+                .as_ref()
+                .map(|otlp| otlp.resolve(self.critic, self.environment)),
             hep: file
                 .hep
                 .as_ref()

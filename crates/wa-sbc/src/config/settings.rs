@@ -16,6 +16,7 @@ use super::http::HttpSettings;
 use super::listener::CertificateFiles;
 use super::lists;
 use super::objection::{ConfigError, Critic};
+use super::otlp::OtlpSettings;
 use super::records::RecordSettings;
 use super::resolve::Resolver;
 use super::sources::Sources;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub trace: TraceSettings,
     /// Where a Homer hears of calls.
     pub hep: Option<HepSettings>,
+    /// Where traces of calls go.
+    pub otlp: Option<OtlpSettings>,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
 }

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use super::Operator;
 use super::exposition::Exposition;
 use crate::hep::HepCounts;
+use crate::otlp::OtlpCounts;
 
 pub(super) fn of_exports(text: &mut Exposition, operator: &Operator) {
     of_hep(text, &operator.hep);
+    of_otlp(text, &operator.otlp);
 }
 
 fn of_hep(text: &mut Exposition, counts: &HepCounts) {
@@ -26,6 +28,27 @@ fn of_hep(text: &mut Exposition, counts: &HepCounts) {
         ("queue_full", &counts.crowded),
         ("not_reached", &counts.unreached),
         ("too_long", &counts.oversized),
+    ] {
+        dropped.sample(&[("reason", reason)], count.load(Ordering::Relaxed) as f64);
+    }
+}
+
+fn of_otlp(text: &mut Exposition, counts: &OtlpCounts) {
+    text.family(
+        "wa_sbc_otlp_sent_total",
+        "counter",
+        "Calls whose traces the collector took.",
+    )
+    .sample(&[], counts.sent.load(Ordering::Relaxed) as f64);
+    let mut dropped = text.family(
+        "wa_sbc_otlp_dropped_total",
+        "counter",
+        "Calls whose traces the collector never got, by reason.",
+    );
+    for (reason, count) in [
+        ("queue_full", &counts.crowded),
+        ("refused", &counts.refused),
+        ("not_reached", &counts.unreached),
     ] {
         dropped.sample(&[("reason", reason)], count.load(Ordering::Relaxed) as f64);
     }

@@ -42,6 +42,7 @@ use crate::media::Gauge;
 use crate::meters::Meters;
 use crate::net::tls;
 use crate::observe::Asked;
+use crate::otlp::OtlpCounts;
 use crate::records::SinkCounts;
 use crate::traced::Traced;
 
@@ -68,6 +69,8 @@ pub(crate) struct Operator {
     pub(crate) traced: Arc<Traced>,
     /// What went to a collector of HEP: nothing where there is none.
     pub(crate) hep: Arc<HepCounts>,
+    /// What went to a collector of traces: nothing where there is none.
+    pub(crate) otlp: Arc<OtlpCounts>,
     pub(crate) gauges: Arc<[Arc<Gauge>]>,
     pub(crate) sinks: Arc<[Arc<SinkCounts>]>,
     pub(crate) records: RecordSettings,

@@ -260,7 +260,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use b2bua::E164;
     use b2bua::record::{Direction, ReleasedBy};
     use sdp::Codec;
@@ -269,7 +269,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A record of a call that was answered.
-    pub(in crate::records) fn record(id: u64) -> Record {
+    pub(crate) fn record(id: u64) -> Record {
         let at = |millis: u64| UNIX_EPOCH + Duration::from_millis(1_795_462_591_000 + millis);
         let leg = LegReport {
             packets_received: 99,
