@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sdp::plan::{Care, Gate, LegPlan};
+use sdp::plan::{Care, Gate, LegPlan, Smoothing};
 use sdp::{Agreed, Codec, Crypto, Description, Keying, Local, MediaProfile, Role, SrtpKey};
 use sip::Ident;
 
@@ -20,6 +20,7 @@ pub(crate) struct Stream {
     peer: Arc<PeerProfile>,
     profile: MediaProfile,
     srtp: Srtp,
+    smoothing: Option<Smoothing>,
     local: Option<Local>,
     ours: Option<Description>,
     theirs: Option<Description>,
@@ -66,7 +67,10 @@ impl Stream {
     /// A trunk's.
     pub(crate) fn of_trunk(trunk: &Trunk) -> Self {
         let profile = trunk_profile(trunk);
-        Self::new(trunk.profile.clone(), profile, trunk.media.srtp)
+        Self {
+            smoothing: trunk.media.smoothing,
+            ..Self::new(trunk.profile.clone(), profile, trunk.media.srtp)
+        }
     }
 
     fn new(peer: Arc<PeerProfile>, profile: MediaProfile, srtp: Srtp) -> Self {
@@ -74,6 +78,7 @@ impl Stream {
             peer,
             profile,
             srtp,
+            smoothing: None,
             local: None,
             ours: None,
             theirs: None,
@@ -149,6 +154,7 @@ impl Stream {
         };
         let mut next = Stream::new(self.peer.clone(), self.profile.clone(), self.srtp);
         next.profile.profile = self.srtp.offered();
+        next.smoothing = self.smoothing;
         next.open(ident, &place);
         Some(next)
     }
@@ -310,6 +316,7 @@ impl Stream {
             unsolicited_dtmf: self.peer.unsolicited_dtmf,
             care: Care {
                 tones: self.peer.digits == Digits::Tones,
+                smoothing: self.smoothing,
             },
         })
     }

@@ -26,6 +26,7 @@ pub mod codec;
 pub mod dtmf;
 mod frames;
 mod inband;
+mod jitter;
 mod keyboard;
 pub mod latch;
 mod leg;

@@ -317,7 +317,7 @@ fn duration(samples: usize) -> Duration {
 }
 
 /// How loud a payload is, without decoding Opus: 0 is silence.
-fn loudness(codec: Codec, payload: &[u8]) -> u32 {
+pub(crate) fn loudness(codec: Codec, payload: &[u8]) -> u32 {
     match codec {
         Codec::Pcma => mean(Law::A, payload),
         Codec::Pcmu => mean(Law::Mu, payload),

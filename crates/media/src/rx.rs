@@ -211,6 +211,18 @@ impl Receiver {
             .is_some_and(|source| source.ssrc == ssrc)
     }
 
+    /// Packets that came twice so far.
+    pub fn duplicates(&self) -> u64 {
+        self.past.duplicates
+    }
+
+    /// Whether a packet of the source we hear was given on, or up, before.
+    pub fn is_past(&self, header: &Header) -> bool {
+        self.source.as_ref().is_some_and(|source| {
+            source.ssrc == header.ssrc && extend(source.highest, header.sequence) < source.expected
+        })
+    }
+
     /// The source we hear.
     pub fn source(&self) -> Option<u32> {
         self.source.as_ref().map(|source| source.ssrc)

@@ -23,7 +23,7 @@ pub struct EngineSettings {
     /// as time since the Unix epoch. Without it the reports count from the start of the session, which
     /// is enough for round trips (RFC 3550 §4).
     pub wall: Option<(Instant, Duration)>,
-    /// Tell every RTCP report that leaves ([`crate::Event::Reported`]).
+    /// Tell every RTCP report that leaves ([`crate::Session::reported`]).
     pub tell_reports: bool,
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Counters {
     pub(crate) foreign: u64,
     pub(crate) malformed: u64,
     pub(crate) clipped: u64,
+    /// Packets that came after their moment in the jitter buffer.
+    pub(crate) late: u32,
     pub(crate) rtcp_received: u64,
     pub(crate) rtcp_sent: u64,
     pub(crate) remote_loss: Option<f32>,
@@ -69,6 +71,7 @@ impl Counters {
             foreign: self.foreign,
             malformed: self.malformed,
             clipped: self.clipped,
+            late: self.late.into(),
             rtcp_received: self.rtcp_received,
             rtcp_sent: self.rtcp_sent,
             remote_loss: self.remote_loss,
@@ -124,7 +127,7 @@ impl Counters {
         Some(VoipMetrics {
             ssrc: rx.source()?,
             loss: conditions.loss,
-            discarded: 0.0,
+            discarded: f64::from(self.late) / rx.figures().expected.max(1) as f64,
             bursts: rx.bursts(),
             packet: PACKET,
             round_trip: self.round_trip.unwrap_or_default(),

@@ -79,6 +79,17 @@ pub struct Care {
     /// While no telephone events are agreed on, keys are tones in its audio: heard there, and said to it
     /// (ITU-T Q.23, Q.24).
     pub tones: bool,
+    /// What it hears of the other leg passes through a jitter buffer, because it has none itself.
+    pub smoothing: Option<Smoothing>,
+}
+
+/// How long packets may wait in a jitter buffer, against those that came quickest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Smoothing {
+    /// The shortest delay, in ms.
+    pub least: u16,
+    /// The longest, in ms.
+    pub most: u16,
 }
 
 /// Audio of our own, played over and over: mono, 8 000 samples of 16 bits a second. Decoded once and

@@ -34,6 +34,8 @@ pub struct LegReport {
     pub malformed: u64,
     /// Packets for this leg dropped because its gate was shut.
     pub clipped: u64,
+    /// Packets of the far side that came after their moment, where a jitter buffer decided on one.
+    pub late: u64,
     /// RTCP packets received.
     pub rtcp_received: u64,
     /// RTCP packets sent.
@@ -81,6 +83,7 @@ impl LegReport {
             foreign: self.foreign + before.foreign,
             malformed: self.malformed + before.malformed,
             clipped: self.clipped + before.clipped,
+            late: self.late + before.late,
             rtcp_received: self.rtcp_received + before.rtcp_received,
             rtcp_sent: self.rtcp_sent + before.rtcp_sent,
             remote_loss: self.remote_loss.or(before.remote_loss),

@@ -1038,7 +1038,7 @@ fn digits_go_one_way_or_the_other_and_never_both() {
 }
 
 #[test]
-fn srtp_keys_that_travel_in_the_open_are_warned_of() {
+fn what_is_said_of_a_trunks_audio_is_meant_and_keys_in_the_open_are_warned_of() {
     let secured = |transport: &str, srtp: &str| {
         let text = with_trunk(&format!(
             "peer = \"sip:10.0.0.20;transport={transport}\"\nsrtp = \"{srtp}\"\n"
@@ -1047,7 +1047,16 @@ fn srtp_keys_that_travel_in_the_open_are_warned_of() {
         let media = settings.core.trunks[0].media.clone();
         (media, settings.cautions())
     };
+    let text = "peer = \"sip:10.0.0.20\"\njitter_buffer = 200\njitter_buffer_least = 40\n";
+    let smooth = read(&with_trunk(text)).expect("valid").core.trunks[0]
+        .media
+        .smoothing;
+    assert_eq!(
+        smooth.map(|bounds| (bounds.least, bounds.most)),
+        Some((40, 200))
+    );
     let (media, cautions) = secured("udp", "off");
+    assert_eq!(media.smoothing, None);
     assert_eq!((media.srtp, cautions), (Srtp::Off, Vec::new()));
     let (media, cautions) = secured("udp", "required");
     assert_eq!((media.srtp, media.suites.len()), (Srtp::Required, 3));
@@ -1061,6 +1070,14 @@ fn srtp_keys_that_travel_in_the_open_are_warned_of() {
         ("srtp = \"maybe\"", "trunk.srtp: `maybe` says nothing"),
         ("suites = []", "trunk.suites: there is no suite"),
         ("suites = [\"ROT13\"]", "trunk.suites: `ROT13` is no SRTP"),
+        (
+            "jitter_buffer = 10",
+            "trunk.jitter_buffer: 10 ms is not from",
+        ),
+        (
+            "jitter_buffer = 900",
+            "trunk.jitter_buffer: 900 ms is not from",
+        ),
     ] {
         let text = with_trunk(&format!("peer = \"sip:10.0.0.20;transport=udp\"\n{line}\n"));
         let objections = read(&text).expect_err(line);

@@ -42,6 +42,7 @@ mod routes;
 mod secured_trunks;
 mod session_timers;
 mod shut_out;
+mod smoothing;
 mod strangers;
 mod taken_over;
 mod torture;

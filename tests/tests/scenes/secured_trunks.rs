@@ -17,6 +17,7 @@ fn secured(srtp: Srtp, ours: &[Suite], theirs: &[Suite]) -> World {
             trunk.media = TrunkMedia {
                 srtp,
                 suites: ours.to_vec(),
+                ..TrunkMedia::default()
             };
         });
         beginning.pbx.srtp = theirs.to_vec();

@@ -1,6 +1,7 @@
 //! How audio is spoken with a trunk beyond its codecs.
 
 use sdp::Suite;
+use sdp::plan::Smoothing;
 
 /// How audio is spoken with a trunk beyond its codecs. The default changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +10,8 @@ pub struct TrunkMedia {
     pub srtp: Srtp,
     /// SRTP suites, most wanted first.
     pub suites: Vec<Suite>,
+    /// What it hears passes through a jitter buffer within these bounds.
+    pub smoothing: Option<Smoothing>,
 }
 
 /// Whether the packets of a trunk are protected by SRTP, keyed in SDP (RFC 3711, RFC 4568).

@@ -17,6 +17,7 @@ mod clear;
 mod clockwork;
 mod own;
 mod receive;
+mod smooth;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use sdp::{Agreed, Side};
 
 use crate::chance::Chance;
 use crate::codec::OpusSettings;
+use crate::jitter::JitterBuffer;
 use crate::leg::Leg;
 use crate::packet::Packet;
 use crate::path::{Mode, Path};
@@ -91,13 +93,6 @@ pub enum Event {
         /// For how many milliseconds.
         duration_ms: u32,
     },
-    /// A report left for the leg; told only where [`EngineSettings::tell_reports`] asks for it.
-    Reported {
-        /// The leg.
-        to: Side,
-        /// What it says.
-        report: SentReport,
-    },
 }
 
 /// Time between our RTCP reports, shaken by up to a tenth (RFC 3550 §6.2 without the membership
@@ -121,6 +116,8 @@ pub struct Session {
     held: [Held; 2],
     /// Index: the side audio comes from.
     paths: [Path; 2],
+    /// Packets of a leg that wait, where the other leg wants them smooth; index as above.
+    smooth: [Option<Box<JitterBuffer>>; 2],
     queue: Queue,
     events: VecDeque<Event>,
     chance: Chance,
@@ -129,7 +126,9 @@ pub struct Session {
     stopped: bool,
     /// Copies for whoever watches.
     clear: Option<Box<Clear>>,
-    tell_reports: bool,
+    /// Reports that left, where [`EngineSettings::tell_reports`] asks for them. Beside the other events:
+    /// with a report among them each would be seven times as large.
+    reports: Option<Box<VecDeque<(Side, SentReport)>>>,
 }
 
 impl Session {
@@ -169,6 +168,7 @@ impl Session {
         };
         let mut paths = [path(Side::A)?, path(Side::B)?];
         tones(&legs, &mut paths, &opus)?;
+        let smooth = smooth::buffers(now, &legs);
         let rx =
             Side::BOTH.map(|side| Receiver::new(now, Clock(legs[side.index()].codec().clock())));
         let mut session = Session {
@@ -179,13 +179,16 @@ impl Session {
             rx,
             held: [Held::new(), Held::new()],
             paths,
+            smooth,
             queue: Queue::new(),
             events: VecDeque::with_capacity(EVENTS),
             chance,
             idle: now + IDLE,
             stopped: false,
             clear: None,
-            tell_reports: settings.tell_reports,
+            reports: settings
+                .tell_reports
+                .then(|| Box::new(VecDeque::with_capacity(REPORTS))),
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
@@ -230,7 +233,7 @@ impl Session {
             if let Some(clear) = &mut self.clear {
                 clear.left(packet.as_slice());
             }
-            let report = (self.tell_reports && channel == Channel::Rtcp)
+            let report = (self.reports.is_some() && channel == Channel::Rtcp)
                 .then(|| clockwork::said(packet.as_slice()));
             let (sealed, dst, port) = match channel {
                 Channel::Rtp => {
@@ -267,7 +270,11 @@ impl Session {
                             sender,
                             block,
                         };
-                        tell(&mut self.events, Event::Reported { to, report });
+                        if let Some(reports) =
+                            self.reports.as_mut().filter(|all| all.len() < REPORTS)
+                        {
+                            reports.push_back((to, report));
+                        }
                     }
                 }
                 Channel::Rtp => {
@@ -301,6 +308,7 @@ impl Session {
             if self.held[side.index()].deadline.is_some_and(|at| at <= now) {
                 self.release(now, side);
             }
+            self.play_smooth(now, side);
             while self.paths[side.index()]
                 .next_timeout()
                 .is_some_and(|at| at <= now)
@@ -351,6 +359,7 @@ impl Session {
             let leg = &self.legs[side.index()];
             let due = [
                 self.held[side.index()].deadline,
+                self.smooth_at(side),
                 self.paths[side.index()].next_timeout(),
                 leg.reports.next,
                 leg.silent_at(),
@@ -403,6 +412,9 @@ impl Session {
         tones(&self.legs, &mut self.paths, &self.opus)?;
         self.rx[side.index()].agree(Clock(codec.clock()));
         self.held[side.index()].deadline = None;
+        if let Some(buffer) = &mut self.smooth[side.index()] {
+            buffer.restart(now);
+        }
         self.legs[(!side).index()].tx.forget_source();
         self.fill(now);
         Ok(())
@@ -411,6 +423,11 @@ impl Session {
     /// The next thing to tell.
     pub fn event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The next report that left, and for which leg; none unless [`EngineSettings::tell_reports`] asks.
+    pub fn reported(&mut self) -> Option<(Side, SentReport)> {
+        self.reports.as_mut()?.pop_front()
     }
 
     /// All figures until now.
@@ -463,6 +480,9 @@ impl std::fmt::Debug for Session {
 
 /// Events that can wait to be fetched; more are not kept.
 const EVENTS: usize = 32;
+
+/// Reports that can wait to be fetched: the last ones of both legs, and those before.
+const REPORTS: usize = 4;
 
 fn tell(events: &mut VecDeque<Event>, event: Event) {
     if events.len() < EVENTS {

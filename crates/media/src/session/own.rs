@@ -36,6 +36,7 @@ impl Session {
         leg.rtp_latch.follows(&self.legs[at].rtp_latch);
         leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
         self.legs[at] = leg;
+        self.smooth = super::smooth::buffers(now, &self.legs);
         super::tones(&self.legs, &mut self.paths, &self.opus)?;
         self.rx[at] = Receiver::new(now, Clock(codec.clock()));
         self.held[at].deadline = None;

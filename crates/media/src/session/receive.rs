@@ -50,9 +50,16 @@ impl Session {
             return;
         }
         let rx = &mut self.rx[from.index()];
+        let twice = rx.duplicates();
         let order = rx.sequence(now, &header, leg.unprotect.is_some(), kind == Kind::Audio);
         leg.rtp_latch.confirm(now, src, order != Order::Drop);
         if order == Order::Drop {
+            if self.smooth[from.index()].is_some()
+                && twice == rx.duplicates()
+                && rx.is_past(&header)
+            {
+                self.came_late(now, from, &header);
+            }
             return;
         }
         leg.counters.packets_received += 1;
@@ -75,6 +82,9 @@ impl Session {
             payload: &bytes[header.payload],
             lost: 0,
         };
+        if self.smooth[from.index()].is_some() {
+            return self.smooth(now, from, order, index, &turn);
+        }
         match order {
             Order::Drop => {}
             Order::Restart => {

@@ -307,7 +307,6 @@ impl Relay {
                     after: Duration::from_millis(for_ms),
                 },
                 Event::Resumed(side) => MediaEvent::Resumed(side),
-                Event::Reported { to, report } => MediaEvent::Reported { side: to, report },
                 Event::Digit {
                     from,
                     digit,
@@ -318,6 +317,10 @@ impl Relay {
                     duration_ms,
                 },
             };
+            self.events.push_back((call, event));
+        }
+        while let Some((side, report)) = session.reported() {
+            let event = MediaEvent::Reported { side, report };
             self.events.push_back((call, event));
         }
     }

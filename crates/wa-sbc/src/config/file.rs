@@ -330,6 +330,12 @@ pub struct Trunk {
     /// SRTP suites, where they are.
     #[serde(default = "pbx_suites")]
     pub suites: Spanned<Vec<String>>,
+    /// The most milliseconds packets for it wait in a jitter buffer; 0: there is none.
+    #[serde(default = "no_buffer")]
+    pub jitter_buffer: Spanned<u64>,
+    /// The least.
+    #[serde(default = "least_buffer")]
+    pub jitter_buffer_least: u64,
     /// Milliseconds per packet.
     #[serde(default = "ptime")]
     pub ptime: Spanned<u8>,
@@ -607,6 +613,14 @@ fn meta_codecs() -> Spanned<Vec<String>> {
 
 fn pbx_codecs() -> Spanned<Vec<String>> {
     unplaced(vec!["PCMA".into(), "PCMU".into(), "telephone-event".into()])
+}
+
+fn no_buffer() -> Spanned<u64> {
+    unplaced(0)
+}
+
+fn least_buffer() -> u64 {
+    20
 }
 
 fn srtp() -> Spanned<String> {

@@ -174,6 +174,9 @@ fn flush(
     while let Some(event) = session.event() {
         tell(told(event));
     }
+    while let Some((side, report)) = session.reported() {
+        tell(MediaEvent::Reported { side, report });
+    }
 }
 
 fn send(lines: &[Option<Line>; 2], forward: Forward, packet: &Packet) {
@@ -199,7 +202,6 @@ fn told(event: media::Event) -> MediaEvent {
             after: Duration::from_millis(for_ms),
         },
         media::Event::Resumed(side) => MediaEvent::Resumed(side),
-        media::Event::Reported { to, report } => MediaEvent::Reported { side: to, report },
         media::Event::Digit {
             from,
             digit,

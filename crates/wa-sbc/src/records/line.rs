@@ -84,6 +84,8 @@ struct Leg<'a> {
     loss: f64,
     reordered: u64,
     duplicates: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    late: u64,
     jitter_ms: f64,
     concealed_ms: u64,
     remote_loss: Option<f32>,
@@ -178,6 +180,7 @@ impl<'a> Leg<'a> {
             lost,
             reordered,
             duplicates,
+            late,
             jitter,
             concealed,
             undecryptable,
@@ -218,6 +221,7 @@ impl<'a> Leg<'a> {
             },
             reordered,
             duplicates,
+            late,
             jitter_ms: jitter.as_secs_f64() * 1e3,
             concealed_ms: millis(concealed),
             remote_loss,
@@ -244,6 +248,11 @@ impl<'a> Leg<'a> {
 
 fn suite_name(suite: Suite) -> &'static str {
     suite.name()
+}
+
+/// A figure that is there only where something decided on it.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A score to two digits.
