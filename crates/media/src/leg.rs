@@ -189,7 +189,11 @@ impl Leg {
             }
         }
         if local.map(|(_, remote)| remote) != remote.map(|(_, remote)| remote) {
-            self.unprotect = local.map(|(_, remote)| Unprotect::new(remote));
+            let before = self.unprotect.take();
+            self.unprotect = local.map(|(_, remote)| match &before {
+                Some(before) => Unprotect::succeeding(remote, before),
+                None => Unprotect::new(remote),
+            });
         }
         let secured = agreed.keying != Keying::None;
         self.rtp_latch.agree(secured, agreed.remote_rtp);

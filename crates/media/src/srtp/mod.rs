@@ -168,6 +168,8 @@ pub struct Unprotect {
     keys: SessionKeys,
     mki: Option<Mki>,
     streams: Streams,
+    /// How often the first source may have wrapped before it was heard, if not never.
+    wraps: u32,
 }
 
 impl Unprotect {
@@ -177,6 +179,17 @@ impl Unprotect {
             keys: SessionKeys::derive(crypto.suite, &crypto.key),
             mki: crypto.mki,
             streams: Streams::default(),
+            wraps: 1,
+        }
+    }
+
+    /// The same for a far side that has changed its key in mid-call. It should go on to count wraps
+    /// (RFC 3711 §3.3.1), and many begin anew: either is understood.
+    pub fn succeeding(crypto: &Crypto, before: &Unprotect) -> Self {
+        let wraps = before.streams().filter_map(|one| one.rtp_highest).max();
+        Self {
+            wraps: wraps.map_or(1, |highest| ((highest >> 16) as u32).max(1)),
+            ..Self::new(crypto)
         }
     }
 
@@ -200,25 +213,30 @@ impl Unprotect {
         }
         let ssrc = rtp::ssrc(bytes);
         let known = self.streams.find(ssrc);
-        let index = known.map_or(u64::from(rtp::sequence(bytes)), |s| {
+        let mut index = known.map_or(u64::from(rtp::sequence(bytes)), |s| {
             s.index(rtp::sequence(bytes))
         });
         if known.is_some_and(|s| !s.rtp.admit(index)) {
             return Err(Replayed);
         }
-        let plain = match &self.keys {
+        let open = |bytes: &mut [u8], index: u64| match &self.keys {
             SessionKeys::Counter(keys) => {
                 let roc = ((index >> 16) as u32).to_be_bytes();
-                if !keys.rtp.verify(&bytes[..end], &roc, &bytes[tag..]) {
-                    return Err(Forged);
-                }
-                keys.rtp.crypt(ssrc, index, &mut bytes[start..end]);
-                end
+                let good = keys.rtp.verify(&bytes[..end], &roc, &bytes[tag..]);
+                good.then(|| {
+                    keys.rtp.crypt(ssrc, index, &mut bytes[start..end]);
+                    end
+                })
             }
-            SessionKeys::Gcm(keys) => keys
-                .open_rtp(bytes, start, end, ssrc, index)
-                .ok_or(Forged)?,
+            SessionKeys::Gcm(keys) => keys.open_rtp(bytes, start, end, ssrc, index),
         };
+        let mut plain = open(bytes, index);
+        if plain.is_none() && self.streams.is_empty() {
+            // Its first packets never came, and then it wrapped (RFC 3711 §3.3.1).
+            index += u64::from(self.wraps) << 16;
+            plain = open(bytes, index);
+        }
+        let plain = plain.ok_or(Forged)?;
         self.streams.receiving(ssrc).rtp.remember(index);
         packet.set_len(plain);
         Ok(())

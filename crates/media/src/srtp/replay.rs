@@ -104,6 +104,11 @@ impl Streams {
             .find(|stream| stream.ssrc == ssrc)
     }
 
+    /// Whether no source was heard yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.iter().all(Option::is_none)
+    }
+
     /// The source for a packet that has authenticated; the oldest entry makes room.
     pub(super) fn receiving(&mut self, ssrc: u32) -> &mut Stream {
         let at = match self.slot(ssrc) {

@@ -201,3 +201,53 @@ fn keys_cannot_be_printed() {
     let text = format!("{:?} {:?}", Protect::new(&crypto), Unprotect::new(&crypto));
     assert!(!text.contains("salt") && !text.contains("aes"), "{text}");
 }
+
+#[test]
+fn who_joins_behind_the_first_wrap_understands_and_so_does_who_hears_of_a_new_key() {
+    let highest = |wraps: u64| StreamState {
+        ssrc: 0xcafe_babe,
+        rtp_highest: Some(wraps << 16 | 2),
+        rtp_seen: 1,
+        rtcp_highest: None,
+        rtcp_seen: 0,
+    };
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let sealed = |wraps: u64| {
+            let mut protect = Protect::new(&crypto);
+            let mut packet = rtp_packet(3, b"now he is heard");
+            let ssrc = rtp::ssrc(packet.as_slice());
+            protect.restore(StreamState {
+                ssrc,
+                ..highest(wraps)
+            });
+            protect.rtp(&mut packet).unwrap();
+            packet
+        };
+        // Heard from the beginning, and for the first time behind the first wrap.
+        for wraps in [0, 1] {
+            let mut unprotect = Unprotect::new(&crypto);
+            assert_eq!(
+                unprotect.rtp(&mut sealed(wraps)),
+                Ok(()),
+                "{suite:?} {wraps}"
+            );
+        }
+        let mut unprotect = Unprotect::new(&crypto);
+        assert_eq!(unprotect.rtp(&mut sealed(2)), Err(UnprotectError::Forged));
+        // A key that changes behind the fifth wrap, counting on or anew.
+        for wraps in [0, 5] {
+            let mut before = Unprotect::new(&crypto);
+            before.restore(highest(5));
+            let mut unprotect = Unprotect::succeeding(&crypto, &before);
+            assert_eq!(
+                unprotect.rtp(&mut sealed(wraps)),
+                Ok(()),
+                "{suite:?} {wraps}"
+            );
+            // From the first packet on there is nothing to guess.
+            let other = if wraps == 0 { 5 } else { 0 };
+            assert!(unprotect.rtp(&mut sealed(other)).is_err());
+        }
+    }
+}
