@@ -173,12 +173,16 @@ fn a_pbx_that_gives_up_while_it_rings_ends_the_ringing_at_the_user() {
 }
 
 #[test]
-fn a_pbx_that_gives_up_in_the_moment_the_user_picks_up_hangs_up_what_came_about() {
+fn a_pbx_that_gives_up_in_the_moment_the_user_picks_up_is_hung_up() {
     undisturbed(|| {
         let answer = ["--answer-after", "0.5"];
         let late = call("sipp-too-late", "pbx_gives_up_too_late", false, &answer);
         let Some(outcome) = late else { return };
-        assert_eq!(outcome.record()["cause"], "normal", "{}", outcome.record());
-        heard_the_agent(&outcome.meta);
+        assert_eq!(
+            outcome.record()["cause"],
+            "cancelled",
+            "{}",
+            outcome.record()
+        );
     });
 }

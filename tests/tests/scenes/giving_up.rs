@@ -67,11 +67,37 @@ fn a_cancel_that_crosses_our_200_ends_in_ack_and_bye() {
     story.is_clean();
     assert_eq!(story.messages(Meta, Sbc, "CANCEL").len(), 1);
     let meta = story.ended(Meta);
-    assert!(
-        meta.answered && meta.confirmed && meta.by == "us",
-        "{meta:?}"
-    );
+    // Both hang up, and the goodbyes cross.
+    assert!(meta.answered && meta.confirmed, "{meta:?}");
+    assert_eq!(story.messages(Sbc, Meta, "BYE").len(), 1);
     assert_eq!(story.ended(Pbx).by, "far");
+    assert_eq!(story.record().cause.label(), "cancelled");
+}
+
+#[test]
+fn a_user_who_gave_up_is_hung_up_even_when_her_own_goodbye_is_lost() {
+    let mut world = silent_world();
+    world.pbx.script(agent_answers(secs(2)));
+    let asked = world.user_calls(user());
+    assert!(world.until(secs(10), |w| {
+        !w.messages(Sbc, Meta, "SIP/2.0 200").is_empty()
+    }));
+    world.tamper(|from, _, text| {
+        let goodbye = from == Meta && text.starts_with("BYE");
+        (!goodbye).then(|| text.to_owned())
+    });
+    world.now(|world, now| world.meta.hang_up(now, Some(asked)));
+    assert!(world.until(secs(60), |w| !w.records.is_empty()));
+    assert_eq!(world.records[0].cause.label(), "cancelled");
+    let acked = world.messages(Meta, Sbc, "ACK").last().map(|ack| ack.at);
+    let byes = world.messages(Sbc, Meta, "BYE");
+    assert_eq!(byes.len(), 1, "{}", world.ladder());
+    assert!(
+        acked < Some(byes[0].at),
+        "ACK, then BYE\n{}",
+        world.ladder()
+    );
+    assert!(world.until_quiet(secs(200)), "{}", world.ladder());
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Core {
                 let owner = self.owner_of(&request);
                 self.with_owner(now, owner, |call, cx, side| call.on_ack(cx, side, &request));
             }
-            Event::Cancelled { key, .. } => {
+            Event::Cancelled { key, .. } | Event::CancelCrossed { key } => {
                 let owner = self.registry.server(key);
                 self.with_owner(now, owner, |call, cx, side| call.on_cancel(cx, side));
             }

@@ -617,6 +617,7 @@ impl PbxPeer {
                 }
             }
             Event::LateAnswer { .. } => {}
+            Event::CancelCrossed { .. } => {}
             Event::NoAck { key } => {
                 if let Some(id) = self.servers.remove(&key) {
                     self.report(now, id, What::Unconfirmed { refused: false });

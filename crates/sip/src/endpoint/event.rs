@@ -69,6 +69,12 @@ pub enum Event {
         /// The CANCEL, for its Reason header (RFC 3326).
         cancel: Request,
     },
+    /// A CANCEL for an INVITE whose 2xx has left: it has no effect of its own (RFC 3261 §9.2), but says that
+    /// nobody wants the call any more.
+    CancelCrossed {
+        /// The INVITE.
+        key: ServerKey,
+    },
     /// A response: each 1xx, the final one, and each repeated 2xx of an INVITE.
     Response {
         /// The request it answers.

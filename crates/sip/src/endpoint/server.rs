@@ -102,6 +102,10 @@ impl Machine {
         )
     }
 
+    fn is_accepted(self) -> bool {
+        matches!(self, Machine::Invite(invite_server::State::Accepted))
+    }
+
     fn can_be_cancelled(self) -> bool {
         matches!(self, Machine::Invite(invite_server::State::Proceeding))
     }
@@ -168,6 +172,7 @@ impl Endpoint {
             return self.send_stateless(&flow, response);
         };
         let pending = invite.machine.can_be_cancelled();
+        let crossed = invite.machine.is_accepted();
         // RFC 3261 §9.2: the To tag of the answer is the one the INVITE's answers have.
         let tag = match &invite.tag {
             Some(tag) => tag.clone(),
@@ -184,6 +189,10 @@ impl Endpoint {
             self.tell(Event::Cancelled {
                 key: ServerKey(key),
                 cancel,
+            });
+        } else if crossed {
+            self.tell(Event::CancelCrossed {
+                key: ServerKey(key),
             });
         }
     }

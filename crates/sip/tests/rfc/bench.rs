@@ -131,6 +131,7 @@ pub(crate) fn short(output: &Output) -> String {
         Output::Event(Event::Cancelled { .. }) => "cancelled".into(),
         Output::Event(Event::Response { response, .. }) => format!("response {}", response.status),
         Output::Event(Event::Failed { why, .. }) => format!("failed {why:?}"),
+        Output::Event(Event::CancelCrossed { .. }) => "cancel crossed".into(),
         Output::Event(Event::NoAck { .. }) => "no ack".into(),
         Output::Event(Event::LateAnswer { .. }) => "late answer".into(),
     }

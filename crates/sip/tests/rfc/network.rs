@@ -211,7 +211,10 @@ impl Network {
             }
             Event::Response { key, response, .. } => self.answered(key, response),
             Event::Failed { key, .. } if self.is_invite(key) => self.end = Some(End::Failed),
-            Event::Failed { .. } | Event::NoAck { .. } | Event::LateAnswer { .. } => {}
+            Event::Failed { .. }
+            | Event::NoAck { .. }
+            | Event::LateAnswer { .. }
+            | Event::CancelCrossed { .. } => {}
         }
     }
 
