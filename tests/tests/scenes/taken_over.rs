@@ -411,3 +411,40 @@ fn a_colleague_behind_a_lossy_network_takes_over_once() {
         assert_eq!(story.record().carrier_duration, Some(40), "seed {seed}");
     }
 }
+
+#[test]
+fn what_the_first_agents_telephone_still_asks_when_it_has_left_does_not_reach_the_colleagues_call()
+{
+    let mut world = talking(silent_world(), true);
+    let replaces = dialog_of_the_agent(&world);
+    takes_over(&mut world, &replaces);
+    world.pass(secs(2));
+    let mut parts = replaces.split([';', '=']);
+    let (call_id, ours, theirs) = (parts.next(), parts.nth(1), parts.nth(1));
+    let (call_id, ours, theirs) = (call_id.unwrap(), ours.unwrap(), theirs.unwrap());
+    let pbx = "10.0.0.20:5060".parse().expect("an address");
+    for (number, method) in [(90_000, "OPTIONS"), (90_001, "UPDATE"), (90_002, "BYE")] {
+        let text = format!(
+            "{method} sip:x@10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKold{method}\r\n\
+             From: <sip:{NUMBER}@10.0.0.20>;tag={theirs}\r\nTo: <sip:x@10.0.0.5>;tag={ours}\r\nCall-ID: {call_id}\r\n\
+             CSeq: {number} {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        world.stranger_says(sip::Transport::Udp, pbx, &text);
+        world.pass(ms(100));
+        let told = world.told_strangers.last().expect("an answer");
+        assert!(
+            told.starts_with("SIP/2.0 481") && told.contains(&format!("{number} {method}")),
+            "{method}: {told}"
+        );
+    }
+    // The colleague is still there, and his own sequence numbers are as they were.
+    let colleague = world.pbx.calls().last();
+    world.now(|world, now| world.pbx.hang_up(now, colleague));
+    let story = world.story(secs(120));
+    story.is_clean();
+    let record = story.record();
+    assert_eq!(
+        (record.cause.label(), record.released_by.label()),
+        ("normal", "pbx")
+    );
+}

@@ -62,7 +62,7 @@ use crate::draft::Draft;
 use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
-use crate::leg::sip::{Incoming, SipLeg, Way};
+use crate::leg::sip::{Incoming, SipLeg, Way, words};
 use crate::media::{LocalMedia, MediaCommand, MediaEvent, Network};
 use crate::number::E164;
 use crate::record::{Direction, ReleasedBy};
@@ -330,9 +330,13 @@ impl Call {
         {
             return self.on_target_request(cx, key, request);
         }
-        let event = self
-            .leg_mut(side)
-            .and_then(|leg| leg.request(cx, key, request));
+        let present = self.leg_mut(side);
+        let Some(leg) = present.filter(|leg| leg.has_any_dialog_of(&request)) else {
+            // Of a leg that has left: whoever came in its place has nothing to do with it.
+            let over = words::response(&request, 481, "", &cx.settings.product);
+            return cx.respond(key, over);
+        };
+        let event = leg.request(cx, key, request);
         self.on_leg(cx, side, event);
     }
 
