@@ -86,6 +86,37 @@ fn a_second_telephone_that_picks_up_when_the_first_has_hung_up_is_hung_up_too() 
     }
 }
 
+#[test]
+fn an_agent_whose_goodbye_overtakes_his_answer_leaves_no_user_on_a_dead_line() {
+    let mut world = silent_world();
+    // His 200 goes another way, and comes later than his BYE.
+    world.tamper(|from, to, text| {
+        let answer = (from, to) == (Pbx, Sbc)
+            && text.starts_with("SIP/2.0 200")
+            && text.contains(" INVITE\r\n");
+        (!answer).then(|| text.to_owned())
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user());
+    let answered = |w: &sim::World| !w.messages(Pbx, Sbc, "SIP/2.0 200").is_empty();
+    assert!(world.until(secs(10), answered));
+    let agent = world.pbx.calls().last();
+    world.now(|world, now| world.pbx.ask_with(now, agent, Method::Bye, &[], ""));
+    world.pass(ms(10));
+    let answer = world.messages(Pbx, Sbc, "SIP/2.0 200")[0].text.clone();
+    let pbx = "10.0.0.20:5060".parse().expect("an address");
+    world.stranger_says(Transport::Udp, pbx, &answer);
+    let story = world.story(secs(120));
+    assert_eq!(story.refused(Meta).0, 480, "{}", world.ladder());
+    assert_eq!(
+        story.messages(Sbc, Pbx, "ACK").len(),
+        1,
+        "{}",
+        world.ladder()
+    );
+    assert_eq!(story.messages(Sbc, Pbx, "BYE").len(), 0, "he has said it");
+}
+
 /// A 200 to our INVITE of the call, as another telephone of the PBX would have sent it.
 fn of_a_second_telephone(world: &sim::World) -> String {
     let answer = &world.messages(Pbx, Sbc, "SIP/2.0 200")[0].text;

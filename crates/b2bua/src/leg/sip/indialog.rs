@@ -81,14 +81,19 @@ impl SipLeg {
         bye: &Request,
     ) -> Option<LegEvent> {
         self.respond_in_dialog(cx, key, bye, 200);
-        match &self.phase {
+        match &mut self.phase {
             // A BYE in the early dialog ends it as CANCEL would (RFC 3261 §15.1.2).
             Phase::Offered { .. } => {
                 self.reject(cx, &Cause::Cancelled);
                 Some(LegEvent::Cancelled)
             }
+            // Who was called may not say it before his 200 (RFC 3261 §15): that is still on its way.
+            Phase::Calling(calling) => {
+                calling.hung_up.extend(bye.from_tag());
+                None
+            }
             // Both sides hung up at once: ours still waits for its answer.
-            Phase::Releasing { .. } | Phase::Gone | Phase::Calling(_) => None,
+            Phase::Releasing { .. } | Phase::Gone => None,
             Phase::Answering { .. } | Phase::Confirmed { .. } => {
                 self.gone();
                 Some(LegEvent::Released {

@@ -33,6 +33,8 @@ pub(crate) struct Calling {
     datagrams: Option<Target>,
     /// The dialogs made before the answer, one per branch of a fork.
     pub(super) earlies: Vec<Early>,
+    /// Whose BYE has overtaken its 200 on the way: his tag.
+    pub(super) hung_up: Vec<Text>,
     /// We no longer want the answer; until when we wait for the end of it.
     cancelled_until: Option<Instant>,
 }
@@ -154,6 +156,7 @@ impl SipLeg {
             pooled,
             datagrams,
             earlies: Vec::new(),
+            hung_up: Vec::new(),
             cancelled_until: None,
         };
         Some(SipLeg {
@@ -352,6 +355,7 @@ impl SipLeg {
             });
         };
         let cseq = calling.invite.cseq().map_or(0, |cseq| cseq.number);
+        let hung_up = calling.hung_up.contains(&dialog.id().remote_tag);
         if !known {
             cx.owns_dialog(self.side, dialog.id());
         }
@@ -369,6 +373,17 @@ impl SipLeg {
             }),
         };
         self.let_in();
+        if hung_up {
+            self.gone();
+            return Some(match cancelled {
+                true => LegEvent::Gone,
+                false => LegEvent::Refused {
+                    status: 480,
+                    text: "hung up before its answer came".into(),
+                    retry_after: None,
+                },
+            });
+        }
         if cancelled {
             // The 200 crossed our CANCEL: complete, then end.
             self.bye(cx, &Cause::Cancelled);
