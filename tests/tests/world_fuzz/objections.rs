@@ -26,7 +26,8 @@ pub(crate) fn judge(story: &Story, lines: &[Line<'_>]) -> Result<(), String> {
                 let lost = story.rough
                     && (wire::answer_was_lost(lines, peer, call_id)
                         || bye_was_lost(story, report, call_id));
-                !lost && !wire::byes_crossed(lines, peer, call_id)
+                let early = wire::bye_overtook(lines, peer, call_id);
+                !lost && !early && !wire::byes_crossed(lines, peer, call_id)
             }
             What::ByeAnswered { .. } => true,
             _ => false,
@@ -50,9 +51,9 @@ fn bye_was_lost(story: &Story, report: &Report, call_id: &str) -> bool {
     let record = records.find(|record| of(&record.carrier_call_id) || of(&record.pbx_call_id));
     let said = format!("({}) never answered our BYE", report.peer);
     let mut log = story.world.log.iter();
-    record.is_some_and(|record| {
-        log.any(|line| line.call == Some(record.id) && line.text.contains(&said))
-    })
+    // A leg that was left in mid-call stands in no record: then it is one of any call's.
+    let its = |call| record.is_none_or(|record| call == Some(record.id));
+    log.any(|line| its(line.call) && line.text.contains(&said))
 }
 
 /// Whether the far side could not know better, or did no wrong.
@@ -69,6 +70,10 @@ fn is_excused(
         // Told as `ByeAnswered` as well, and judged there.
         "our BYE was answered 481" => true,
         "CANCEL that matches no INVITE" => wire::cancel_crossed(lines, u128::from(report.at_ms)),
+        // Its answer went with a connection, so it was said once more over another one.
+        "BYE with CSeq 1, not above the last one" => {
+            story.rough && wire::bye_said_twice(lines, call_id)
+        }
         // Whatever breaks, it broke before the 200 came, or took the ACK with it.
         "no ACK to our 200 in 64·T1" => story.rough && !wire::ack_came(lines, call_id),
         // A datagram that comes twice is replayed, and one that is overtaken lies behind.

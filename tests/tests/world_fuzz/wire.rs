@@ -269,6 +269,39 @@ pub(crate) fn answer_was_lost(lines: &[Line<'_>], peer: Party, call_id: &str) ->
         })
 }
 
+/// Whether every BYE of a peer that was answered 481 came before the peer's own answer to our INVITE, which it had overtaken:
+/// a dialog nobody had heard of.
+pub(crate) fn bye_overtook(lines: &[Line<'_>], peer: Party, call_id: &str) -> bool {
+    let mut byes = refused_byes(lines, peer, call_id).peekable();
+    byes.peek().is_some()
+        && byes.all(|bye| {
+            let mut heard = lines.iter().filter(|line| {
+                let of = line.is(peer, Sbc) && line.call_id == call_id;
+                of && line.cseq.1 == "INVITE"
+                    && line.status > Some(100)
+                    && line.to_tag == bye.from_tag
+            });
+            let came = heard.clone().any(|line| line.passed.at <= bye.passed.at);
+            came && heard.all(|line| line.passed.arrived > bye.passed.arrived)
+        })
+}
+
+/// Whether our BYE to Meta came twice, over two connections, and the answer to the first did not reach us.
+pub(crate) fn bye_said_twice(lines: &[Line<'_>], call_id: &str) -> bool {
+    let byes: Vec<_> = lines
+        .iter()
+        .filter(|line| line.is(Sbc, Meta) && line.call_id == call_id && line.is_request("BYE"))
+        .collect();
+    byes.windows(2).any(|two| {
+        let answered = lines.iter().any(|line| {
+            line.is(Meta, Sbc) && line.branch == two[0].branch && line.passed.arrived.is_some()
+        });
+        two[0].cseq == two[1].cseq
+            && two[0].passed.connection != two[1].passed.connection
+            && !answered
+    })
+}
+
 /// The BYEs of a peer in a call that we answered 481.
 fn refused_byes<'a>(
     lines: &'a [Line<'a>],
