@@ -329,3 +329,31 @@ fn the_user_presses_keys_while_the_agent_presses_keys() {
         "{lengths:?}"
     );
 }
+
+/// The gate: for the user's app the first packet is the answer (Meta reference 6), so it leaves behind the 200, however close.
+#[test]
+fn the_first_packet_for_the_user_leaves_behind_our_answer() {
+    for early in [false, true] {
+        let mut world = world_with(|b| {
+            with_trunk(&mut b.settings, |trunk| {
+                if early {
+                    trunk.comfort.early_answer = b2bua::comfort::EarlyAnswer::AtOnce;
+                }
+            });
+        });
+        world.crossings = Some(Vec::new());
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user().hanging_up_after(secs(4)));
+        world.story(secs(120)).is_clean();
+        let crossings = world.crossings.take().unwrap_or_default();
+        let first = |is: &dyn Fn(&sim::world::Crossing) -> bool| {
+            let found = crossings
+                .iter()
+                .position(|c| !c.inward && c.peer == Meta && is(c));
+            found.expect("it crossed")
+        };
+        let answer = first(&|c| c.transport.is_some() && c.bytes.starts_with(b"SIP/2.0 200"));
+        let packet = first(&|c| c.transport.is_none());
+        assert!(answer < packet, "packet {packet}, answer {answer}");
+    }
+}
