@@ -118,7 +118,7 @@ pub enum Output {
         /// The Call-ID of the leg's dialog.
         call_id: Text,
     },
-    /// Hear nothing of this source until then: neither datagrams nor connections.
+    /// Hear nothing of this source until then: neither datagrams nor connections. Now: hear it again.
     Bar {
         /// The source.
         source: Source,

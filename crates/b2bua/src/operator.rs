@@ -1,9 +1,11 @@
 //! What an operator asks of a running core, and what it answers: [`crate::Input::Operator`] and
 //! [`crate::Output::Reply`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Source;
 use crate::call_id::CallId;
 use crate::counters::Counters;
 use crate::event::Facts;
@@ -29,6 +31,12 @@ pub enum Wish {
     Drain(bool),
     /// Figures of the whole.
     Status,
+    /// Every source that is shut out.
+    Bans,
+    /// Shut out whoever is at an address, for so long.
+    Ban(IpAddr, Duration),
+    /// Let a source in again.
+    Unban(Source),
 }
 
 /// The answer to a [`Wish`].
@@ -42,9 +50,11 @@ pub enum Reply {
     Trunks(Vec<TrunkState>),
     /// To [`Wish::Status`].
     Status(Box<Status>),
-    /// To [`Wish::HangUp`], [`Wish::Serve`] and [`Wish::Drain`]: done.
+    /// To [`Wish::Bans`]: each, and for how much longer.
+    Bans(Vec<(Source, Duration)>),
+    /// To [`Wish::HangUp`], [`Wish::Serve`], [`Wish::Drain`], [`Wish::Ban`] and [`Wish::Unban`]: done.
     Done,
-    /// To the first two of them: there is none of that name.
+    /// To all of them but the drain: there is none of that name, or it is spared.
     Unknown,
 }
 

@@ -129,13 +129,43 @@ impl Bans {
 
     /// Whether a source is banned.
     pub(crate) fn is_banned(&mut self, now: Instant, source: Source) -> bool {
+        self.expire(now);
+        self.banned.contains_key(&source)
+    }
+
+    fn expire(&mut self, now: Instant) {
         while let Some(&(at, ended)) = self.ends.first()
             && at <= now
         {
             self.ends.pop_first();
             self.banned.remove(&ended);
         }
-        self.banned.contains_key(&source)
+    }
+
+    /// Who is banned, and until when.
+    pub(crate) fn all(&mut self, now: Instant) -> Vec<(Source, Instant)> {
+        self.expire(now);
+        self.banned
+            .iter()
+            .map(|(source, until)| (*source, *until))
+            .collect()
+    }
+
+    /// Bans a source somebody named.
+    pub(crate) fn name(&mut self, source: Source, until: Instant) {
+        self.offenders.remove(&source);
+        self.ban(source, until);
+    }
+
+    /// Ends a ban; whether there was one.
+    pub(crate) fn lift(&mut self, now: Instant, source: Source) -> bool {
+        self.expire(now);
+        self.offenders.remove(&source);
+        let former = self.banned.remove(&source);
+        if let Some(former) = former {
+            self.ends.remove(&(former, source));
+        }
+        former.is_some()
     }
 
     /// How many are banned.

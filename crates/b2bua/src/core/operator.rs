@@ -35,6 +35,20 @@ impl Core {
                 self.drain(now, draining);
                 Reply::Done
             }
+            Wish::Bans => {
+                let bans = self.admission.bans.all(now).into_iter();
+                let left =
+                    |(source, until): (_, Instant)| (source, until.saturating_duration_since(now));
+                Reply::Bans(bans.map(left).collect())
+            }
+            Wish::Ban(address, time) => match self.ban(now, address, time) {
+                true => Reply::Done,
+                false => Reply::Unknown,
+            },
+            Wish::Unban(source) => match self.unban(now, source) {
+                true => Reply::Done,
+                false => Reply::Unknown,
+            },
             Wish::Status => Reply::Status(Box::new(Status {
                 calls: (self.calls.len(), self.settings.max_calls),
                 draining: self.draining,

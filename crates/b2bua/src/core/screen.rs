@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip::{Flow, Message, Method, Name, Request, Transport};
 
@@ -136,12 +136,7 @@ impl Core {
     /// Counts an offence, and bans whom it was one too many for. The carrier, trunks and whoever
     /// proved itself are never banned: an address is easily forged in a datagram.
     pub(super) fn offence(&mut self, now: Instant, address: IpAddr, offence: Offence) {
-        let carrier = &self.settings.carrier.networks;
-        let spared = self.settings.admission.spared.iter().chain(carrier);
-        if spared.into_iter().any(|network| network.contains(&address))
-            || self.trunk_at(address, "").is_some()
-            || self.admission.is_acquainted(now, address)
-        {
+        if self.is_spared(address) || self.admission.is_acquainted(now, address) {
             return;
         }
         let policy = self.settings.admission.bans;
@@ -166,6 +161,46 @@ impl Core {
             ),
         );
         self.out.push_back(Output::Bar { source, until });
+    }
+
+    /// Whether an address is the carrier's, a trunk's, or one the operator wants spared.
+    pub(super) fn is_spared(&self, address: IpAddr) -> bool {
+        let carrier = &self.settings.carrier.networks;
+        let mut spared = self.settings.admission.spared.iter().chain(carrier);
+        spared.any(|network| network.contains(&address)) || self.trunk_at(address, "").is_some()
+    }
+
+    /// The operator shuts an address out; `false`: it is spared.
+    pub(super) fn ban(&mut self, now: Instant, address: IpAddr, time: Duration) -> bool {
+        if self.is_spared(address) {
+            return false;
+        }
+        let (source, until) = (Source::of(address), now + time);
+        self.admission.bans.name(source, until);
+        self.counters.bans += 1;
+        self.counters.banned = self.admission.bans.len();
+        let seconds = time.as_secs();
+        self.log(
+            Level::Warn,
+            format!("{source} is banned for {seconds} s by the operator"),
+        );
+        self.out.push_back(Output::Bar { source, until });
+        true
+    }
+
+    /// The operator lets a source in again; `false`: nobody there is banned.
+    pub(super) fn unban(&mut self, now: Instant, source: Source) -> bool {
+        if !self.admission.bans.lift(now, source) {
+            return false;
+        }
+        self.counters.banned = self.admission.bans.len();
+        self.log(
+            Level::Warn,
+            format!("{source} is let in again by the operator"),
+        );
+        let until = now;
+        self.out.push_back(Output::Bar { source, until });
+        true
     }
 
     /// The machine told how much it has to do.
