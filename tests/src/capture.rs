@@ -12,7 +12,7 @@ use crate::tools::find;
 
 /// A capture that runs, or has run.
 pub struct Capture {
-    running: Running,
+    running: Option<Running>,
     file: PathBuf,
     sip_ports: Vec<u16>,
 }
@@ -53,7 +53,16 @@ impl Capture {
         );
         running.wait_for("Capture started", Duration::from_secs(20));
         Capture {
-            running,
+            running: Some(running),
+            file,
+            sip_ports: sip_ports.to_vec(),
+        }
+    }
+
+    /// A capture somebody else made.
+    pub fn of(file: PathBuf, sip_ports: &[u16]) -> Capture {
+        Capture {
+            running: None,
             file,
             sip_ports: sip_ports.to_vec(),
         }
@@ -61,10 +70,13 @@ impl Capture {
 
     /// Ends the capture; everything that was seen can then be read.
     pub fn stop(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
         // What was sent just now is still on its way through the capture.
         std::thread::sleep(Duration::from_millis(700));
-        self.running.signal("INT");
-        self.running.finish(Duration::from_secs(20));
+        running.signal("INT");
+        running.finish(Duration::from_secs(20));
     }
 
     /// Lines of `fields`, tab-separated, for every packet that `filter` (tshark's display filter) selects.

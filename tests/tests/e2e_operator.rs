@@ -33,8 +33,9 @@ fn lab(story: &str) -> Lab {
     setup.log = "info";
     setup.record_lines = format!("sqlite = \"{}\"", place.path("calls.db").display());
     setup.tables = format!(
-        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\n",
-        token.display()
+        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\n[capture]\ndir = \"{}\"\n",
+        token.display(),
+        place.path("captures").display(),
     );
     let sbc = Sbc::start(&place, &authority, &setup);
     wait_listening(address, true);
@@ -90,6 +91,81 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_operator_shuts_a_source_out_and_lets_it_in_again() {
+    let lab = lab("operator-bans");
+    let http = &lab.http;
+    let empty = serde_json::json!({ "bans": [] });
+    assert_eq!(http.get("/v1/bans").json(), empty);
+    let hour = r#"{"seconds": 3600}"#;
+    let peer = format!("/v1/bans/{}", pbx_address(&lab.place).ip());
+    assert_eq!(
+        http.ask("PUT", &peer, hour).status,
+        409,
+        "the PBX is spared"
+    );
+    let stranger = "/v1/bans/192.0.2.66";
+    assert_eq!(http.ask("PUT", stranger, hour).status, 204);
+    let bans = http.get("/v1/bans").json();
+    assert_eq!(bans["bans"][0]["source"], "192.0.2.66");
+    assert!(
+        bans["bans"][0]["seconds_left"]
+            .as_u64()
+            .is_some_and(|left| left > 3_500)
+    );
+    assert!(http.get("/metrics").body.contains("wa_sbc_banned 1"));
+    assert_eq!(http.ask("DELETE", stranger, "").status, 204);
+    assert_eq!(http.ask("DELETE", stranger, "").status, 404);
+    assert_eq!(http.get("/v1/bans").json(), empty);
+}
+
+#[test]
+fn the_operator_captures_over_http_and_a_capture_of_a_talking_call_has_its_beginning() {
+    let lab = lab("operator-captures");
+    let http = &lab.http;
+    let (meta, _pbx) = lab.peers("1", "20");
+    wait_until("the call talks", LIMIT, || {
+        http.get("/v1/calls").json()["calls"][0]["phase"] == "talking"
+    });
+    let refused = http.ask("POST", "/v1/captures", r#"{"all": true, "number": "+1"}"#);
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let wish = r#"{"trunk": "office", "files": 1, "megabytes": 3}"#;
+    let begun = http.ask("POST", "/v1/captures", wish);
+    assert_eq!(begun.status, 201, "{}", begun.body);
+    let name = begun.json()["name"].as_str().expect("a name").to_owned();
+    let mut capture = serde_json::Value::Null;
+    wait_until("packets are written", LIMIT, || {
+        capture = http.get(&format!("/v1/captures/{name}")).json();
+        capture["datagrams"]
+            .as_u64()
+            .is_some_and(|count| count > 20)
+    });
+    assert!(http.get("/metrics").body.contains("wa_sbc_captures 1"));
+    assert!(
+        capture["messages"].as_u64().is_some_and(|count| count > 10),
+        "{capture}"
+    );
+    let gone = format!("/v1/captures/{name}");
+    assert_eq!(http.ask("DELETE", &gone, "").status, 204);
+    wait_until("it has ended", LIMIT, || {
+        capture = http.get(&gone).json();
+        capture["ended"] == "stopped"
+    });
+    let file = capture["files"][0].as_str().expect("a file");
+    let bytes = std::fs::read(file).expect("readable");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("INVITE sip:") && text.contains("inline:AAAAAAAA"));
+    assert!(
+        text.contains("media=clear gap=carrier way=in"),
+        "media of the carrier's leg"
+    );
+    assert_eq!(
+        http.get("/v1/captures").json()["captures"][0]["running"],
+        false
+    );
+    drop(meta);
+}
+
+#[test]
 fn the_operator_watches_a_call_hangs_it_up_and_finds_its_record() {
     let lab = lab("operator");
     let http = &lab.http;
@@ -123,6 +199,20 @@ fn the_operator_watches_a_call_hangs_it_up_and_finds_its_record() {
     );
     assert_eq!(http.get("/v1/numbers").json()["numbers"][0]["calls"], 1);
     assert_eq!(http.get("/v1/trunks").json()["trunks"][0]["calls"], 1);
+    let ladder = http.get(&format!("/v1/calls/{id}/ladder"));
+    assert!(ladder.body.contains("INVITE SDP"), "{}", ladder.body);
+    let svg = http.get(&format!("/v1/ladders?of={digits}&form=svg"));
+    assert!(svg.body.starts_with("<svg"), "{}", svg.body);
+    let steps = http.get(&format!("/v1/ladders?of={digits}&form=json&messages=true"));
+    let steps = steps.json();
+    assert_eq!(steps["id"], id);
+    assert!(
+        steps["steps"]
+            .as_array()
+            .is_some_and(|steps| steps.len() > 10)
+    );
+    assert!(!steps.to_string().contains(tests::sbc::PASSWORD));
+    assert_eq!(http.get("/v1/ladders?of=nobody").status, 404);
     assert_eq!(
         http.ask("DELETE", &format!("/v1/calls/{id}"), "").status,
         204

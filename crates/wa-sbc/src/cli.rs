@@ -58,6 +58,8 @@ enum Command {
     Calls(calls::Options),
     /// Draw what happened in a call: both legs, media between them, what Meta said.
     Ladder(commands::ladder::Options),
+    /// Have the running program write calls to disk as they happen, for Wireshark and for replay.
+    Capture(commands::capture::Options),
     /// Look for whatever would keep calls from coming: names, certificate, ports, Meta, PBXs, clock.
     Doctor(doctor::Options),
     /// Write a configuration for one number and one PBX.
@@ -96,6 +98,12 @@ pub fn main() -> ExitCode {
                 .and_then(|settings| calls::main(options, &settings)),
         ),
         Command::Ladder(ladder) => said(commands::ladder::main(&options.config, &ladder)),
+        Command::Capture(capture) => match runtime() {
+            Ok(runtime) => {
+                said(runtime.block_on(commands::capture::main(&options.config, &capture)))
+            }
+            Err(error) => report(Err(error)),
+        },
         Command::Doctor(options) => doctor::main(&config, &options),
         Command::Init(options) => said(init::main(&config, &options)),
         Command::Replay(options) => replay::command::main(&options),

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use b2bua::event::Happened;
+use b2bua::event::{Facts, Happened};
+use b2bua::operator::{Reply, Wish};
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
 use sip::{Flow, Message};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 use crate::aliases::Aliases;
+use crate::capture::{self, Captures, Watched};
 use crate::clock;
 use crate::control::Serving;
 use crate::ladder;
@@ -31,7 +33,7 @@ use crate::observe::{Asked, Observers};
 use crate::records::Records;
 use crate::supervisor::Heartbeat;
 use crate::tap::{Moment, Tap, Taps};
-use crate::trace::{Keeper, Story, Trace};
+use crate::trace::{Bounds, Keeper, News, Story, Trace};
 use crate::whereabouts;
 
 /// How long the last transactions may take after every call has been hung up.
@@ -43,6 +45,21 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often the core is told how much the machine has to do.
 const PULSE: Duration = Duration::from_millis(500);
 
+/// What is remembered for captures where nothing else is.
+const FOR_CAPTURES: Bounds = Bounds {
+    per_call: 256,
+    bytes: 8 << 20,
+};
+
+/// And afterwards.
+const NOTHING: Bounds = Bounds {
+    per_call: 0,
+    bytes: 0,
+};
+
+/// Under which we ask the core for all calls, for a capture that begins. Observers count from 1.
+const FOR_A_CAPTURE: u64 = 0;
+
 /// What the operator wants.
 #[derive(Debug)]
 pub(crate) enum Control {
@@ -52,6 +69,22 @@ pub(crate) enum Control {
         query: String,
         /// Where the stories go.
         answer: oneshot::Sender<Vec<Story>>,
+    },
+    /// Begin a capture.
+    Capture {
+        /// Of what.
+        wish: Box<capture::Wish>,
+        /// How it is doing, or why there is none.
+        answer: oneshot::Sender<Result<Arc<capture::Status>, String>>,
+    },
+    /// The captures that run, and the last ones that ran.
+    Captures(oneshot::Sender<Vec<Arc<capture::Status>>>),
+    /// The story remembered of a call of ours.
+    Story {
+        /// Which.
+        call: CallId,
+        /// It, if it is remembered.
+        answer: oneshot::Sender<Option<Story>>,
     },
     /// New settings for new calls.
     Reload(Box<Reload>),
@@ -104,6 +137,7 @@ pub(crate) struct CoreTask {
     pub(crate) records: Records,
     pub(crate) trace: Trace,
     pub(crate) taps: Taps,
+    pub(crate) captures: Captures,
     pub(crate) keeper: Option<Keeper>,
     pub(crate) _serving: Option<Serving>,
     /// `None`: nobody gets an alias, or not before the next start.
@@ -169,6 +203,7 @@ impl CoreTask {
             whereabouts,
             flows,
             keeper,
+            captures,
             sockets,
             taps,
             ..
@@ -176,6 +211,7 @@ impl CoreTask {
         let threads = tokio::task::spawn_blocking(|| {
             workers.stop();
             drop(taps);
+            captures.finish();
             records.finish();
             if let Some(keeper) = keeper {
                 keeper.finish();
@@ -211,7 +247,10 @@ impl CoreTask {
     fn perform(&mut self) -> Option<Instant> {
         loop {
             match self.core.poll() {
-                Output::Wait(at) => return at,
+                Output::Wait(at) => {
+                    self.tell_captures();
+                    return at;
+                }
                 Output::Send { flow, bytes } => {
                     let transport = self.flows.transport(flow);
                     ladder::left(transport, &bytes);
@@ -260,6 +299,17 @@ impl CoreTask {
                         self.records.over(record);
                     }
                     self.observers.event(&event);
+                    if !self.captures.is_idle() {
+                        self.capture(&event.facts);
+                    }
+                }
+                Output::Reply {
+                    ticket: FOR_A_CAPTURE,
+                    reply,
+                } => {
+                    if let Reply::Calls(calls) = reply {
+                        calls.iter().for_each(|call| self.capture(&call.facts));
+                    }
                 }
                 Output::Reply { ticket, reply } => self.observers.answer(ticket, reply),
                 Output::Record(record) => {
@@ -282,8 +332,11 @@ impl CoreTask {
                     }
                 }
                 Output::Bar { source, until } => {
-                    self.door.bar(clock::now(), source, until);
-                    self.flows.let_go_of(source);
+                    let now = clock::now();
+                    self.door.bar(now, source, until);
+                    if until > now {
+                        self.flows.let_go_of(source);
+                    }
                 }
                 Output::Leg {
                     call,
@@ -355,6 +408,7 @@ impl CoreTask {
     fn measure(&mut self, gauge: &mut Gauge, due: Instant) {
         self.flows.slim();
         self.trace.slim();
+        self.tidy_captures();
         let now = clock::now();
         self.heartbeat.beat(now);
         let mut load = gauge.measure(now);
@@ -388,6 +442,60 @@ impl CoreTask {
         self.taps.hear(at, moment);
     }
 
+    /// A call goes into the captures that want it.
+    fn capture(&mut self, facts: &Facts) {
+        self.trace
+            .follow_call(facts.id, self.captures.wanting(facts));
+        self.watch(facts.id);
+    }
+
+    /// The media thread of a captured call shows its packets.
+    fn watch(&mut self, call: CallId) {
+        if let Some((by, carrier)) = self.trace.followers(call) {
+            self.workers.watch(call, Watched { by, carrier });
+        }
+    }
+
+    /// Hands on what was seen of captured calls.
+    fn tell_captures(&mut self) {
+        for news in self.trace.news() {
+            match news {
+                News::Seen(followed) => self.captures.seen(followed),
+                News::Follows { call, .. } => self.watch(call),
+            }
+        }
+    }
+
+    fn begin_capture(&mut self, wish: capture::Wish) -> Result<Arc<capture::Status>, String> {
+        let workers = &self.workers;
+        let (all, word) = (wish.all, wish.word().map(str::to_owned));
+        let (by, status) = self.captures.begin(wish, clock::wall(), || workers.tap())?;
+        if !self.trace.is_on() {
+            self.trace = Trace::borrowed(FOR_CAPTURES);
+        }
+        self.trace.follow(by, all, word.as_deref());
+        let input = Input::Operator {
+            ticket: FOR_A_CAPTURE,
+            wish: Wish::Calls,
+        };
+        self.core.handle(clock::now(), input);
+        Ok(status)
+    }
+
+    fn tidy_captures(&mut self) {
+        let over = self.captures.tidy();
+        if over != 0 {
+            self.trace.unfollow(over);
+            self.workers.unwatch(over);
+            if self.captures.is_idle() {
+                self.workers.untap();
+                if self.trace.is_borrowed() {
+                    self.trace = Trace::new(NOTHING);
+                }
+            }
+        }
+    }
+
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
         let now = clock::now();
         if let Some(Control::Find { query, answer }) = control {
@@ -397,6 +505,16 @@ impl CoreTask {
         }
         match (control, &phase) {
             (Some(Control::Find { .. }), _) => {}
+            // Whoever asked may have gone.
+            (Some(Control::Capture { wish, answer }), _) => {
+                let _ = answer.send(self.begin_capture(*wish));
+            }
+            (Some(Control::Story { call, answer }), _) => {
+                let _ = answer.send(self.trace.of_call(call));
+            }
+            (Some(Control::Captures(answer)), _) => {
+                let _ = answer.send(self.captures.list());
+            }
             (Some(Control::Reload(reload)), _) => self.reload(now, *reload),
             (Some(Control::Stop { within }), Phase::Running) => {
                 tracing::info!(

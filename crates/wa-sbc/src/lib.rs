@@ -11,6 +11,7 @@
 
 mod aliases;
 mod calls;
+mod capture;
 pub mod cli;
 mod clock;
 mod commands;

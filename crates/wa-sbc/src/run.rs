@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::aliases::Aliases;
+use crate::capture::Captures;
 use crate::clock;
 use crate::config::Settings;
 use crate::control;
@@ -128,6 +129,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds).take(),
         taps,
+        captures: Captures::new(settings.capture.clone()),
         keeper,
         _serving: serving,
         core,
@@ -161,10 +163,12 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 node,
                 token: settings.http.token.clone(),
                 asked: asked_sender,
+                control: control_sender.downgrade(),
                 reload,
                 events: task.observers.listeners.clone(),
                 meters: task.observers.meters.clone(),
                 traced: task.observers.traced.clone(),
+                captures: task.captures.counts(),
                 gauges: task.workers.gauges().into(),
                 sinks: task.records.counts().into(),
                 hep: hep_counts,

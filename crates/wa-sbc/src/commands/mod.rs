@@ -1,3 +1,4 @@
 //! What the command line does beside carrying calls: one file per command.
 
+pub(crate) mod capture;
 pub(crate) mod ladder;

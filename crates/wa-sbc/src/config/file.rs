@@ -87,6 +87,9 @@ pub struct File {
     /// Where traces of calls go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otlp: Option<super::otlp::Otlp>,
+    /// Where captures are written.
+    #[serde(default)]
+    pub capture: super::capture::Capture,
 }
 
 /// `[sip]`

@@ -15,6 +15,7 @@
 
 mod access;
 mod admission;
+mod capture;
 mod caution;
 mod dns;
 mod file;
@@ -36,6 +37,7 @@ mod sources;
 mod trace;
 mod webhook;
 
+pub use capture::CaptureSettings;
 pub use file::File;
 pub use hep::{HepSettings, HepTransport};
 pub use http::HttpSettings;

@@ -33,6 +33,7 @@ use sip::{Target, TimerSettings, Transport};
 use toml::Spanned;
 
 use super::admission;
+use super::capture::CaptureSettings;
 use super::file::File;
 use super::listener::CertificateFiles;
 use super::lists::NumberList;
@@ -153,6 +154,7 @@ impl Resolver<'_, '_> {
                 .hep
                 .as_ref()
                 .map(|hep| hep.resolve(self.critic, self.environment)),
+            capture: CaptureSettings::of(&file.capture),
             drain: Duration::from_secs(file.sip.drain),
             core: settings::Settings {
                 node: file.sip.node,

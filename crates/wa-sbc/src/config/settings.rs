@@ -10,6 +10,7 @@ use b2bua::settings;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sip::Transport;
 
+use super::capture::CaptureSettings;
 use super::file::File;
 use super::hep::HepSettings;
 use super::http::HttpSettings;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub hep: Option<HepSettings>,
     /// Where traces of calls go.
     pub otlp: Option<OtlpSettings>,
+    /// Captures.
+    pub capture: CaptureSettings,
     /// How long running calls may go on after SIGTERM.
     pub drain: Duration,
 }

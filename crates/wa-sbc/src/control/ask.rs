@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::Wish;
+
 /// One question, one line of JSON.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -18,5 +20,22 @@ pub(crate) enum Ask {
         messages: bool,
         /// With keys and digest answers.
         secrets: bool,
+    },
+    /// A capture, until the connection is closed.
+    Capture {
+        /// Of what.
+        wish: Wish,
+        /// Goes on when the connection is closed.
+        detach: bool,
+    },
+    /// The captures that run, and the last ones that ran.
+    Captures {
+        /// As JSON.
+        json: bool,
+    },
+    /// End a capture.
+    StopCapture {
+        /// Its name.
+        name: String,
     },
 }

@@ -8,6 +8,7 @@
 //! A Unix socket that only the owner may open; whoever may, sees calls and people.
 
 mod ask;
+mod captures;
 mod client;
 mod serve;
 

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::ask::Ask;
+use super::captures;
 use crate::core_task::Control;
 use crate::trace::{Manner, draw};
 
@@ -137,5 +138,10 @@ async fn answer(mut stream: UnixStream, control: &Sender<Control>) -> io::Result
             }
             to.write_all(text.as_bytes()).await
         }
+        Ask::Capture { wish, detach } => {
+            captures::capture(wish, detach, control, &mut from, &mut to).await
+        }
+        Ask::Captures { json } => captures::list(json, control, &mut to).await,
+        Ask::StopCapture { name } => captures::stop(&name, control, &mut to).await,
     }
 }

@@ -14,6 +14,7 @@ use super::exports::of_exports;
 use super::exposition::Exposition;
 use super::memory::of_memory;
 use super::{Operator, problem};
+use crate::capture::Counts;
 use crate::meters::{Counted, Histogram, LegMeters};
 use crate::net::tally::{Handshake, Role};
 use crate::records::SinkCounts;
@@ -51,6 +52,7 @@ pub(super) async fn metrics(State(operator): State<Operator>) -> Response {
     of_trunks(&mut text, &trunks);
     of_process(&mut text, &operator);
     of_exports(&mut text, &operator);
+    of_captures(&mut text, &operator.captures);
     of_memory(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.finish()).into_response()
 }
@@ -131,6 +133,23 @@ fn of_core(text: &mut Exposition, status: &Status) {
     }
     text.family("wa_sbc_banned", "gauge", "Sources that are shut out now.")
         .sample(&[], counters.banned as f64);
+}
+
+fn of_captures(text: &mut Exposition, counts: &Counts) {
+    text.family("wa_sbc_captures", "gauge", "Captures that run.")
+        .sample(&[], counts.running() as f64);
+    text.family(
+        "wa_sbc_capture_dropped_total",
+        "counter",
+        "Messages and datagrams no capture came to write.",
+    )
+    .sample(&[], counts.dropped() as f64);
+    text.family(
+        "wa_sbc_capture_failures_total",
+        "counter",
+        "Captures that ended because they could not be written.",
+    )
+    .sample(&[], counts.broken() as f64);
 }
 
 fn of_calls(text: &mut Exposition, counted: &Counted) {

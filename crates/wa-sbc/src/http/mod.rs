@@ -9,12 +9,15 @@
 //! Nothing here touches a call around the core. What every route takes and gives is described in
 //! `etc/openapi.json`; a test compares the two.
 
+mod bans;
 mod calls;
+mod captures;
 mod configured;
 mod control;
 mod exports;
 mod exposition;
 mod health;
+mod ladders;
 mod memory;
 mod metrics;
 
@@ -36,7 +39,9 @@ use sip::Secret;
 use subtle::ConstantTimeEq;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::capture;
 use crate::config::RecordSettings;
+use crate::core_task::Control;
 use crate::hep::HepCounts;
 use crate::media::Gauge;
 use crate::meters::Meters;
@@ -63,6 +68,8 @@ pub(crate) struct Operator {
     pub(crate) node: u16,
     pub(crate) token: Option<Secret<String>>,
     pub(crate) asked: mpsc::Sender<Asked>,
+    /// Weak: whoever may speak for ever would keep the core task alive.
+    pub(crate) control: mpsc::WeakSender<Control>,
     pub(crate) reload: mpsc::Sender<ReloadReply>,
     pub(crate) events: broadcast::Sender<Arc<Told>>,
     pub(crate) meters: Arc<Meters>,
@@ -71,6 +78,7 @@ pub(crate) struct Operator {
     pub(crate) hep: Arc<HepCounts>,
     /// What went to a collector of traces: nothing where there is none.
     pub(crate) otlp: Arc<OtlpCounts>,
+    pub(crate) captures: Arc<capture::Counts>,
     pub(crate) gauges: Arc<[Arc<Gauge>]>,
     pub(crate) sinks: Arc<[Arc<SinkCounts>]>,
     pub(crate) records: RecordSettings,
@@ -88,6 +96,13 @@ impl Operator {
             answer.await.ok()
         };
         tokio::time::timeout(PATIENCE, asked).await.ok()?
+    }
+
+    /// Tells the owner of the core something; who ends takes the answer's sender with it.
+    async fn control(&self, control: Control) {
+        if let Some(sender) = self.control.upgrade() {
+            let _ = sender.send(control).await;
+        }
     }
 
     /// Has the core do something.
@@ -148,6 +163,15 @@ fn guarded_routes() -> Vec<Route> {
         ("get", "/v1/calls", get(calls::list)),
         ("get", "/v1/calls/{id}", get(calls::show)),
         ("delete", "/v1/calls/{id}", delete(calls::hang_up)),
+        ("get", "/v1/calls/{id}/ladder", get(ladders::of_call)),
+        ("get", "/v1/ladders", get(ladders::find)),
+        ("get", "/v1/captures", get(captures::list)),
+        ("post", "/v1/captures", post(captures::begin)),
+        ("get", "/v1/captures/{name}", get(captures::show)),
+        ("delete", "/v1/captures/{name}", delete(captures::stop)),
+        ("get", "/v1/bans", get(bans::list)),
+        ("put", "/v1/bans/{address}", put(bans::ban)),
+        ("delete", "/v1/bans/{address}", delete(bans::lift)),
         ("get", "/v1/records", get(calls::records)),
         ("get", "/v1/events", get(calls::events)),
         ("get", "/v1/numbers", get(configured::numbers)),

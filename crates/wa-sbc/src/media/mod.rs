@@ -13,6 +13,7 @@ mod poll;
 mod ports;
 mod room;
 mod socket;
+mod watch;
 mod worker;
 mod workers;
 

@@ -11,6 +11,8 @@ use sdp::Side;
 use sdp::report::MediaReport;
 
 use super::socket::Pair;
+use super::watch::Look;
+use crate::capture::{Tap, Watched};
 
 /// Packets of a call are further apart than this, those of a flood are not.
 const CROWDED: Duration = Duration::from_millis(5);
@@ -20,6 +22,8 @@ const CROWDED: Duration = Duration::from_millis(5);
 pub(crate) struct Line {
     /// The bound address.
     pub(crate) address: IpAddr,
+    /// What the far side was told instead of it.
+    pub(crate) told: IpAddr,
     /// The RTP port.
     pub(crate) port: u16,
     /// The sockets.
@@ -30,9 +34,10 @@ pub(crate) struct Line {
 
 impl Line {
     /// A lease nothing was read from yet.
-    pub(crate) fn new(address: IpAddr, port: u16, pair: Pair) -> Self {
+    pub(crate) fn new(address: IpAddr, told: IpAddr, port: u16, pair: Pair) -> Self {
         Self {
             address,
+            told,
             port,
             pair,
             read: [None; 2],
@@ -50,6 +55,8 @@ pub(crate) struct Room {
     pub(crate) armed: Option<Instant>,
     /// Over: packets are thrown away.
     pub(crate) draining: bool,
+    /// Somebody captures the call.
+    watched: Option<Watched>,
     /// On the heap: it is far larger than all else here, and rooms outlive it by the time of draining.
     session: Option<Box<Session>>,
 }
@@ -65,13 +72,28 @@ impl Room {
             lines,
             armed: None,
             draining: false,
+            watched: None,
             session: None,
         }
     }
 
     /// Media flows from now on.
-    pub(crate) fn start(&mut self, session: Session) {
+    pub(crate) fn start(&mut self, mut session: Session) {
+        session.watch(self.watched.is_some());
         self.session = Some(Box::new(session));
+    }
+
+    /// Somebody begins or ends to capture the call.
+    pub(crate) fn watch(&mut self, watched: Option<Watched>) {
+        self.watched = watched;
+        if let Some(session) = &mut self.session {
+            session.watch(watched.is_some());
+        }
+    }
+
+    /// Who captures the call.
+    pub(crate) fn watched(&self) -> Option<Watched> {
+        self.watched
     }
 
     /// When the session wants to be looked at.
@@ -84,14 +106,16 @@ impl Room {
         &mut self,
         now: Instant,
         packet: &mut Packet,
+        tap: &mut Option<Tap>,
         tell: Tell<'_>,
         act: impl FnOnce(&mut Session),
     ) {
+        let mut look = Look::new(self.call, self.watched, tap);
         let Self { session, lines, .. } = self;
         let Some(running) = session else { return };
         let done = catch_unwind(AssertUnwindSafe(|| {
             act(running);
-            flush(running, lines, now, packet, tell);
+            flush(running, lines, now, packet, &mut look, tell);
         }));
         if done.is_err() {
             // The panic has been printed already; it costs this call and no other.
@@ -116,6 +140,7 @@ impl Room {
         side: Side,
         channel: Channel,
         packet: &mut Packet,
+        tap: &mut Option<Tap>,
         tell: Tell<'_>,
     ) -> bool {
         let Some(line) = &self.lines[side.index()] else {
@@ -129,14 +154,19 @@ impl Room {
             Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
         };
         let source = std::net::SocketAddr::new(source.ip().to_canonical(), source.port());
+        let mut look = Look::new(self.call, self.watched, tap);
         let Self { session, lines, .. } = self;
         // Before the start and after the end packets are nobody's.
         let Some(running) = session else { return true };
         let done = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(forward) = running.receive(now, side, channel, source, packet) {
+            look.comes(packet);
+            let forward = running.receive(now, side, channel, source, packet);
+            look.came(now, lines, (side, channel, source), running);
+            if let Some(forward) = forward {
+                look.left(now, lines, forward, running);
                 send(lines, forward, packet);
             }
-            flush(running, lines, now, packet, tell);
+            flush(running, lines, now, packet, &mut look, tell);
         }));
         if done.is_err() {
             *session = None;
@@ -150,9 +180,10 @@ impl Room {
         &mut self,
         now: Instant,
         packet: &mut Packet,
+        tap: &mut Option<Tap>,
         tell: Tell<'_>,
     ) -> MediaReport {
-        self.act(now, packet, tell, |session| session.stop(now));
+        self.act(now, packet, tap, tell, |session| session.stop(now));
         self.draining = true;
         self.session
             .take()
@@ -166,9 +197,11 @@ fn flush(
     lines: &[Option<Line>; 2],
     now: Instant,
     packet: &mut Packet,
+    look: &mut Look<'_>,
     tell: Tell<'_>,
 ) {
     while let Some(forward) = session.transmit(now, packet) {
+        look.left(now, lines, forward, session);
         send(lines, forward, packet);
     }
     while let Some(event) = session.event() {

@@ -30,6 +30,7 @@ use super::poll::Poll;
 use super::ports::{PortRange, Ports};
 use super::room::{Line, Room};
 use super::socket::Pair;
+use crate::capture::{Tap, Watched};
 use crate::clock;
 use crate::config::MediaSettings;
 
@@ -47,6 +48,12 @@ const ATTEMPTS: usize = 16;
 pub(super) enum Command {
     /// A call asks.
     Call(CallId, MediaCommand),
+    /// Where packets of captured calls are shown; `None`: nowhere any more.
+    Tap(Option<Box<Tap>>),
+    /// A call is captured from now on.
+    Watch(CallId, Watched),
+    /// These no longer capture anything.
+    Unwatch(u8),
     /// End.
     Stop,
 }
@@ -65,6 +72,8 @@ pub(super) struct Worker {
     calls: HashMap<CallId, usize>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     packet: Packet,
+    /// Where packets of captured calls are shown.
+    tap: Option<Tap>,
     /// More is waiting than was taken: no rest before the next look.
     behind: bool,
     gauge: Arc<Gauge>,
@@ -97,6 +106,7 @@ impl Worker {
             calls: HashMap::new(),
             timers: BinaryHeap::new(),
             packet: Packet::new(),
+            tap: None,
             behind: false,
             gauge,
         }
@@ -119,6 +129,9 @@ impl Worker {
             loop {
                 match self.commands.try_recv() {
                     Ok(Command::Call(call, command)) => self.command(call, command),
+                    Ok(Command::Tap(tap)) => self.tap = tap.map(|tap| *tap),
+                    Ok(Command::Watch(call, watched)) => self.watch(call, watched),
+                    Ok(Command::Unwatch(by)) => self.unwatch(by),
                     Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
                     Err(TryRecvError::Empty) => break,
                 }
@@ -162,6 +175,22 @@ impl Worker {
                 session.press(now, side, digit, duration);
             }),
             MediaCommand::Close => self.close(now, call),
+        }
+    }
+
+    fn watch(&mut self, call: CallId, watched: Watched) {
+        let slot = self.calls.get(&call).copied();
+        if let Some(room) = slot.and_then(|slot| self.rooms[slot].as_mut()) {
+            room.watch(Some(watched));
+        }
+    }
+
+    fn unwatch(&mut self, by: u8) {
+        for room in self.rooms.iter_mut().flatten() {
+            if let Some(watched) = room.watched() {
+                let by = watched.by & !by;
+                room.watch((by != 0).then_some(Watched { by, ..watched }));
+            }
         }
     }
 
@@ -242,7 +271,7 @@ impl Worker {
                         rtp_port: port,
                         rtcp_port: port + 1,
                     };
-                    return Ok((Line::new(bind, port, pair), local));
+                    return Ok((Line::new(bind, told, port, pair), local));
                 }
                 Err(error) => {
                     ports.taken(now, port);
@@ -313,6 +342,7 @@ impl Worker {
         let Self {
             rooms,
             packet,
+            tap,
             events,
             ..
         } = self;
@@ -320,6 +350,7 @@ impl Worker {
             room.act(
                 now,
                 packet,
+                tap,
                 &mut |event| drop(events.send((call, event))),
                 act,
             );
@@ -334,13 +365,14 @@ impl Worker {
         let Self {
             rooms,
             packet,
+            tap,
             events,
             ports,
             ..
         } = self;
         if let Some(room) = &mut rooms[slot] {
             let tell = &mut |event| drop(events.send((call, event)));
-            let report = room.stop(now, packet, tell);
+            let report = room.stop(now, packet, tap, tell);
             tell(MediaEvent::Closed(Box::new(report)));
             for line in room.lines.iter().flatten() {
                 if let Some(ports) = ports.get_mut(&line.address) {
@@ -357,6 +389,7 @@ impl Worker {
         let Self {
             rooms,
             packet,
+            tap,
             events,
             ports,
             ..
@@ -371,7 +404,7 @@ impl Worker {
             false => 1,
         };
         let mut taken = 0;
-        while taken < most && room.receive(now, side, channel, packet, tell) {
+        while taken < most && room.receive(now, side, channel, packet, tap, tell) {
             taken += 1;
         }
         if taken > 0
@@ -406,6 +439,7 @@ impl Worker {
             let Self {
                 rooms,
                 packet,
+                tap,
                 events,
                 ..
             } = self;
@@ -421,6 +455,7 @@ impl Worker {
                 room.act(
                     now,
                     packet,
+                    tap,
                     &mut |event| drop(events.send((call, event))),
                     |session| session.timeout(now),
                 );

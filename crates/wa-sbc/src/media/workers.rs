@@ -12,6 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::gauge::Gauge;
 use super::poll::{Bell, Poll};
 use super::worker::{Command, Worker};
+use crate::capture::{Glimpses, Watched, glimpses};
+use crate::clock;
 use crate::config::MediaSettings;
 
 /// All media threads. A call always goes to the same one.
@@ -75,8 +77,46 @@ impl Workers {
 
     /// Hands a command to the thread of the call. Never waits. `false` when that thread is gone.
     pub fn send(&self, call: CallId, command: MediaCommand) -> bool {
+        self.tell(call, Command::Call(call, command))
+    }
+
+    /// Gives every thread somewhere to show packets of captured calls; the other ends.
+    pub(crate) fn tap(&self) -> Vec<Glimpses> {
+        let mut ends = Vec::new();
+        for thread in &self.threads {
+            let (tap, end) = glimpses(clock::now(), clock::wall());
+            let _ = thread.commands.send(Command::Tap(Some(Box::new(tap))));
+            thread.bell.ring();
+            ends.push(end);
+        }
+        ends
+    }
+
+    /// Nothing is captured any more: takes back what [`Workers::tap`] gave.
+    pub(crate) fn untap(&self) {
+        self.tell_all(|| Command::Tap(None));
+    }
+
+    /// A call is captured from now on.
+    pub(crate) fn watch(&self, call: CallId, watched: Watched) {
+        let _ = self.tell(call, Command::Watch(call, watched));
+    }
+
+    /// These no longer capture anything.
+    pub(crate) fn unwatch(&self, by: u8) {
+        self.tell_all(|| Command::Unwatch(by));
+    }
+
+    fn tell(&self, call: CallId, command: Command) -> bool {
         let thread = &self.threads[call.0 as usize % self.threads.len()];
-        thread.commands.send(Command::Call(call, command)).is_ok() && thread.bell.ring()
+        thread.commands.send(command).is_ok() && thread.bell.ring()
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for thread in &self.threads {
+            let _ = thread.commands.send(command());
+            thread.bell.ring();
+        }
     }
 
     /// How busy each thread is.

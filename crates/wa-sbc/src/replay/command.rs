@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ReplayError, Scene, replay};
+use super::{ReplayError, Scene, replay, told};
 use crate::trace::{Manner, draw};
 
 /// What is replayed.
@@ -14,7 +14,7 @@ use crate::trace::{Manner, draw};
 pub(crate) struct Options {
     /// A capture, or a directory with call.pcapng and scene.toml in it.
     file: PathBuf,
-    /// Who is who in it; beside the capture when absent.
+    /// Who is who in it; beside the capture when absent, else what a capture of ours says itself.
     #[arg(long, value_name = "FILE")]
     scene: Option<PathBuf>,
     /// What is expected to come of it; expect.txt beside the capture when absent and there.
@@ -53,18 +53,19 @@ fn run(options: &Options) -> Result<bool, String> {
         .scene
         .clone()
         .unwrap_or_else(|| beside("scene.toml"));
+    let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let wrong = |error: ReplayError| error.to_string();
     let mut scene = match std::fs::read_to_string(&path) {
         Ok(text) => Scene::read(&text).map_err(|error| error.to_string())?,
         Err(error) if options.scene.is_some() => {
             return Err(format!("{}: {error}", path.display()));
         }
-        Err(_) => Scene::default(),
+        Err(_) => told(&bytes).map_err(wrong)?.unwrap_or_default(),
     };
     if !options.sbc.is_empty() {
         scene.sbc.clone_from(&options.sbc);
     }
-    let bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let outcome = replay(&bytes, &scene).map_err(|error: ReplayError| error.to_string())?;
+    let outcome = replay(&bytes, &scene).map_err(wrong)?;
     if !options.quiet {
         println!("{}", draw(&outcome.story, Manner::default()));
     }

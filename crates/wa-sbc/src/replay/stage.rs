@@ -6,8 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use b2bua::{CallId, Core, Input, Level, MediaCommand, MediaEvent, Network, Output};
 use bytes::Bytes;
-use sdp::Side;
+use media::srtp::Protect;
+use media::{Packet, rtp};
 use sdp::report::LegReport;
+use sdp::{Keying, Side};
 use sim::ladder::label;
 use sim::world::Relay;
 use sip::{Flow, FlowId, Transport};
@@ -33,8 +35,12 @@ pub(super) fn play(taken: &[Taken], scene: &Scene) -> Outcome {
         stage.until(at);
         match &taken.what {
             Kind::Sip(transport, bytes) => stage.sip(taken, *transport, bytes),
-            Kind::Media(bytes) => {
-                stage.relay.receive(at, taken.local, taken.remote, bytes);
+            Kind::Media(bytes, clear) => {
+                let bytes = match clear {
+                    true => stage.sealed(taken.local, bytes),
+                    false => bytes.clone(),
+                };
+                stage.relay.receive(at, taken.local, taken.remote, &bytes);
                 stage.settle();
             }
         }
@@ -57,6 +63,8 @@ struct Stage<'a> {
     flows: BTreeMap<FlowId, (Gap, Flow)>,
     minted: u64,
     ears: BTreeMap<(CallId, usize), (Gap, Ear)>,
+    /// What the far sides of legs with keys seal with.
+    mouths: BTreeMap<(CallId, usize), Protect>,
     carrier: BTreeMap<CallId, Side>,
     outcome: Outcome,
 }
@@ -98,6 +106,7 @@ impl<'a> Stage<'a> {
             flows: BTreeMap::new(),
             minted: 0,
             ears: BTreeMap::new(),
+            mouths: BTreeMap::new(),
             carrier: BTreeMap::new(),
             outcome: Outcome::default(),
         }
@@ -299,11 +308,35 @@ impl<'a> Stage<'a> {
                     } else {
                         Gap::Pbx
                     };
-                    let ear = Ear::of(&plans[side.index()]);
+                    let plan = &plans[side.index()];
+                    if let Keying::Sdes { remote, .. } = &plan.agreed.keying {
+                        self.mouths
+                            .insert((call, side.index()), Protect::new(remote));
+                    }
+                    let ear = Ear::of(plan);
                     self.ears.insert((call, side.index()), (gap, ear));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What a far side says in the clear in the capture, as it says it on a leg with keys.
+    fn sealed(&mut self, to: SocketAddr, bytes: &Bytes) -> Bytes {
+        let owner = self.relay.owner(to);
+        let mouth = owner.and_then(|(call, side)| self.mouths.get_mut(&(call, side.index())));
+        let Some(mouth) = mouth else {
+            return bytes.clone();
+        };
+        let mut packet = Packet::new();
+        packet.fill(bytes);
+        let sealed = match rtp::is_rtcp(bytes) {
+            true => mouth.rtcp(&mut packet),
+            false => mouth.rtp(&mut packet),
+        };
+        match sealed {
+            Ok(()) => Bytes::copy_from_slice(packet.as_slice()),
+            Err(_) => bytes.clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use sip::{Frame, Framer, Transport};
 
 use super::scene::Scene;
 use crate::pcap::{Packet, Unit, dissect};
-use crate::trace::{Gap, word};
+use crate::trace::{Gap, closed, word};
 
 /// Something that was taken from a capture.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Taken {
 pub(super) enum Kind {
     /// A SIP message.
     Sip(Transport, Bytes),
-    /// A datagram of RTP or RTCP.
-    Media(Bytes),
+    /// A datagram of RTP or RTCP; in the clear even where the leg has keys.
+    Media(Bytes, bool),
 }
 
 impl Taken {
@@ -61,7 +61,7 @@ pub(super) fn read(packets: &[Packet], scene: &Scene) -> Vec<Taken> {
                     packet,
                     scene,
                     (datagram.from, datagram.to),
-                    Kind::Media(bytes),
+                    Kind::Media(bytes, false),
                 ));
             }
             Some(Unit::Tcp(segment)) => {
@@ -108,8 +108,11 @@ fn placed(
                 .unwrap_or(default)
         };
         let what = match (what, word(comment, "transport")) {
-            (Kind::Sip(_, bytes), Some("tls")) => Kind::Sip(Transport::Tls, bytes),
-            (what, _) => what,
+            (Kind::Sip(_, bytes), Some("tls")) => Kind::Sip(Transport::Tls, closed(&bytes)),
+            (Kind::Sip(transport, bytes), _) => Kind::Sip(transport, closed(&bytes)),
+            (Kind::Media(bytes, _), _) => {
+                Kind::Media(bytes, word(comment, "media") == Some("clear"))
+            }
         };
         return Some(Taken {
             at: packet.at,

@@ -6,6 +6,8 @@
 //! | a message over UDP | a datagram |
 //! | a fact | a syslog line (RFC 3164) of ours to ourselves |
 //!
+//! A capture with media in the clear beside the messages says `a=opened` where SDP said `a=crypto`.
+//!
 //! The comment of each packet names call and leg, and what the frame cannot: `wa-sbc call=7 gap=carrier
 //! way=in transport=tls local=… remote=…`.
 
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use sdp::Side;
 use sip::Transport;
 
-use super::redact::redacted;
+use super::redact::{closed, opened, redacted};
 use super::seen::{Crossed, Gap, Seen, Story, What};
 use crate::pcap::{Frames, Packet, Unit, Writer, dissect};
 
@@ -32,21 +34,32 @@ pub struct StoryWriter<W> {
     writer: Writer<W>,
     frames: Frames,
     secrets: bool,
+    /// Media in the clear stands beside the messages.
+    opened: bool,
 }
 
 impl<W: Write> StoryWriter<W> {
     /// Begins a capture; without `secrets` keys and digest answers are left out.
     pub fn new(to: W, secrets: bool) -> io::Result<Self> {
-        let shown = if secrets {
-            ""
-        } else {
-            "; keys and digest answers blanked"
-        };
         Ok(Self {
-            writer: Writer::new(to, &format!("{HEAD}{shown}"))?,
+            writer: Writer::new(to, &head(secrets))?,
             frames: Frames::default(),
             secrets,
+            opened: false,
         })
+    }
+
+    /// The same, with media in the clear beside the messages.
+    #[must_use]
+    pub fn with_media(mut self) -> Self {
+        self.opened = true;
+        self
+    }
+
+    /// Goes on in another file; streams go on where they stopped. What was written to until now.
+    pub fn turn(&mut self, to: W) -> io::Result<W> {
+        let next = Writer::new(to, &head(self.secrets))?;
+        Ok(std::mem::replace(&mut self.writer, next).into_inner())
     }
 
     /// Writes a whole story.
@@ -74,6 +87,7 @@ impl<W: Write> StoryWriter<W> {
                     true => crossed.bytes.clone(),
                     false => redacted(&crossed.bytes),
                 };
+                let bytes = if self.opened { opened(&bytes) } else { bytes };
                 let way = if crossed.inward { "in" } else { "out" };
                 let comment = format!(
                     "wa-sbc call={call} gap={} way={way} transport={} local={} remote={}{more}",
@@ -137,6 +151,14 @@ impl<W: Write> StoryWriter<W> {
     }
 }
 
+fn head(secrets: bool) -> String {
+    let shown = match secrets {
+        true => "",
+        false => "; keys and digest answers blanked",
+    };
+    format!("{HEAD}{shown}")
+}
+
 fn crossed_from(crossed: &Crossed) -> SocketAddr {
     if crossed.inward {
         crossed.remote
@@ -171,7 +193,7 @@ pub(crate) fn word<'a>(comment: &'a str, key: &str) -> Option<&'a str> {
 /// The stories of a capture of ours; packets without a comment of ours go on with the message before
 /// them, or are media.
 pub fn stories(packets: &[Packet]) -> Vec<Story> {
-    let mut stories: Vec<(u64, Story)> = Vec::new();
+    let mut stories: Vec<((bool, u64), Story)> = Vec::new();
     // The message a further piece of a stream belongs to.
     let mut last: Option<(usize, SocketAddr, SocketAddr)> = None;
     for packet in packets {
@@ -189,25 +211,34 @@ pub fn stories(packets: &[Packet]) -> Vec<Story> {
             && let Some(seen) = stories[index].1.seen.back_mut()
             && let What::Message(crossed) = &mut seen.what
         {
-            crossed.bytes = [&crossed.bytes[..], payload].concat().into();
+            crossed.bytes = closed(&[&crossed.bytes[..], payload].concat().into());
             continue;
         }
         let Some(seen) = seen(packet, payload) else {
             continue;
         };
-        let call = word(comment, "call")
-            .and_then(|call| call.parse().ok())
-            .unwrap_or(0);
-        let known = stories.iter().position(|(other, _)| *other == call);
+        let number = |key| word(comment, key).and_then(|number| number.parse().ok());
+        let call: u64 = number("call").unwrap_or(0);
+        // An INVITE is no call yet when it comes; its story has a number from the beginning.
+        let story = (
+            word(comment, "story").is_some(),
+            number("story").unwrap_or(call),
+        );
+        let known = stories.iter().position(|(other, _)| *other == story);
         let index = known.unwrap_or_else(|| {
-            stories.push((call, Story::default()));
+            stories.push((story, Story::default()));
             stories.len() - 1
         });
         let story = &mut stories[index].1;
-        story.call = (call != 0).then_some(b2bua::CallId(call));
+        if call != 0 {
+            story.call = Some(b2bua::CallId(call));
+        }
         for side in Side::BOTH {
             if let Some(call_id) = word(comment, &format!("leg{side:?}")) {
-                story.legs.push((side, call_id.to_owned()));
+                let leg = (side, call_id.to_owned());
+                if !story.legs.contains(&leg) {
+                    story.legs.push(leg);
+                }
             }
             if word(comment, "carrier") == Some(&format!("{side:?}")) {
                 story.carrier = Some(side);
@@ -246,7 +277,7 @@ fn seen(packet: &Packet, payload: &[u8]) -> Option<Seen> {
         transport,
         local: word(comment, "local")?.parse().ok()?,
         remote: word(comment, "remote")?.parse().ok()?,
-        bytes: Bytes::copy_from_slice(payload),
+        bytes: closed(&Bytes::copy_from_slice(payload)),
     };
     Some(Seen {
         at: packet.at,

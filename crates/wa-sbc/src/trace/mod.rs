@@ -11,6 +11,7 @@
 mod draw;
 mod facts;
 mod file;
+mod follow;
 mod keep;
 mod redact;
 mod ring;
@@ -21,7 +22,9 @@ mod store;
 pub use draw::{Manner, draw};
 pub(crate) use file::word;
 pub use file::{StoryWriter, stories};
+pub(crate) use follow::{By, Followed, News, Told};
 pub use keep::{Keeper, find};
+pub(crate) use redact::closed;
 pub use redact::redacted;
 pub use seen::{Crossed, Gap, Seen, Story, What};
 pub use store::{Bounds, Trace};

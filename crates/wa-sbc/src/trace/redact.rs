@@ -9,6 +9,39 @@
 
 use bytes::Bytes;
 
+/// The attribute of a key, and what captures with media in the clear call it: analysers that read the first
+/// would look for SRTP where there is none any more.
+const KEYED: &[u8] = b"a=crypto:";
+const OPENED: &[u8] = b"a=opened:";
+
+/// A message beside media in the clear: its SDP no longer promises SRTP to whoever analyses the capture.
+pub(crate) fn opened(message: &Bytes) -> Bytes {
+    renamed(message, KEYED, OPENED)
+}
+
+/// The message as it was before [`opened`].
+pub(crate) fn closed(message: &Bytes) -> Bytes {
+    renamed(message, OPENED, KEYED)
+}
+
+/// The message with every line of its body that begins with one name beginning with the other.
+fn renamed(message: &Bytes, from: &[u8], to: &[u8]) -> Bytes {
+    if find(message, from).is_none() {
+        return message.clone();
+    }
+    let mut out = message.to_vec();
+    let mut start = find(message, b"\r\n\r\n").map_or(out.len(), |at| at + 4);
+    while start < out.len() {
+        let line = &mut out[start..];
+        let end = line.iter().position(|byte| *byte == b'\n');
+        if line.starts_with(from) {
+            line[..to.len()].copy_from_slice(to);
+        }
+        start += end.map_or(line.len(), |at| at + 1);
+    }
+    out.into()
+}
+
 /// The message without its secrets.
 pub fn redacted(message: &Bytes) -> Bytes {
     let mut out = message.to_vec();
@@ -134,6 +167,22 @@ mod tests {
             "{out}"
         );
         assert!(out.contains("nonce=\"abc\""), "the challenge is no secret");
+    }
+
+    #[test]
+    fn keys_are_renamed_in_the_body_alone_and_back() {
+        let text = "INVITE sip:x SIP/2.0\r\nSubject: y\r\na=crypto: z\r\n\r\nv=0\r\na=crypto:1 S inline:K\r\na=crypto:2";
+        let message = Bytes::from_static(text.as_bytes());
+        let renamed = opened(&message);
+        let shown = String::from_utf8_lossy(&renamed).into_owned();
+        assert!(
+            shown.ends_with("v=0\r\na=opened:1 S inline:K\r\na=opened:2"),
+            "{shown}"
+        );
+        assert!(shown.contains("a=crypto: z"), "{shown}");
+        assert_eq!(closed(&renamed), message);
+        let without = Bytes::from_static(b"BYE sip:x SIP/2.0\r\n\r\n");
+        assert_eq!(opened(&without), without);
     }
 
     #[test]

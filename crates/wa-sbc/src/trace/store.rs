@@ -21,6 +21,7 @@ use sdp::Side;
 use sip::{Flow, FlowId, Slim, Transport};
 
 use super::facts;
+use super::follow::{By, Followed, Following, News, Told as Tells, told};
 use super::ring::{Head, Kind, Ring};
 use super::scan;
 use super::seen::{Crossed, Gap, Seen, Story, Wanted, What};
@@ -53,6 +54,8 @@ pub struct Trace {
     next: u64,
     /// Stories that wait for the addresses of a connection.
     awaited: HashMap<FlowId, Vec<u64>>,
+    following: Following,
+    borrowed: bool,
 }
 
 /// Index of what is no call, or not yet.
@@ -99,7 +102,21 @@ impl Trace {
             by_call: HashMap::new(),
             next: 0,
             awaited: HashMap::new(),
+            following: Following::default(),
+            borrowed: false,
         }
+    }
+
+    /// A memory for as long as something is captured, where otherwise nothing is remembered.
+    pub(crate) fn borrowed(bounds: Bounds) -> Self {
+        let mut trace = Self::new(bounds);
+        trace.borrowed = true;
+        trace
+    }
+
+    /// Whether it is one of those.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.borrowed
     }
 
     /// Takes the whole memory from the system now: there is enough of it, or the program does not start.
@@ -163,12 +180,18 @@ impl Trace {
             remote: flow.map_or(nowhere, |flow| flow.remote),
         };
         self.add(story, at, kind, bytes);
+        if !self.following.is_idle() {
+            let by = self.following.wanted(story, bytes);
+            self.follow_story(story, by);
+        }
         self.unless_empty(story, call_id);
     }
 
     /// A connection that was being opened is open: messages written before now have their addresses.
     pub fn opened(&mut self, flow: Flow) {
-        for story in self.awaited.remove(&flow.id).unwrap_or_default() {
+        let stories = self.awaited.remove(&flow.id).unwrap_or_default();
+        self.following.opened(&stories, Some(flow));
+        for story in stories {
             let Some(told) = self.stories.get(&story) else {
                 continue;
             };
@@ -195,7 +218,9 @@ impl Trace {
 
     /// A connection that was being opened never will be.
     pub fn failed(&mut self, at: SystemTime, id: FlowId, why: &str) {
-        for story in self.awaited.remove(&id).unwrap_or_default() {
+        let stories = self.awaited.remove(&id).unwrap_or_default();
+        self.following.opened(&stories, None);
+        for story in stories {
             self.fact(at, story, None, &format!("no connection: {why}"));
         }
     }
@@ -236,6 +261,7 @@ impl Trace {
                 Side::B
             };
             told.carrier = Some(carrier);
+            self.tell(story, Tells::Carrier(carrier));
         }
         for (side, text) in facts::of_command(command) {
             self.told(at, story, side, &text);
@@ -292,6 +318,13 @@ impl Trace {
             .collect()
     }
 
+    /// The story of a call, running or over.
+    pub(crate) fn of_call(&self, call: CallId) -> Option<Story> {
+        let mut all = self.stories.iter();
+        let known = all.find(|(_, told)| told.call == Some(call))?;
+        self.story(*known.0)
+    }
+
     /// The story of the last call, or of the last INVITE where there was none.
     pub fn newest(&self) -> Option<Story> {
         let newest = |pool| {
@@ -302,6 +335,63 @@ impl Trace {
         newest(CALLS)
             .or_else(|| newest(STRANGERS))
             .and_then(|key| self.story(key))
+    }
+
+    /// Somebody follows stories from now on: every one, those with a word in a message, or, with neither,
+    /// those named by [`Trace::follow_call`].
+    pub(crate) fn follow(&mut self, by: By, all: bool, word: Option<&str>) {
+        self.following.begin(by, all, word);
+    }
+
+    /// Somebody follows the story of a call: all that is remembered of it is told, and what comes.
+    pub(crate) fn follow_call(&mut self, call: CallId, by: By) {
+        if let Some(&story) = self.by_call.get(&call) {
+            self.follow_story(story, by & !self.following.by(story));
+        }
+    }
+
+    /// These no longer follow anything.
+    pub(crate) fn unfollow(&mut self, by: By) {
+        self.following.end(by);
+    }
+
+    /// Who follows a call, and the side its carrier is on.
+    pub(crate) fn followers(&self, call: CallId) -> Option<(By, Side)> {
+        let story = self.by_call.get(&call)?;
+        let by = self.following.by(*story);
+        let carrier = self.stories.get(story)?.carrier?;
+        (by != 0).then_some((by, carrier))
+    }
+
+    /// What followers are to be told since this was asked last.
+    pub(crate) fn news(&mut self) -> Vec<News> {
+        match self.following.is_idle() {
+            true => Vec::new(),
+            false => self.following.news(),
+        }
+    }
+
+    fn follow_story(&mut self, story: u64, by: By) {
+        let Some(known) = self.stories.get(&story).filter(|_| by != 0) else {
+            return;
+        };
+        let (call, carrier) = (known.call, known.carrier);
+        let ring = &self.rings[known.pool()];
+        let mut past: Vec<Tells> = carrier.map(Tells::Carrier).into_iter().collect();
+        let entries = self.entries(known);
+        past.extend(entries.filter_map(|(at, head)| told(head.at, head.kind, ring.text(at))));
+        self.following.add(story, by);
+        for what in past {
+            self.following.tell(Followed {
+                by,
+                story,
+                call,
+                what,
+            });
+        }
+        if let Some(call) = call {
+            self.following.follows(by, call);
+        }
     }
 
     /// Gives back the memory a busier hour needed; what the rings hold stays where it is.
@@ -356,6 +446,7 @@ impl Trace {
             ring.change(position, |head| head.kind = Kind::Gone);
             next = head.next;
         }
+        let by = self.following.by(story);
         let told = Told {
             call: Some(call),
             carrier: told.carrier,
@@ -364,7 +455,10 @@ impl Trace {
         };
         self.stories.insert(story, told);
         for (head, text) in moving {
-            self.add(story, head.at, head.kind, &text);
+            self.add_silently(story, head.at, head.kind, &text);
+        }
+        if by != 0 {
+            self.following.follows(by, call);
         }
     }
 
@@ -387,6 +481,29 @@ impl Trace {
     }
 
     fn add(&mut self, story: u64, at: SystemTime, kind: Kind, text: &[u8]) {
+        if self.following.by(story) != 0
+            && let Some(what) = told(at, kind, text)
+        {
+            self.tell(story, what);
+        }
+        self.add_silently(story, at, kind, text);
+    }
+
+    /// Tells whoever follows the story.
+    fn tell(&mut self, story: u64, what: Tells) {
+        let by = self.following.by(story);
+        if by != 0 {
+            let call = self.stories.get(&story).and_then(|told| told.call);
+            self.following.tell(Followed {
+                by,
+                story,
+                call,
+                what,
+            });
+        }
+    }
+
+    fn add_silently(&mut self, story: u64, at: SystemTime, kind: Kind, text: &[u8]) {
         let Some(pool) = self.stories.get(&story).map(Told::pool) else {
             return;
         };
@@ -441,6 +558,7 @@ impl Trace {
         let Some(told) = self.stories.remove(&key) else {
             return;
         };
+        self.following.forget(key);
         let ring = &self.rings[told.pool()];
         let mut next = told.first;
         while let Some(position) = next {

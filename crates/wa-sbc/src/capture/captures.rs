@@ -1,0 +1,305 @@
+//! The captures that run and those that ran, owned by the owner of the core.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use b2bua::event::Facts;
+
+use super::files::{self, Files};
+use super::glimpse::Glimpses;
+use super::status::Status;
+use super::wish::Wish;
+use super::writer::{Begun, Tell, run};
+use crate::config::CaptureSettings;
+use crate::trace::{By, Followed};
+
+/// Things waiting for the writer.
+const QUEUE: usize = 4_096;
+/// Captures at once: one bit each.
+const AT_ONCE: usize = By::BITS as usize;
+/// Captures that ended and are still listed.
+const PAST: usize = 32;
+
+/// Figures of all captures, for the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    running: AtomicU64,
+    dropped: AtomicU64,
+    broken: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn lose(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn broke(&self) {
+        self.broken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Captures that run.
+    pub(crate) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Messages and datagrams that were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Captures that ended because they could not be written.
+    pub(crate) fn broken(&self) -> u64 {
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+struct Thread {
+    tell: SyncSender<Tell>,
+    handle: JoinHandle<()>,
+}
+
+/// All captures.
+#[derive(Debug)]
+pub(crate) struct Captures {
+    settings: CaptureSettings,
+    counts: Arc<Counts>,
+    thread: Option<Thread>,
+    running: [Option<Arc<Status>>; AT_ONCE],
+    past: VecDeque<Arc<Status>>,
+    /// The bit of the next one: one that was not used for as long as possible.
+    next: usize,
+}
+
+/// A capture that was begun: its bit, and how it is doing.
+pub(crate) type Begin = (By, Arc<Status>);
+
+impl Captures {
+    /// None yet.
+    pub(crate) fn new(settings: CaptureSettings) -> Self {
+        Self {
+            settings,
+            counts: Arc::default(),
+            thread: None,
+            running: Default::default(),
+            past: VecDeque::new(),
+            next: 0,
+        }
+    }
+
+    /// Figures.
+    pub(crate) fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
+    }
+
+    /// Whether none runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.iter().all(Option::is_none)
+    }
+
+    /// Begins one. `taps` gives the ends of the media threads' rings; asked for where none runs yet.
+    pub(crate) fn begin(
+        &mut self,
+        wish: Wish,
+        wall: SystemTime,
+        taps: impl FnOnce() -> Vec<Glimpses>,
+    ) -> Result<Begin, String> {
+        if let Some(objection) = wish.objection() {
+            return Err(objection.into());
+        }
+        self.admits(&wish)?;
+        let bits = (self.next..).take(AT_ONCE).map(|at| at % AT_ONCE);
+        let slot = { bits }
+            .find(|at| self.running[*at].is_none())
+            .ok_or_else(|| format!("{AT_ONCE} captures run already: stop one"))?;
+        let millis = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let name = format!("capture-{:013}-{slot}", millis.as_millis());
+        let directory = &self.settings.directory;
+        let cannot = |error: io::Error| format!("{}: {error}", directory.display());
+        let files = Files::new(directory, &name, wish.files).map_err(cannot)?;
+        let status = Arc::new(Status::new(name, wish, wall));
+        let by = 1 << slot;
+        let is_first = self.is_idle();
+        let tell = self.writer().map_err(|error| error.to_string())?;
+        let begun = Box::new(Begun {
+            by,
+            status: status.clone(),
+            files,
+        });
+        let busy = |_| "the writer of captures is busy: ask again".to_owned();
+        if is_first {
+            tell.try_send(Tell::Taps(taps())).map_err(busy)?;
+        }
+        tell.try_send(Tell::Begin(begun)).map_err(busy)?;
+        self.running[slot] = Some(status.clone());
+        self.next = slot + 1;
+        self.count();
+        tracing::warn!(
+            capture = status.name,
+            of = status.wish.about(),
+            keys = status.wish.keys,
+            "capture begun: what people say is written to disk"
+        );
+        Ok((by, status))
+    }
+
+    /// Whether the disk it may take up is still to be had.
+    fn admits(&self, wish: &Wish) -> Result<(), String> {
+        let reserved: u64 = self
+            .running
+            .iter()
+            .flatten()
+            .map(|status| status.wish.most())
+            .sum();
+        let on_disk = files::taken(&self.settings.directory);
+        let taken = on_disk.max(reserved);
+        if taken.saturating_add(wish.most()) <= self.settings.bytes {
+            return Ok(());
+        }
+        Err(format!(
+            "captures may take {} MB in {}, {} MB are taken or promised: delete some, or ask for fewer or smaller files",
+            self.settings.bytes / 1_000_000,
+            self.settings.directory.display(),
+            taken.div_ceil(1_000_000),
+        ))
+    }
+
+    fn writer(&mut self) -> io::Result<SyncSender<Tell>> {
+        if let Some(thread) = &self.thread {
+            return Ok(thread.tell.clone());
+        }
+        let (tell, told) = sync_channel(QUEUE);
+        let counts = self.counts.clone();
+        let handle = std::thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || run(&told, &counts))?;
+        self.thread = Some(Thread {
+            tell: tell.clone(),
+            handle,
+        });
+        Ok(tell)
+    }
+
+    /// Those that want a call.
+    pub(crate) fn wanting(&self, facts: &Facts) -> By {
+        let wants = self.running.iter().enumerate().filter(|(_, status)| {
+            let status = status.as_ref();
+            status.is_some_and(|status| status.wish.wants(facts))
+        });
+        wants.fold(0, |by, (slot, _)| by | 1 << slot)
+    }
+
+    /// Something was seen of a call that is captured.
+    pub(crate) fn seen(&self, followed: Followed) {
+        let Some(thread) = &self.thread else {
+            return;
+        };
+        if let Err(TrySendError::Full(Tell::Seen(lost))) =
+            thread.tell.try_send(Tell::Seen(followed))
+        {
+            self.counts.lose(1);
+            for (slot, status) in self.running.iter().enumerate() {
+                if let Some(status) = status.as_ref().filter(|_| lost.by & 1 << slot != 0) {
+                    status.dropped(1);
+                }
+            }
+        }
+    }
+
+    /// Those that run, and those that ran, the newest at the end.
+    pub(crate) fn list(&self) -> Vec<Arc<Status>> {
+        let mut all: Vec<_> = self
+            .past
+            .iter()
+            .chain(self.running.iter().flatten())
+            .collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all.into_iter().cloned().collect()
+    }
+
+    /// Those that ended since this was asked last.
+    pub(crate) fn tidy(&mut self) -> By {
+        let mut over = 0;
+        for (slot, running) in self.running.iter_mut().enumerate() {
+            if running
+                .as_ref()
+                .is_none_or(|status| status.ended().is_none())
+            {
+                continue;
+            }
+            over |= 1 << slot;
+            self.past.extend(running.take());
+        }
+        while self.past.len() > PAST {
+            self.past.pop_front();
+        }
+        if over != 0 {
+            self.count();
+        }
+        over
+    }
+
+    fn count(&self) {
+        let running = self.running.iter().flatten().count() as u64;
+        self.counts.running.store(running, Ordering::Relaxed);
+    }
+
+    /// Waits until everything is written.
+    pub(crate) fn finish(self) {
+        if let Some(thread) = self.thread {
+            // It takes whatever is in front of this first.
+            let _ = thread.tell.send(Tell::End);
+            let _ = thread.handle.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn captures_take_no_more_of_the_disk_than_they_may() {
+        let directory = std::env::temp_dir().join(format!("wa-sbc-most-{}", std::process::id()));
+        let mut captures = Captures::new(CaptureSettings {
+            directory: directory.clone(),
+            bytes: 25_000_000,
+        });
+        let wish = Wish {
+            all: true,
+            files: 2,
+            megabytes: 10,
+            ..Wish::default()
+        };
+        let mut begin = |wish: Wish| captures.begin(wish, clock::wall(), Vec::new);
+        let (by, status) = begin(wish.clone()).expect("there is room");
+        let why = begin(wish.clone()).expect_err("there is no room for both");
+        assert!(
+            why.contains("25 MB") && why.contains("20 MB are taken"),
+            "{why}"
+        );
+        let (other, _) = begin(Wish {
+            files: 1,
+            megabytes: 5,
+            ..wish
+        })
+        .expect("a small one fits");
+        assert_eq!((by, other), (1, 2));
+        assert_eq!(captures.counts().running(), 2);
+        status.stop();
+        while status.ended().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!((captures.tidy(), captures.tidy()), (1, 0));
+        assert_eq!((captures.counts().running(), captures.list().len()), (1, 2));
+        captures.finish();
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+}
