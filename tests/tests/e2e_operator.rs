@@ -33,7 +33,7 @@ fn lab(story: &str) -> Lab {
     setup.log = "info";
     setup.record_lines = format!("sqlite = \"{}\"", place.path("calls.db").display());
     setup.tables = format!(
-        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\n[capture]\ndir = \"{}\"\n",
+        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\ndoctor_every = 2\n[capture]\ndir = \"{}\"\n",
         token.display(),
         place.path("captures").display(),
     );
@@ -155,7 +155,7 @@ fn the_operator_captures_over_http_and_a_capture_of_a_talking_call_has_its_begin
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("INVITE sip:") && text.contains("inline:AAAAAAAA"));
     assert!(
-        text.contains("media=clear gap=carrier way=in"),
+        text.contains("media=clear gap=carrier way=out"),
         "media of the carrier's leg"
     );
     assert_eq!(
@@ -359,6 +359,27 @@ fn every_metric_of_the_dashboard_and_the_alerts_is_there_and_counts() {
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
     }
+    wait_until("the doctor made a round", LIMIT, || {
+        text = lab.http.get("/metrics").body;
+        text.contains("wa_sbc_doctor_check{check=\"certificate\"}")
+    });
+    assert!(
+        text.contains("wa_sbc_doctor_check{check=\"clock\"} 0\n"),
+        "{text}"
+    );
+    // An authority of the lab's own is nobody Meta trusts.
+    assert!(
+        text.contains("wa_sbc_doctor_check{check=\"certificate\"} 2\n"),
+        "{text}"
+    );
+    let ready = lab.http.get("/readyz").json();
+    assert_eq!(ready["doctor"]["certificate"], "fail", "{ready}");
+    assert_eq!(
+        ready["ready"], true,
+        "a finding does not take calls away: {ready}"
+    );
+    let found = lab.http.get("/v1/doctor").json()["findings"].to_string();
+    assert!(found.contains("\"remedy\""), "{found}");
     let none = "wa_sbc_tls_handshakes_total{role=\"server\",outcome=\"done\"} 0\n";
     assert!(!text.contains(none), "{text}");
     // Every line is a comment, or a name with labels and a number.

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::control;
 use crate::core_task::{Control, CoreTask, Reload, Sockets};
+use crate::doctor::Rounds;
 use crate::error::Error;
 use crate::hep;
 use crate::http::{self, Operator, ReloadReply};
@@ -53,6 +54,7 @@ pub struct Running {
 struct Http {
     bound: SocketAddr,
     certificate_files: Arc<RwLock<Vec<PathBuf>>>,
+    rounds: Arc<Rounds>,
     task: AbortHandle,
 }
 
@@ -158,6 +160,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 address: listen,
                 source,
             })?;
+            let rounds = Rounds::begin(&settings, settings.http.doctor_every)?;
             let certificate_files = Arc::new(RwLock::new(certificate_files(&settings)));
             let operator = Operator {
                 node,
@@ -169,6 +172,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 meters: task.observers.meters.clone(),
                 traced: task.observers.traced.clone(),
                 captures: task.captures.counts(),
+                rounds: rounds.clone(),
                 gauges: task.workers.gauges().into(),
                 sinks: task.records.counts().into(),
                 hep: hep_counts,
@@ -184,6 +188,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
             Some(Http {
                 bound,
                 certificate_files,
+                rounds,
                 task,
             })
         }
@@ -235,6 +240,7 @@ impl Running {
             opened,
         };
         if let Some(http) = &self.http {
+            http.rounds.follow(settings);
             let files = &http.certificate_files;
             *files.write().unwrap_or_else(PoisonError::into_inner) = certificate_files(settings);
         }

@@ -1,6 +1,7 @@
 //! `[http]`: metrics, health and the operator's interface.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sip::Secret;
@@ -21,6 +22,8 @@ pub struct Http {
     pub token: Option<Spanned<SecretSource>>,
     /// Percent of users' calls to a number that have to be answered; 0: no alarm.
     pub answer_alarm: u8,
+    /// Seconds between two rounds of the doctor; 0: none.
+    pub doctor_every: u64,
 }
 
 impl Default for Http {
@@ -29,6 +32,7 @@ impl Default for Http {
             listen: None,
             token: None,
             answer_alarm: 50,
+            doctor_every: 300,
         }
     }
 }
@@ -42,6 +46,8 @@ pub struct HttpSettings {
     pub token: Option<Secret<String>>,
     /// Percent of users' calls that have to be answered; 0: no alarm.
     pub answer_alarm: u8,
+    /// Time between two rounds of the doctor.
+    pub doctor_every: Option<Duration>,
 }
 
 impl Http {
@@ -78,6 +84,7 @@ impl Http {
             listen: self.listen.as_ref().map(|listen| *listen.get_ref()),
             token,
             answer_alarm: self.answer_alarm.min(100),
+            doctor_every: (self.doctor_every > 0).then(|| Duration::from_secs(self.doctor_every)),
         }
     }
 }

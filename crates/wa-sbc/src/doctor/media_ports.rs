@@ -17,6 +17,11 @@ impl Check for MediaPorts {
         "media-ports"
     }
 
+    /// A port it tries is nobody else's for that moment.
+    fn disturbs(&self) -> bool {
+        true
+    }
+
     fn run(&self, patient: &Patient) -> Vec<Finding> {
         let media = &patient.settings.media;
         let addresses = BTreeSet::from([media.public_bind, media.private_bind]);

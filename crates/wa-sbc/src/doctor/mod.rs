@@ -21,16 +21,22 @@ mod passwords;
 mod patient;
 mod port;
 mod registrations;
+mod rounds;
 mod trunks;
 
 pub(crate) use command::{Options, main};
 pub use finding::{Finding, Verdict};
 pub use patient::Patient;
+pub(crate) use rounds::Rounds;
 
 /// One thing the doctor looks at.
 pub trait Check {
     /// Its stable name, for scripts.
     fn name(&self) -> &'static str;
+    /// Whether it may get in the way of calls: then it is made only when somebody asks.
+    fn disturbs(&self) -> bool {
+        false
+    }
     /// Looks, and says what was found: at least one finding if the check applies.
     fn run(&self, patient: &Patient) -> Vec<Finding>;
 }

@@ -26,6 +26,11 @@ impl Check for Registrations {
         "registrations"
     }
 
+    /// A PBX may forget the running registration for it.
+    fn disturbs(&self) -> bool {
+        true
+    }
+
     fn run(&self, patient: &Patient) -> Vec<Finding> {
         let asked = patient.trunks().filter_map(|trunk| {
             let upstream = trunk.access.upstream.as_ref()?;

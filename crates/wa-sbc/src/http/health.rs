@@ -55,9 +55,12 @@ pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
         .collect();
     let none_alive = !trunks.is_empty() && dead.len() == trunks.len();
     let ready = !status.draining && expired.is_empty() && operator.listens_for_tls && !none_alive;
+    let round = operator.rounds.last();
+    let doctor = round.map(|round| round.worst());
     answer(
         ready,
         json!({
+            "doctor": doctor,
             "ready": ready,
             "draining": status.draining,
             "listening": operator.listens_for_tls,

@@ -15,6 +15,7 @@ use super::exposition::Exposition;
 use super::memory::of_memory;
 use super::{Operator, problem};
 use crate::capture::Counts;
+use crate::doctor::Verdict;
 use crate::meters::{Counted, Histogram, LegMeters};
 use crate::net::tally::{Handshake, Role};
 use crate::records::SinkCounts;
@@ -53,6 +54,7 @@ pub(super) async fn metrics(State(operator): State<Operator>) -> Response {
     of_process(&mut text, &operator);
     of_exports(&mut text, &operator);
     of_captures(&mut text, &operator.captures);
+    of_doctor(&mut text, &operator);
     of_memory(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.finish()).into_response()
 }
@@ -150,6 +152,32 @@ fn of_captures(text: &mut Exposition, counts: &Counts) {
         "Captures that ended because they could not be written.",
     )
     .sample(&[], counts.broken() as f64);
+}
+
+fn of_doctor(text: &mut Exposition, operator: &Operator) {
+    let round = operator.rounds.last();
+    let mut checks = text.family(
+        "wa_sbc_doctor_check",
+        "gauge",
+        "The worst a check of the doctor's last round found: 0 pass, 1 warn, 2 fail.",
+    );
+    for (check, verdict) in round.iter().flat_map(|round| round.worst()) {
+        let value = match verdict {
+            Verdict::Pass => 0.0,
+            Verdict::Warn => 1.0,
+            Verdict::Fail => 2.0,
+        };
+        checks.sample(&[("check", check)], value);
+    }
+    let mut began = text.family(
+        "wa_sbc_doctor_round_time_seconds",
+        "gauge",
+        "When the doctor's last round began, since 1970.",
+    );
+    if let Some(round) = round {
+        let at = round.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        began.sample(&[], at.as_secs_f64());
+    }
 }
 
 fn of_calls(text: &mut Exposition, counted: &Counted) {

@@ -14,6 +14,7 @@ mod calls;
 mod captures;
 mod configured;
 mod control;
+mod doctor;
 mod exports;
 mod exposition;
 mod health;
@@ -42,6 +43,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::capture;
 use crate::config::RecordSettings;
 use crate::core_task::Control;
+use crate::doctor::Rounds;
 use crate::hep::HepCounts;
 use crate::media::Gauge;
 use crate::meters::Meters;
@@ -79,6 +81,7 @@ pub(crate) struct Operator {
     /// What went to a collector of traces: nothing where there is none.
     pub(crate) otlp: Arc<OtlpCounts>,
     pub(crate) captures: Arc<capture::Counts>,
+    pub(crate) rounds: Arc<Rounds>,
     pub(crate) gauges: Arc<[Arc<Gauge>]>,
     pub(crate) sinks: Arc<[Arc<SinkCounts>]>,
     pub(crate) records: RecordSettings,
@@ -169,6 +172,7 @@ fn guarded_routes() -> Vec<Route> {
         ("post", "/v1/captures", post(captures::begin)),
         ("get", "/v1/captures/{name}", get(captures::show)),
         ("delete", "/v1/captures/{name}", delete(captures::stop)),
+        ("get", "/v1/doctor", get(doctor::last)),
         ("get", "/v1/bans", get(bans::list)),
         ("put", "/v1/bans/{address}", put(bans::ban)),
         ("delete", "/v1/bans/{address}", delete(bans::lift)),
