@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes bench bench-sip bench-media doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes capture-live bench bench-sip bench-media doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ pcap: ## every capture under pcaps/ through the cores: what comes of it is what 
 
 capture-scenes: ## write those captures anew from the simulated world; look at the difference
 	cargo run --locked -p wa-sbc --example capture-scenes
+
+capture-live: build install-tools ## captures of the real binary between SIPp, Kamailio and baresip anew; look at the difference
+	WA_SBC_KEEP_CAPTURES=1 WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test interop_live_capture
 
 scenes: ## whole calls in virtual time
 	cargo test --locked -p tests --test scenes

@@ -1,17 +1,23 @@
-//! `wa-sbc capture` on calls of the real binary: what tshark makes of the files, and what a replay does.
+//! `wa-sbc capture` on calls of the real binary: what tshark makes of the files, and what a replay does. With
+//! WA_SBC_KEEP_CAPTURES=1 the captures between independent programs go to `pcaps/`, each with what comes of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use tests::baresip::Codec;
 use tests::capture::Capture;
 use tests::certificates::Authority;
+use tests::kamailio::Edge;
 use tests::metronome::undisturbed;
+use tests::phones::{Caller, Phones};
 use tests::place::Place;
-use tests::running::Running;
-use tests::sbc::{NUMBER, Sbc, Setup, binary};
+use tests::running::{Running, workspace};
+use tests::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME, binary};
 use tests::simulated::{Simulated, agent_speaks, meta_address, pbx_address, user_speaks};
-use tests::tone::{USER_HZ, listen};
+use tests::sipp::{Sipp, succeed};
+use tests::tone::{AGENT_HZ, Audio, USER_HZ, listen, to_alaw};
 use tests::tools::present;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,15 +28,20 @@ struct Lab {
     sbc: Sbc,
 }
 
-fn lab(story: &str, lines: &str) -> Lab {
+/// Where captures are asked for and written.
+fn tables(place: &Place) -> String {
+    format!(
+        "[control]\nsocket = \"{}\"\n[capture]\ndir = \"{}\"\n",
+        place.path("control.sock").display(),
+        place.path("captures").display(),
+    )
+}
+
+fn lab(story: &str) -> Lab {
     let place = Place::new(story);
     let authority = Authority::new(&place);
     let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
-    setup.tables = format!(
-        "[control]\nsocket = \"{}\"\n[capture]\ndir = \"{}\"\n{lines}\n",
-        place.path("control.sock").display(),
-        place.path("captures").display(),
-    );
+    setup.tables = tables(&place);
     let sbc = Sbc::start(&place, &authority, &setup);
     Lab {
         place,
@@ -39,25 +50,66 @@ fn lab(story: &str, lines: &str) -> Lab {
     }
 }
 
+fn capture(place: &Place, sbc: &Sbc, arguments: &[&str]) -> Running {
+    let mut command = Command::new(binary());
+    command
+        .args(["capture", "--config"])
+        .arg(&sbc.configuration)
+        .args(arguments);
+    let mut running = Running::start(place, "capture", &mut command);
+    running.wait_for("capture-", LIMIT);
+    running
+}
+
+fn files(place: &Place) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place.path("captures")).into_iter();
+    let mut files: Vec<PathBuf> = entries.flatten().flatten().map(|e| e.path()).collect();
+    files.sort();
+    files
+}
+
+/// Ends a capture, has tshark look at it, replays it: the core acts as it acted. Its last words.
+fn judged(place: &Place, running: &mut Running, name: &str) -> String {
+    running.signal("INT");
+    running.succeed(LIMIT);
+    let files = files(place);
+    let [file] = &files[..] else {
+        panic!("one file: {files:?}")
+    };
+    let seen = Capture::of(file.clone(), &[]);
+    assert_eq!(seen.malformed(), Vec::<String>::new(), "{name}");
+    assert!(seen.count("sip.Method == \"BYE\"") >= 2, "{name}");
+    let lost: Vec<_> = seen
+        .streams()
+        .into_iter()
+        .filter(|one| one.lost != 0)
+        .collect();
+    assert!(lost.is_empty(), "{name}: {lost:?}");
+    let replayed = Command::new(binary())
+        .args(["replay", "--quiet"])
+        .arg(file)
+        .output();
+    let replayed = replayed.expect("the binary runs");
+    let text = said(&replayed);
+    assert!(replayed.status.success(), "{text}");
+    assert!(
+        text.contains("differs from the capture\n  nothing"),
+        "{name}: {text}"
+    );
+    if std::env::var_os("WA_SBC_KEEP_CAPTURES").is_some() {
+        let directory = workspace().join("pcaps").join(name);
+        std::fs::create_dir_all(&directory).expect("pcaps/ is there");
+        std::fs::copy(file, directory.join("call.pcapng")).expect("room");
+        let accepted = Command::new(binary())
+            .args(["replay", "--quiet", "--accept"])
+            .arg(&directory)
+            .output();
+        assert!(accepted.is_ok_and(|output| output.status.success()));
+    }
+    text
+}
+
 impl Lab {
-    fn capture(&self, arguments: &[&str]) -> Running {
-        let mut command = Command::new(binary());
-        command
-            .args(["capture", "--config"])
-            .arg(&self.sbc.configuration)
-            .args(arguments);
-        let mut running = Running::start(&self.place, "capture", &mut command);
-        running.wait_for("capture-", LIMIT);
-        running
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.place.path("captures")).into_iter();
-        let mut files: Vec<PathBuf> = entries.flatten().flatten().map(|e| e.path()).collect();
-        files.sort();
-        files
-    }
-
     /// One call of the user's, of three seconds.
     fn call(&self, more: &[&str]) {
         let mut pbx: Vec<String> = agent_speaks().into();
@@ -93,14 +145,14 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
         return;
     }
     undisturbed(|| {
-        let mut lab = lab("live-capture", "");
-        let mut capture = lab.capture(&["--number", NUMBER]);
+        let mut lab = lab("live-capture");
+        let mut capture = capture(&lab.place, &lab.sbc, &["--number", NUMBER]);
         lab.call(&[]);
         lab.sbc.wait_for_records(1, LIMIT);
         capture.signal("INT");
         capture.succeed(LIMIT);
         assert!(capture.log().contains("stopped"), "{}", capture.log());
-        let files = lab.files();
+        let files = files(&lab.place);
         let [file] = &files[..] else {
             panic!("one file: {files:?}")
         };
@@ -166,5 +218,125 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
             2,
             "one call, two legs:\n{text}"
         );
+    });
+}
+
+#[test]
+fn a_call_between_sipp_as_meta_and_a_sipp_pbx_is_captured_and_replayed() {
+    let name = "sipp-user-calls";
+    if !present(name, &["tshark", "sipp", "kamailio"]) {
+        return;
+    }
+    let place = Place::new(&format!("live-{name}"));
+    let authority = Authority::new(&place);
+    let outer = SocketAddr::new(place.address(21), 5061);
+    let inner = SocketAddr::new(place.address(22), 5070);
+    let meta = SocketAddr::new(place.address(23), 5060);
+    let pbx = SocketAddr::new(place.address(31), 5060);
+    let identity = authority.identity(&place, &["wa.meta.vc"]);
+    let _edge = Edge {
+        outer,
+        inner,
+        sbc: SocketAddr::new(place.address(1), 5061),
+        sbc_host: HOST,
+        sipp: meta,
+        sipp_transport: "udp",
+        challenge: None,
+    }
+    .start(&place, &authority, &identity);
+    let mut setup = Setup::new(outer, pbx);
+    setup.tables = tables(&place);
+    let mut sbc = Sbc::start(&place, &authority, &setup);
+    let mut running = capture(&place, &sbc, &["--trunk", "office"]);
+    place.write(
+        "agent.al",
+        to_alaw(&Audio::tone(AGENT_HZ, 8000, 10.0).samples),
+    );
+    let mut answering = Sipp::new("pbx", "pbx_answers", pbx)
+        .codec("PCMA")
+        .fill("TONE", "agent.al")
+        .fill("TALK", "1500")
+        .fill("CALLER", NUMBER)
+        .answer(&place);
+    let mut calling = Sipp::new("meta", "meta_calls", meta)
+        .fill("HOST", HOST)
+        .fill("DOMAIN", DOMAIN)
+        .fill("CALLER", USER)
+        .fill("USER", USERNAME)
+        .fill("PASSWORD", PASSWORD)
+        .fill("TALK", "1500")
+        .with(&["-auth_uri", &format!("{NUMBER}@{HOST}")])
+        .call(&place, NUMBER, inner);
+    succeed(&place, "meta", &mut calling, LIMIT);
+    succeed(&place, "pbx", &mut answering, LIMIT);
+    sbc.wait_for_records(1, LIMIT);
+    let text = judged(&place, &mut running, name);
+    assert!(
+        text.contains("Meta 407 (INVITE)") && text.contains("1600 Hz"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_call_between_baresips_is_captured_and_replayed() {
+    let name = "baresip-agent-calls";
+    if !present(name, &["tshark", "baresip"]) {
+        return;
+    }
+    let place = Place::new(&format!("live-{name}"));
+    let authority = Authority::new(&place);
+    let (caller, codecs) = (Caller::Desk, (Codec::Opus, Codec::Pcma));
+    let mut phones = Phones::start_with(&place, &authority, caller, codecs, 30.0, &tables(&place));
+    let mut running = capture(&place, &phones.sbc, &["--all"]);
+    phones.connect(caller);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(phones.talking(), "the call stays up while both talk");
+    phones.hang_up(false);
+    phones.sbc.wait_for_records(1, LIMIT);
+    let text = judged(&place, &mut running, name);
+    for part in ["business_initiated normal", "1600 Hz", "1000 Hz"] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}
+
+#[test]
+fn a_transfer_by_a_sipp_pbx_is_captured_and_replayed() {
+    let name = "sipp-transfer";
+    if !present(name, &["tshark", "sipp"]) {
+        return;
+    }
+    undisturbed(|| {
+        let mut lab = lab("live-sipp-transfer");
+        let place = &lab.place;
+        let pbx = pbx_address(place);
+        let colleague = SocketAddr::new(pbx.ip(), 5070);
+        let mut running = capture(place, &lab.sbc, &["--number", NUMBER]);
+        place.write(
+            "agent.al",
+            to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
+        );
+        let sipp = |name: &str, scenario: &str, local| {
+            Sipp::new(name, scenario, local)
+                .codec("PCMA")
+                .fill("TONE", "agent.al")
+        };
+        let mut first = sipp("pbx", "pbx_transfers", pbx)
+            .fill("TARGET", &format!("sip:201@{colleague}"))
+            .answer(place);
+        let mut second = sipp("colleague", "pbx_is_transferred_to", colleague)
+            .fill("HEADER", "Referred-By")
+            .fill("VALUE", ".sip:desk@")
+            .with(&["-mp", "7000"])
+            .answer(place);
+        let speaks = user_speaks();
+        let mut arguments: Vec<&str> = speaks.iter().map(String::as_str).collect();
+        arguments.extend(["--hang-up-after", "6", "--at-most", "25", "--calls", "1"]);
+        let mut meta = Simulated::meta(place, &lab.authority, "meta", &arguments);
+        succeed(place, "pbx", &mut first, LIMIT);
+        succeed(place, "colleague", &mut second, LIMIT);
+        meta.succeed(LIMIT);
+        lab.sbc.wait_for_records(1, LIMIT);
+        let text = judged(&lab.place, &mut running, name);
+        assert!(text.contains("PBX  INVITE SDP"), "{text}");
     });
 }

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Our addresses, instead of those of the scene.
     #[arg(long, value_name = "ADDRESS")]
     sbc: Vec<IpAddr>,
-    /// Write what came of it to the file of expectations.
+    /// Write what came of it to the file of expectations, and a scene where there was none.
     #[arg(long)]
     accept: bool,
     /// Print no ladder.
@@ -77,6 +77,10 @@ fn run(options: &Options) -> Result<bool, String> {
         .unwrap_or_else(|| beside("expect.txt"));
     if options.accept {
         std::fs::write(&expect, &text).map_err(|error| format!("{}: {error}", expect.display()))?;
+        if !path.exists() {
+            std::fs::write(&path, scene.print())
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
     match std::fs::read_to_string(&expect) {
         Ok(expected) if expected == text => Ok(true),
