@@ -10,11 +10,13 @@
 //! telephone could not use.
 
 pub mod account;
+mod acts;
 mod description;
 pub mod fork;
 pub mod knobs;
 mod media;
 mod midcall;
+mod placing;
 mod receive;
 pub mod refer;
 mod secrecy;
@@ -26,12 +28,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sdp::Codec;
 use sip::{
-    ClientKey, Dialog, DialogId, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Name,
-    Request, Response, ServerKey, Target, Transport, Uri,
+    ClientKey, Dialog, DialogId, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Request,
+    Response, ServerKey, Target, Transport,
 };
 
-use self::description::{Far, print, pt_of};
-use self::knobs::{AgentCall, PbxScript, PbxSettings};
+use self::description::{Far, pt_of};
+use self::knobs::{PbxScript, PbxSettings};
 use crate::alarm::Alarms;
 use crate::dice::Dice;
 use crate::meta::knobs::Talk;
@@ -191,219 +193,6 @@ impl PbxPeer {
         self.scripts.push_back(script);
     }
 
-    /// An agent places a call.
-    pub fn call(&mut self, now: Instant, plan: AgentCall) -> u32 {
-        let id = self.next_call();
-        let address = self.take_place(id);
-        let host = self.settings.sbc.host.clone();
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host
-        };
-        let target = match self.settings.sbc.port {
-            5060 => host,
-            port => format!("{host}:{port}"),
-        };
-        let uri = Uri::sip(&plan.to, &target);
-        let mut invite = Request::new(Method::Invite, uri.clone());
-        let tag = self.ident.tag();
-        let us = self.settings.address;
-        invite
-            .headers
-            .push(Name::From, format!("<sip:{}@{us}>;tag={tag}", plan.from));
-        invite.headers.push(Name::To, format!("<{}>", uri.as_str()));
-        invite
-            .headers
-            .push(Name::CallId, self.ident.call_id(&us.ip().to_string()));
-        invite
-            .headers
-            .push(Name::CSeq, format!("{} INVITE", 1 + self.dice.below(1_000)));
-        invite.headers.push(Name::Contact, self.contact(&plan.from));
-        invite.headers.push(Name::Allow, ALLOW);
-        for (name, value) in &plan.headers {
-            invite
-                .headers
-                .push(Name::from(name.as_str()), value.as_str());
-        }
-        let session = self.dice.roll() as u32;
-        invite.headers.push(Name::ContentType, "application/sdp");
-        let mut keys = secrecy::Keys::default();
-        keys.make(&mut self.dice, &self.settings.srtp, true);
-        let text = print(
-            address,
-            session,
-            1,
-            &self.formats(),
-            self.events(),
-            "sendrecv",
-        );
-        invite.body = Bytes::from(keys.add_to(text, &self.settings.srtp, None));
-        let flow = self.flow_to(&self.settings.sbc.clone());
-        let what = What::Started {
-            placed: true,
-            call_id: invite
-                .call_id()
-                .map(|id| id.as_str().into_owned())
-                .unwrap_or_default(),
-            from: plan.from.clone(),
-            to: plan.to.clone(),
-            headers: BTreeMap::new(),
-        };
-        let key = self.request(now, flow, invite.clone());
-        self.clients.insert(key, (id, Method::Invite));
-        let call = Call {
-            id,
-            phase: Phase::Inviting,
-            invite,
-            flow,
-            client: Some(key),
-            server: None,
-            dialog: None,
-            tag,
-            answer: None,
-            ack: None,
-            session,
-            version: 1,
-            address,
-            keys,
-            far: None,
-            codec: None,
-            direction: "sendrecv",
-            give_up: false,
-            offerless: false,
-            rseq: None,
-            never_pracks: plan.never_pracks,
-            reliable: None,
-            refresh_refusals: Vec::new(),
-            script: None,
-            talk: plan.talk.clone(),
-            voice: None,
-            started: now,
-            answered: None,
-            confirmed: false,
-            violations: 0,
-            status: 0,
-        };
-        self.calls.insert(id, call);
-        self.report(now, id, what);
-        if let Some(after) = plan.cancel_after {
-            self.alarms.set(now + after, Alarm::GiveUp(id));
-        }
-        self.drain(now);
-        id
-    }
-
-    /// The agent of this call, or of the oldest one, gives up, hangs up, or declines.
-    pub fn hang_up(&mut self, now: Instant, call: Option<u32>) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        match self.calls.get(&id).map(|call| call.phase) {
-            Some(Phase::Inviting) => self.give_up(now, id),
-            Some(Phase::Ringing) => self.refuse(now, id, 603, "Decline"),
-            Some(Phase::Talking | Phase::Answered) => self.send_bye(now, id),
-            _ => {}
-        }
-        self.drain(now);
-    }
-
-    /// The agent of this call, or of the oldest one, presses digits.
-    pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.press(now, digits);
-        }
-        self.drain_voice(now, id);
-    }
-
-    /// The agent's telephone sends nothing at all, or sends again.
-    pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.mute(now, mute);
-        }
-        self.drain_voice(now, id);
-    }
-
-    /// The agent holds (re-INVITE `sendonly`) or takes the call back (`sendrecv`).
-    pub fn hold(&mut self, now: Instant, call: Option<u32>, hold: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        let (formats, events) = (self.formats(), self.events());
-        let Some(call) = self
-            .calls
-            .get_mut(&id)
-            .filter(|call| call.phase == Phase::Talking)
-        else {
-            return;
-        };
-        call.direction = if hold { "sendonly" } else { "sendrecv" };
-        call.version += 1;
-        let Some(dialog) = &mut call.dialog else {
-            return;
-        };
-        let mut request = dialog.request(Method::Invite);
-        let text = print(
-            call.address,
-            call.session,
-            call.version,
-            &formats,
-            events,
-            call.direction,
-        );
-        call.keys
-            .make(&mut self.dice, &self.settings.srtp, self.settings.rekeys);
-        request.body = Bytes::from(call.keys.add_to(text, &self.settings.srtp, None));
-        request.headers.push(
-            Name::Contact,
-            format!("<sip:{}@{}>", "pbx", self.settings.address),
-        );
-        request.headers.push(Name::ContentType, "application/sdp");
-        self.send_in_dialog(now, id, request, Method::Invite);
-        self.drain(now);
-    }
-
-    /// Sends any other request inside a call: UPDATE, INFO, REFER, OPTIONS.
-    pub fn ask(&mut self, now: Instant, call: Option<u32>, method: Method) {
-        self.ask_with(now, call, method, &[], "");
-    }
-
-    /// Sends any other request inside a call, with these headers and this body.
-    pub fn ask_with(
-        &mut self,
-        now: Instant,
-        call: Option<u32>,
-        method: Method,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        // Behind a BYE nothing follows in its dialog.
-        let Some(dialog) = self
-            .calls
-            .get_mut(&id)
-            .filter(|call| call.phase != Phase::Releasing)
-            .and_then(|call| call.dialog.as_mut())
-        else {
-            return;
-        };
-        let mut request = dialog.request(method.clone());
-        for (name, value) in headers {
-            request.headers.push(Name::from(*name), *value);
-        }
-        request.body = Bytes::from(body.to_owned());
-        self.send_in_dialog(now, id, request, method);
-        self.drain(now);
-    }
-
     // ── what all parts use ─────────────────────────────────────────────────────────────────────
 
     fn report(&mut self, now: Instant, call: u32, what: What) {
@@ -494,23 +283,6 @@ impl PbxPeer {
             target.transport = self.settings.sbc.transport;
         }
         Some(self.flow_to(&target))
-    }
-
-    fn give_up(&mut self, now: Instant, id: u32) {
-        let Some(call) = self
-            .calls
-            .get_mut(&id)
-            .filter(|call| call.phase == Phase::Inviting)
-        else {
-            return;
-        };
-        if std::mem::replace(&mut call.give_up, true) {
-            return;
-        }
-        if let Some(key) = call.client {
-            self.endpoint.cancel(now, key);
-            self.report(now, id, What::Cancelled { by_far: false });
-        }
     }
 
     fn send_bye(&mut self, now: Instant, id: u32) {
@@ -624,167 +396,6 @@ impl PbxPeer {
                 }
             }
         }
-    }
-
-    /// A response to a request of ours.
-    fn answered_by_far(&mut self, now: Instant, key: ClientKey, flow: Flow, response: Response) {
-        if self.accounts.is_ours(key) {
-            return self.register_answered(now, flow, response);
-        }
-        let Some((id, method)) = self.clients.get(&key).cloned() else {
-            return;
-        };
-        if method == Method::Invite
-            && self
-                .calls
-                .get(&id)
-                .is_some_and(|call| call.client != Some(key))
-        {
-            return self.reoffer_answered(now, id, &response);
-        }
-        match (method, response.status) {
-            (Method::Invite, status @ 100..200) => {
-                let body = !response.body.is_empty();
-                self.report(now, id, What::Progress { status, body });
-                if status > 100 {
-                    self.progressed(now, id, &response);
-                }
-                if body && status > 100 {
-                    self.early_media(now, id, &response);
-                }
-            }
-            (Method::Invite, 200..300) => self.picked_up(now, id, flow, &response),
-            (Method::Invite, 401 | 407) if self.call_proves_itself(now, id, key, &response) => {}
-            (Method::Invite, status) => {
-                self.clients.remove(&key);
-                let reason = response.reason.as_str().into_owned();
-                let cause = response
-                    .headers
-                    .first(&Name::Reason)
-                    .map(|text| text.as_str().into_owned());
-                if let Some(call) = self.calls.get_mut(&id) {
-                    call.status = status;
-                }
-                self.report(
-                    now,
-                    id,
-                    What::Refused {
-                        status,
-                        reason,
-                        cause,
-                    },
-                );
-                self.end(now, id, "refused");
-            }
-            (_, 100..200) => {}
-            (Method::Refer, 200..300) => drop(self.clients.remove(&key)),
-            (Method::Bye, status) => {
-                self.clients.remove(&key);
-                self.report(now, id, What::ByeAnswered { status });
-                self.end(now, id, "us");
-            }
-            (method, status) => {
-                self.clients.remove(&key);
-                self.report(
-                    now,
-                    id,
-                    What::Refused {
-                        status,
-                        reason: format!("{method}"),
-                        cause: None,
-                    },
-                );
-            }
-        }
-    }
-
-    /// 200 to our INVITE: ACK, once per 200.
-    fn picked_up(&mut self, now: Instant, id: u32, flow: Flow, response: &Response) {
-        let Some(call) = self.calls.get_mut(&id) else {
-            return;
-        };
-        if let Some(ack) = call.ack.clone() {
-            self.endpoint.resend(flow.id, ack);
-            return;
-        }
-        let Some(dialog) = self.confirmed_dialog(id, response) else {
-            return self.violation(now, id, "200 that makes no dialog");
-        };
-        let Some(call) = self.calls.get_mut(&id) else {
-            return;
-        };
-        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let ack = dialog.ack(cseq);
-        call.dialog = Some(dialog);
-        call.answered = Some(now);
-        call.status = response.status;
-        call.phase = Phase::Talking;
-        call.confirmed = true;
-        let after_ms = millis(now.saturating_duration_since(call.started));
-        let (given_up, hang_up) = (call.give_up, call.talk.hang_up_after);
-        self.alarms.retain(|alarm| *alarm != Alarm::GiveUp(id));
-        let ack_flow = self.dialog_flow(id).unwrap_or(flow.id);
-        let (transport, sent_by) = (
-            self.settings.sbc.transport,
-            self.settings.address.to_string(),
-        );
-        let bytes = self.endpoint.ack(ack_flow, transport, &sent_by, ack);
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.ack = Some(bytes);
-        }
-        let codec = self.agree(now, id, &response.body);
-        self.report(now, id, What::Answered { after_ms, codec });
-        self.report(now, id, What::Confirmed);
-        if given_up {
-            return self.send_bye(now, id);
-        }
-        self.start_voice(now, id);
-        if let Some(after) = hang_up {
-            self.alarms.set(now + after, Alarm::HangUp(id));
-        }
-    }
-
-    /// The answer to a re-INVITE of ours.
-    fn reoffer_answered(&mut self, now: Instant, id: u32, response: &Response) {
-        if response.status < 200 {
-            return;
-        }
-        if response.status >= 300 {
-            let reason = response.reason.as_str().into_owned();
-            return self.report(
-                now,
-                id,
-                What::Refused {
-                    status: response.status,
-                    reason,
-                    cause: None,
-                },
-            );
-        }
-        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
-        let Some(mut ack) = self
-            .calls
-            .get(&id)
-            .and_then(|call| call.dialog.as_ref())
-            .map(|dialog| dialog.ack(cseq))
-        else {
-            return;
-        };
-        let codec = self.agree(now, id, &response.body);
-        if let Some(answer) = self.late_answer(id) {
-            ack.headers.push(Name::ContentType, "application/sdp");
-            ack.body = answer;
-        }
-        let Some(flow) = self.dialog_flow(id) else {
-            return;
-        };
-        let (transport, sent_by) = (
-            self.settings.sbc.transport,
-            self.settings.address.to_string(),
-        );
-        self.endpoint.ack(flow, transport, &sent_by, ack);
-        self.start_voice(now, id);
-        self.report(now, id, What::Answered { after_ms: 0, codec });
     }
 }
 
