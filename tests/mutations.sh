@@ -49,7 +49,7 @@ check() {
         read_mutation "$mutation" || { broken=1 && continue; }
         count=$((count + 1))
         mutated "$root" >/dev/null || {
-            echo "mutations: $mutation no longer fits $file: its lines (-) do not stand there exactly once" >&2
+            echo "mutations: $mutation no longer fits $file: its lines (-) do not stand there exactly once; have both say the same again" >&2
             broken=1
         }
     done
