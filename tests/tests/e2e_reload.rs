@@ -42,7 +42,12 @@ fn ten_thousand_numbers_are_reloaded_and_200_calls_do_not_notice() {
     }
     tables.push_str(&number(last));
     setup.tables = tables;
+    let began = Instant::now();
     let mut sbc = Sbc::start(&place, &authority, &setup);
+    println!(
+        "reload: 10,000 numbers and 500 trunks read, and listening after {:.0?}",
+        began.elapsed()
+    );
     let mut generator = Generator::new(&place, &authority, &sbc);
 
     let ended = generator.hold(CALLS, Pace::AtOnce(32), |generator| {
