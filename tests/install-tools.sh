@@ -16,6 +16,8 @@ wanted=(
     systemd-analyze:systemd
     git:git
     psql:postgresql-client
+    pebble:pebble
+    curl:curl
     setpriv:util-linux
 )
 # Files of a package that has no program of its own.

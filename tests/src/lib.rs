@@ -40,6 +40,7 @@ pub mod kamailio;
 pub mod load;
 pub mod metronome;
 pub mod mutate;
+pub mod pebble;
 pub mod phones;
 pub mod place;
 pub mod postgres;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::sync::mpsc;
 
+use crate::acme::Acme;
 use crate::config::{File, LogFormat, LogSettings, Settings, TlsPort};
 use crate::error::Error;
 use crate::http::ReloadReply;
@@ -148,7 +149,18 @@ async fn serve(options: &Options) -> Result<(), Error> {
     let mut watch = Watch::new(&settings);
     let supervisor = Supervisor::from_environment();
     let status = status(&settings);
-    let mut running = run(settings).await?;
+    let acme = settings.acme.clone().map(Acme::new);
+    let counts = acme.as_ref().map(|acme| acme.counts.clone());
+    if let Some(acme) = &acme {
+        acme.first().await?;
+    }
+    let mut running = run::run_counting(settings, counts.unwrap_or_default()).await?;
+    let (renewed, mut renewals) = mpsc::channel(1);
+    // Held, so that without a keeper nothing ever comes.
+    let _held = renewed.clone();
+    if let Some(acme) = acme {
+        tokio::spawn(acme.keep(renewed));
+    }
     supervisor.ready(&status);
     let mut asked = running.take_reloads();
     loop {
@@ -161,6 +173,9 @@ async fn serve(options: &Options) -> Result<(), Error> {
                 }
                 Wish::Reload => drop(reload(&mut running, &mut watch, &supervisor, &options.config).await),
             },
+            Some(()) = renewals.recv() => {
+                drop(reload(&mut running, &mut watch, &supervisor, &options.config).await);
+            }
             () = watch.changed() => {
                 drop(reload(&mut running, &mut watch, &supervisor, &options.config).await);
             }

@@ -9,6 +9,7 @@
 //! Everything a call *is* stands in other crates; this one owns the sockets, the threads and the
 //! clock. It is a library with a thin `main`, so that tests can [`run`] it in their own process.
 
+mod acme;
 mod aliases;
 mod calls;
 mod capture;

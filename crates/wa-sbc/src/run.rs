@@ -11,6 +11,7 @@ use rustls::crypto::ring;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::acme::AcmeCounts;
 use crate::aliases::Aliases;
 use crate::capture::Captures;
 use crate::clock;
@@ -66,6 +67,14 @@ impl Drop for Http {
 
 /// Binds everything, starts everything. Needs a multi-threaded tokio runtime.
 pub async fn run(settings: Settings) -> Result<Running, Error> {
+    run_counting(settings, Arc::default()).await
+}
+
+/// The same, with what the keeper of the certificate counts in the metrics.
+pub(crate) async fn run_counting(
+    settings: Settings,
+    acme: Arc<AcmeCounts>,
+) -> Result<Running, Error> {
     raise_open_files();
     let (net_sender, net) = mpsc::channel(QUEUE);
     let (media_sender, media) = mpsc::unbounded_channel();
@@ -177,6 +186,7 @@ pub async fn run(settings: Settings) -> Result<Running, Error> {
                 sinks: task.records.counts().into(),
                 hep: hep_counts,
                 otlp: otlp_counts,
+                acme,
                 records: settings.records.clone(),
                 certificate_files: certificate_files.clone(),
                 listens_for_tls: bound.tls.is_some(),

@@ -81,6 +81,9 @@ pub struct File {
     /// Where a running program is asked.
     #[serde(default)]
     pub control: super::trace::Control,
+    /// An authority that gives us our certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<super::acme::Acme>,
     /// Where a Homer hears of calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hep: Option<super::hep::Hep>,

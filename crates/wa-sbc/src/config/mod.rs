@@ -14,6 +14,7 @@
 //! ```
 
 mod access;
+mod acme;
 mod admission;
 mod capture;
 mod caution;
@@ -37,6 +38,7 @@ mod sources;
 mod trace;
 mod webhook;
 
+pub use acme::AcmeSettings;
 pub use capture::CaptureSettings;
 pub use file::File;
 pub use hep::{HepSettings, HepTransport};

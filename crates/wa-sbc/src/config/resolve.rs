@@ -104,14 +104,18 @@ impl Resolver<'_, '_> {
         let usual = Limits::default();
         // A telephone may say nothing on its connection until it registers again.
         let registered = u64::from(*file.registrar.max_expires.get_ref()) + 60;
+        let tls = file.sip.tls.as_ref().map(|tls| TlsPort {
+            listen: tls.get_ref().listen,
+            host: file.sip.host.get_ref().clone(),
+            certificate: tls.get_ref().certificate.clone(),
+            key: tls.get_ref().key.clone(),
+            certificates: tls.get_ref().certificates.clone(),
+        });
+        let acme = file.acme.as_ref();
+        let acme = acme.and_then(|acme| acme.resolve(self.critic, tls.as_ref()));
         Settings {
-            tls: file.sip.tls.as_ref().map(|tls| TlsPort {
-                listen: tls.get_ref().listen,
-                host: file.sip.host.get_ref().clone(),
-                certificate: tls.get_ref().certificate.clone(),
-                key: tls.get_ref().key.clone(),
-                certificates: tls.get_ref().certificates.clone(),
-            }),
+            tls,
+            acme,
             udp: file.sip.udp.as_ref().map(|udp| Port {
                 listen: udp.get_ref().listen,
             }),

@@ -10,6 +10,7 @@ use b2bua::settings;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sip::Transport;
 
+use super::acme::AcmeSettings;
 use super::capture::CaptureSettings;
 use super::file::File;
 use super::hep::HepSettings;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Traces, and the socket they are asked for at.
     pub trace: TraceSettings,
+    /// An authority that gives us our certificate.
+    pub acme: Option<AcmeSettings>,
     /// Where a Homer hears of calls.
     pub hep: Option<HepSettings>,
     /// Where traces of calls go.

@@ -7,6 +7,7 @@
 //! Each check is a small struct in a file of its own. It looks at the world as it is: it connects, shakes
 //! hands, binds, asks. It changes nothing, and whatever it opens it closes.
 
+mod acme;
 mod addresses;
 mod certificate;
 mod clock;
@@ -49,6 +50,7 @@ pub fn checks() -> Vec<Box<dyn Check>> {
         Box::new(passwords::Passwords),
         Box::new(names::Names),
         Box::new(addresses::Addresses),
+        Box::new(acme::Acme),
         Box::new(certificate::Certificate),
         Box::new(port::Port),
         Box::new(meta::Meta),

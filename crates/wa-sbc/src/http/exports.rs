@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::Operator;
 use super::exposition::Exposition;
+use crate::acme::AcmeCounts;
 use crate::hep::HepCounts;
 use crate::otlp::OtlpCounts;
 
 pub(super) fn of_exports(text: &mut Exposition, operator: &Operator) {
     of_hep(text, &operator.hep);
     of_otlp(text, &operator.otlp);
+    of_acme(text, &operator.acme);
 }
 
 fn of_hep(text: &mut Exposition, counts: &HepCounts) {
@@ -51,5 +53,19 @@ fn of_otlp(text: &mut Exposition, counts: &OtlpCounts) {
         ("not_reached", &counts.unreached),
     ] {
         dropped.sample(&[("reason", reason)], count.load(Ordering::Relaxed) as f64);
+    }
+}
+
+fn of_acme(text: &mut Exposition, counts: &AcmeCounts) {
+    let mut orders = text.family(
+        "wa_sbc_acme_orders_total",
+        "counter",
+        "Certificates asked for from the ACME authority, by how that ended.",
+    );
+    for (outcome, count) in [("obtained", &counts.obtained), ("failed", &counts.failed)] {
+        orders.sample(
+            &[("outcome", outcome)],
+            count.load(Ordering::Relaxed) as f64,
+        );
     }
 }

@@ -96,7 +96,7 @@ pub fn client_as(
 }
 
 /// A chain and its key, which have to fit together.
-pub(super) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+pub(crate) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     CertifiedKey::from_der(chain(certificate)?, secret(key)?, &provider())
         .map_err(|why| unusable(certificate, key, why))
 }
@@ -140,6 +140,12 @@ pub fn objection(
         Ok(_) => Ok(None),
         Err(why) => Ok(Some(format!("the chain does not verify: {why}"))),
     }
+}
+
+/// The first certificate of a file.
+pub(crate) fn leaf(certificate: &Path) -> Result<CertificateDer<'static>, TlsError> {
+    let first = chain(certificate)?.into_iter().next();
+    Ok(first.expect("a chain is not empty"))
 }
 
 /// Until when the first certificate of a file is valid.

@@ -4,6 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The end of the validity of a DER certificate (RFC 5280 §4.1.2.5). `None` if it is no certificate.
 pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    of(certificate).map(|(_, until)| until)
+}
+
+/// From when until when a DER certificate is valid. `None` if it is no certificate.
+pub fn of(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;
     let (certificate, _) = element(certificate, SEQUENCE)?;
@@ -16,9 +21,10 @@ pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
         fields = element(fields, tag)?.1;
     }
     let (validity, _) = element(fields, SEQUENCE)?;
-    let (_, _, validity) = any(validity)?;
+    let (tag, time, validity) = any(validity)?;
+    let from = parse(tag, time)?;
     let (tag, time, _) = any(validity)?;
-    parse(tag, time)
+    Some((from, parse(tag, time)?))
 }
 
 fn element(der: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
