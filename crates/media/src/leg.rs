@@ -6,7 +6,7 @@ use sdp::plan::{Care, Gate, LegPlan, Proof, Silence, Sound};
 use sdp::report::LegReport;
 use sdp::{Agreed, Codec, Crypto, Direction, Keying, Side};
 
-use crate::codec::{self, CodecError, Encoder, Law, OpusSettings, SAMPLES_PER_MS};
+use crate::codec::{self, CodecError, Law, OpusSettings, SAMPLES_PER_MS, Spare};
 use crate::latch::Latch;
 use crate::noise;
 use crate::player::Player;
@@ -49,7 +49,7 @@ pub(crate) struct Leg {
     /// Samples at 8 kHz per frame we send.
     pub(crate) frame: usize,
     /// A frame of silence, ready to send where no encoder runs.
-    silence_frame: SilenceFrame,
+    silence_frame: codec::Silence,
     /// What the leg hears of us while the other leg has nothing to say.
     pub(crate) player: Option<Player>,
     /// The figures of who was at this leg before.
@@ -115,6 +115,7 @@ impl Leg {
         opus: &OpusSettings,
         sequence: u16,
         timestamp: u32,
+        spare: &mut Spare,
     ) -> Result<Self, CodecError> {
         let agreed = plan.agreed.clone();
         let secured = agreed.keying != Keying::None;
@@ -140,7 +141,7 @@ impl Leg {
                 timestamp,
             ),
             frame,
-            silence_frame: SilenceFrame::new(agreed.audio.codec, frame, opus)?,
+            silence_frame: silence(agreed.audio.codec, frame, opus, spare)?,
             player: None,
             before: None,
             counters: Counters::default(),
@@ -167,7 +168,7 @@ impl Leg {
     ) -> Result<(), CodecError> {
         let length = frame(&agreed);
         if agreed.audio.codec != self.codec() || length != self.frame {
-            self.silence_frame = SilenceFrame::new(agreed.audio.codec, length, opus)?;
+            self.silence_frame = silence(agreed.audio.codec, length, opus, &mut Spare::none())?;
             self.frame = length;
         }
         if agreed.audio.codec != self.codec()
@@ -342,33 +343,23 @@ impl Leg {
     }
 }
 
-/// One frame of encoded silence.
-struct SilenceFrame {
-    bytes: [u8; 480],
-    len: usize,
-}
-
-impl SilenceFrame {
-    fn new(codec: Codec, samples: usize, opus: &OpusSettings) -> Result<Self, CodecError> {
-        let mut frame = Self {
-            bytes: [0; 480],
-            len: samples,
-        };
-        match codec {
-            Codec::Pcma => frame.bytes.fill(Law::A.silence()),
-            Codec::Pcmu => frame.bytes.fill(Law::Mu.silence()),
-            _ => {
-                // The second frame, when the encoder has settled.
-                let mut encoder = Encoder::new(codec, opus)?;
-                for _ in 0..2 {
-                    let len = encoder.encode(&[0; 480][..samples], &mut frame.bytes);
-                    frame.len =
-                        len.ok_or_else(|| CodecError::Opus("silence was not encoded".to_owned()))?;
-                }
-            }
-        }
-        Ok(frame)
-    }
+/// One frame of silence in the leg's codec.
+fn silence(
+    codec: Codec,
+    samples: usize,
+    opus: &OpusSettings,
+    spare: &mut Spare,
+) -> Result<codec::Silence, CodecError> {
+    let law = match codec {
+        Codec::Pcma => Law::A,
+        Codec::Pcmu => Law::Mu,
+        Codec::Opus => return spare.silence(samples, opus),
+        Codec::TelephoneEvent => return Err(CodecError::NotAudio(codec)),
+    };
+    Ok(codec::Silence {
+        bytes: [law.silence(); codec::SILENCE],
+        len: samples,
+    })
 }
 
 fn frame(agreed: &Agreed) -> usize {
@@ -417,7 +408,7 @@ mod tests {
         let (now, opus) = (Instant::now(), crate::EngineSettings::default().opus());
         let mut plan = LegPlan::nobody();
         plan.agreed.keying = keying(Suite::AesCm128HmacSha1_80, 7);
-        let mut leg = Leg::new(now, Side::B, &plan, &opus, 0, 0).unwrap();
+        let mut leg = Leg::new(now, Side::B, &plan, &opus, 0, 0, &mut Spare::none()).unwrap();
         let state = StreamState {
             ssrc: 5,
             rtp_highest: Some(3 << 16 | 700),

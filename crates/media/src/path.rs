@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use sdp::Codec;
 use sdp::plan::Proof;
 
-use crate::codec::{self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS};
+use crate::codec::{
+    self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS, Spare,
+};
 use crate::dtmf::{self, Digit, Relay, Step};
 use crate::frames::{Frames, PART};
 use crate::inband::InBand;
@@ -83,6 +85,7 @@ impl Path {
         to: Codec,
         opus: &OpusSettings,
         preroll: Option<Preroll>,
+        spare: &mut Spare,
     ) -> Result<Self, CodecError> {
         let mut path = Self {
             from,
@@ -99,7 +102,7 @@ impl Path {
             comfort: None,
             inband: None,
         };
-        path.make_coders(opus, true, true)?;
+        path.make_coders(opus, true, true, spare)?;
         Ok(path)
     }
 
@@ -112,7 +115,7 @@ impl Path {
         opus: &OpusSettings,
     ) -> Result<(), CodecError> {
         self.inband = InBand::new(hears, says);
-        self.make_coders(opus, false, false)
+        self.make_coders(opus, false, false, &mut Spare::none())
     }
 
     /// A leg agreed on something new; coders whose codec stays keep their state.
@@ -132,7 +135,12 @@ impl Path {
         (self.from, self.to) = (from, to);
         self.comfort = None;
         self.frames = Frames::new(codes(from, to));
-        self.make_coders(opus, decoder, encoder)
+        self.make_coders(opus, decoder, encoder, &mut Spare::none())
+    }
+
+    /// It is over, and leaves its coders for calls to come.
+    pub(crate) fn retire(self, spare: &mut Spare) {
+        spare.keep(self.decoder, self.encoder);
     }
 
     /// What happens to audio on this path.
@@ -654,16 +662,17 @@ impl Path {
         opus: &OpusSettings,
         decoder: bool,
         encoder: bool,
+        spare: &mut Spare,
     ) -> Result<(), CodecError> {
         if !self.codes() {
             (self.decoder, self.encoder) = (None, None);
             return Ok(());
         }
         if decoder || self.decoder.is_none() {
-            self.decoder = Some(Decoder::new(self.from)?);
+            self.decoder = Some(spare.decoder(self.from)?);
         }
         if encoder || self.encoder.is_none() {
-            self.encoder = Some(Encoder::new(self.to, opus)?);
+            self.encoder = Some(spare.encoder(self.to, opus)?);
         }
         Ok(())
     }

@@ -5,9 +5,12 @@
 
 mod g711;
 mod opus;
+mod spare;
 
 pub use self::g711::{Law, decode_pcma, decode_pcmu, encode_pcma, encode_pcmu};
 pub use self::opus::{OpusDecoder, OpusEncoder, OpusSettings};
+pub use self::spare::Spare;
+pub(crate) use self::spare::{SILENCE, Silence};
 
 use sdp::Codec;
 

@@ -30,47 +30,81 @@ impl Default for OpusSettings {
 
 /// An Opus encoder for speech.
 #[derive(Debug)]
-pub struct OpusEncoder(opus::Encoder);
+pub struct OpusEncoder {
+    state: opus::Encoder,
+    /// It has said something.
+    used: bool,
+}
 
 impl OpusEncoder {
     /// Makes an encoder: about 30 KB and 80 µs, the only allocation of its life.
     pub fn new(settings: &OpusSettings) -> Result<Self, CodecError> {
         let make = || {
-            let mut encoder = opus::Encoder::new(8_000, Channels::Mono, Application::Voip)?;
-            encoder.set_complexity(i32::from(settings.complexity.min(10)))?;
-            encoder.set_bitrate(Bitrate::Bits(settings.bitrate.clamp(6_000, 128_000) as i32))?;
-            encoder.set_inband_fec(settings.fec)?;
-            encoder.set_packet_loss_perc(i32::from(settings.expected_loss.min(100)))?;
-            Ok::<_, opus::Error>(encoder)
+            let mut state = opus::Encoder::new(8_000, Channels::Mono, Application::Voip)?;
+            set(&mut state, settings)?;
+            Ok::<_, opus::Error>(state)
         };
         make()
-            .map(Self)
+            .map(|state| Self { state, used: false })
             .map_err(|why| CodecError::Opus(why.description().to_owned()))
+    }
+
+    /// Makes it as new, with these settings; `false`: libopus refused, and it is of no use.
+    pub(super) fn renew(&mut self, settings: &OpusSettings) -> bool {
+        let mut renew = || {
+            if self.used {
+                // Whether the last frame carried redundancy outlives a reset, and the decision about the next one leans on
+                // it (`decide_fec` of libopus): one frame without makes it forget.
+                self.state.set_inband_fec(false)?;
+                self.state.encode(&[0; 160], &mut [0; 400])?;
+                self.state.reset_state()?;
+                self.used = false;
+            }
+            set(&mut self.state, settings)
+        };
+        renew().is_ok()
     }
 
     /// Prepares for loss, in percent: more of it brings more redundancy within the same bitrate.
     pub fn expect_loss(&mut self, percent: u8) {
         // libopus refuses nothing from 0 to 100.
-        let _ = self.0.set_packet_loss_perc(i32::from(percent.min(100)));
+        let _ = self.state.set_packet_loss_perc(i32::from(percent.min(100)));
     }
 
     /// Encodes 10, 20, 40 or 60 ms.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Option<usize> {
-        self.0.encode(pcm, out).ok()
+        self.used = true;
+        self.state.encode(pcm, out).ok()
     }
+}
+
+fn set(state: &mut opus::Encoder, settings: &OpusSettings) -> opus::Result<()> {
+    state.set_complexity(i32::from(settings.complexity.min(10)))?;
+    state.set_bitrate(Bitrate::Bits(settings.bitrate.clamp(6_000, 128_000) as i32))?;
+    state.set_inband_fec(settings.fec)?;
+    state.set_packet_loss_perc(i32::from(settings.expected_loss.min(100)))
 }
 
 /// An Opus decoder.
 #[derive(Debug)]
-pub struct OpusDecoder(opus::Decoder);
+pub struct OpusDecoder {
+    state: opus::Decoder,
+    /// It has heard something.
+    used: bool,
+}
 
 impl OpusDecoder {
     /// Makes a decoder: about 18 KB, the only allocation of its life.
     pub fn new() -> Result<Self, CodecError> {
         let decoder = opus::Decoder::new(8_000, Channels::Mono);
         decoder
-            .map(Self)
+            .map(|state| Self { state, used: false })
             .map_err(|why| CodecError::Opus(why.description().to_owned()))
+    }
+
+    /// Makes it as new; `false`: libopus refused, and it is of no use.
+    pub(super) fn renew(&mut self) -> bool {
+        !std::mem::take(&mut self.used) || self.state.reset_state().is_ok()
     }
 
     /// Decodes a packet of up to 120 ms. Frames of two octets or less (DTX) become comfort noise.
@@ -78,15 +112,17 @@ impl OpusDecoder {
         if payload.is_empty() {
             return None; // libopus would take it for loss and fill 120 ms
         }
-        self.0.decode(payload, out, false).ok()
+        self.used = true;
+        self.state.decode(payload, out, false).ok()
     }
 
     /// Fills `out` by concealment, in steps libopus accepts (multiples of 2.5 ms).
     pub fn conceal(&mut self, out: &mut [i16]) {
         let whole = out.len() / 20 * 20;
         let (steps, rest) = out.split_at_mut(whole);
+        self.used = true;
         for step in steps.chunks_mut(MAX_SAMPLES) {
-            if self.0.decode(&[], step, false).is_err() {
+            if self.state.decode(&[], step, false).is_err() {
                 step.fill(0);
             }
         }
@@ -99,7 +135,8 @@ impl OpusDecoder {
             && !out.is_empty()
             && out.len().is_multiple_of(20)
             && out.len() <= MAX_SAMPLES;
-        if !usable || self.0.decode(next, out, true).is_err() {
+        self.used = true;
+        if !usable || self.state.decode(next, out, true).is_err() {
             self.conceal(out);
         }
     }

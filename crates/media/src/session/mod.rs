@@ -28,7 +28,7 @@ use sdp::report::{MediaReport, SentReport};
 use sdp::{Agreed, Side};
 
 use crate::chance::Chance;
-use crate::codec::OpusSettings;
+use crate::codec::{OpusSettings, Spare};
 use crate::jitter::JitterBuffer;
 use crate::leg::Leg;
 use crate::packet::Packet;
@@ -140,6 +140,17 @@ impl Session {
         settings: &EngineSettings,
         seed: [u8; 32],
     ) -> Result<Session, StartError> {
+        Self::start_with(now, plans, settings, seed, &mut Spare::none())
+    }
+
+    /// Starts media with what sessions that are over have left; it behaves no differently.
+    pub fn start_with(
+        now: Instant,
+        plans: [LegPlan; 2],
+        settings: &EngineSettings,
+        seed: [u8; 32],
+        spare: &mut Spare,
+    ) -> Result<Session, StartError> {
         let opus = settings.opus();
         let mut chance = Chance::new(seed);
         let mut leg = |side: Side| {
@@ -150,11 +161,12 @@ impl Session {
                 &opus,
                 chance.next() as u16,
                 chance.next() as u32,
+                spare,
             )
             .map_err(|why| StartError { side, why })
         };
         let legs = [leg(Side::A)?, leg(Side::B)?];
-        let path = |from: Side| {
+        let mut path = |from: Side| {
             let to = &legs[(!from).index()];
             let holds = to.proof.is_some() && !settings.preroll.is_zero();
             let preroll = holds.then(|| Preroll::new(settings.preroll.min(MAX_PREROLL)));
@@ -163,6 +175,7 @@ impl Session {
                 to.codec(),
                 &to.opus(&opus),
                 preroll,
+                spare,
             )
             .map_err(|why| StartError { side: from, why })
         };
@@ -454,6 +467,13 @@ impl Session {
             }
         }
         self.stopped = true;
+    }
+
+    /// It is over; what it need not have made anew stays for sessions to come.
+    pub fn retire(self, spare: &mut Spare) {
+        for path in self.paths {
+            path.retire(spare);
+        }
     }
 
     fn tell_digit(&mut self, from: Side, digit: Option<crate::dtmf::Digit>) {

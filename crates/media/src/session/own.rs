@@ -7,6 +7,7 @@ use sdp::plan::{LegPlan, Sound};
 use sdp::report::LegReport;
 
 use super::Session;
+use crate::codec::Spare;
 use crate::leg::Leg;
 use crate::rtp::Clock;
 use crate::rx::Receiver;
@@ -23,7 +24,9 @@ impl Session {
         let (at, far) = (side.index(), (!side).index());
         let failed = |why| StartError { side, why };
         let (sequence, timestamp) = (self.chance.next() as u16, self.chance.next() as u32);
-        let mut leg = Leg::new(now, side, plan, &self.opus, sequence, timestamp).map_err(failed)?;
+        let none = &mut Spare::none();
+        let mut leg =
+            Leg::new(now, side, plan, &self.opus, sequence, timestamp, none).map_err(failed)?;
         let (codec, other) = (leg.codec(), self.legs[far].codec());
         let (to_side, to_other) = (leg.opus(&self.opus), self.legs[far].opus(&self.opus));
         self.paths[at]

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use b2bua::{CallId, MediaEvent};
+use media::codec::Spare;
 use media::{Channel, Forward, Packet, Session};
 use sdp::Side;
 use sdp::report::MediaReport;
@@ -181,13 +182,18 @@ impl Room {
         now: Instant,
         packet: &mut Packet,
         tap: &mut Option<Tap>,
+        spare: &mut Spare,
         tell: Tell<'_>,
     ) -> MediaReport {
         self.act(now, packet, tap, tell, |session| session.stop(now));
         self.draining = true;
         self.session
             .take()
-            .map(|session| session.report(now))
+            .map(|session| {
+                let report = session.report(now);
+                session.retire(spare);
+                report
+            })
             .unwrap_or_default()
     }
 }

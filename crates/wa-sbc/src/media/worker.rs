@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
+use media::codec::Spare;
 use media::{Channel, EngineSettings, Packet, Session, StartError};
 use rustls::crypto::SecureRandom;
 use sdp::Side;
@@ -42,6 +43,9 @@ const REST: Duration = Duration::from_millis(1);
 const BURST: usize = 32;
 /// Pairs tried when somebody else has bound ports of our range.
 const ATTEMPTS: usize = 16;
+
+/// Codec states kept for calls to come: more calls a second than this begin nowhere, and they weigh 1.5 MB.
+const SPARE: usize = 32;
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ pub(super) struct Worker {
     packet: Packet,
     /// Where packets of captured calls are shown.
     tap: Option<Tap>,
+    spare: Spare,
     /// More is waiting than was taken: no rest before the next look.
     behind: bool,
     gauge: Arc<Gauge>,
@@ -107,6 +112,7 @@ impl Worker {
             timers: BinaryHeap::new(),
             packet: Packet::new(),
             tap: None,
+            spare: Spare::new(SPARE),
             behind: false,
             gauge,
         }
@@ -294,8 +300,11 @@ impl Worker {
         };
         let mut seed = [0; 32];
         let session = match self.random.fill(&mut seed) {
-            Ok(()) => Session::start(now, plans, &self.engine(now), seed)
-                .map_err(|error| error.to_string()),
+            Ok(()) => {
+                let engine = self.engine(now);
+                Session::start_with(now, plans, &engine, seed, &mut self.spare)
+                    .map_err(|error| error.to_string())
+            }
             Err(_) => Err("the system gives no random numbers".into()),
         };
         match session {
@@ -368,11 +377,12 @@ impl Worker {
             tap,
             events,
             ports,
+            spare,
             ..
         } = self;
         if let Some(room) = &mut rooms[slot] {
             let tell = &mut |event| drop(events.send((call, event)));
-            let report = room.stop(now, packet, tap, tell);
+            let report = room.stop(now, packet, tap, spare, tell);
             tell(MediaEvent::Closed(Box::new(report)));
             for line in room.lines.iter().flatten() {
                 if let Some(ports) = ports.get_mut(&line.address) {
