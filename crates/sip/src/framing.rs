@@ -48,6 +48,8 @@ pub struct Framer {
     /// A ping of ours waits for its answer.
     pinged: bool,
     broken: bool,
+    /// The message given last, as it stood in the stream.
+    given: Bytes,
 }
 
 /// A body this many times larger than a message may be is not waited for.
@@ -64,6 +66,7 @@ impl Framer {
             skip: 0,
             pinged: false,
             broken: false,
+            given: Bytes::new(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Framer {
     /// The next frame, or `None` until more bytes come.
     #[allow(clippy::should_implement_trait)] // it may have a next one again after None
     pub fn next(&mut self) -> Option<Frame> {
+        self.given = Bytes::new();
         if self.broken {
             return None;
         }
@@ -105,10 +109,19 @@ impl Framer {
         self.buffer.advance(total);
         self.searched = 0;
         self.expected = None;
-        Some(match parse_within(bytes, &self.limits) {
-            Ok(message) => Frame::Message(message),
+        Some(match parse_within(bytes.clone(), &self.limits) {
+            Ok(message) => {
+                self.given = bytes;
+                Frame::Message(message)
+            }
             Err(malformed) => Frame::Malformed(malformed),
         })
+    }
+
+    /// The bytes of the [`Frame::Message`] that [`Framer::next`] has just given, as they stood in the stream: what a message
+    /// prints is the same message, but not always the same bytes.
+    pub fn given(&self) -> &Bytes {
+        &self.given
     }
 
     /// How many bytes wait for the rest of their message: for a timer against slow senders.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use b2bua::event::{Facts, Happened};
 use b2bua::operator::{Reply, Wish};
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
+use bytes::Bytes;
 use sip::{Flow, Message};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -383,17 +384,22 @@ impl CoreTask {
                 self.flows.closed(id);
                 Input::FlowFailed { id, why }
             }
-            Event::Message { flow, message } => {
-                self.came(flow, &message);
+            Event::Message {
+                flow,
+                message,
+                bytes,
+            } => {
+                self.came(flow, &message, &bytes);
                 Input::Sip { flow, message }
             }
             Event::Datagram {
                 socket,
                 remote,
                 message,
+                bytes,
             } => {
                 let flow = self.flows.of_datagram(socket, remote);
-                self.came(flow, &message);
+                self.came(flow, &message, &bytes);
                 Input::Sip { flow, message }
             }
             Event::Malformed(address) => Input::Malformed(address),
@@ -418,7 +424,7 @@ impl CoreTask {
     }
 
     /// What comes in is heard here, what goes out in [`CoreTask::perform`].
-    fn came(&mut self, flow: Flow, message: &Message) {
+    fn came(&mut self, flow: Flow, message: &Message, bytes: &Bytes) {
         ladder::came(flow.transport, message);
         if self.is_heard() {
             self.hear(&Moment::Message {
@@ -426,7 +432,7 @@ impl CoreTask {
                 id: flow.id,
                 flow: Some(flow),
                 transport: Some(flow.transport),
-                bytes: &message.to_bytes(),
+                bytes,
             });
         }
     }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use sip::{Flow, Frame, Framer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -27,6 +27,8 @@ use super::Event;
 
 /// Bytes read at once: a message or two. Thousands of connections may stay open without a word.
 const READ: usize = 4 * 1024;
+/// Bytes written at once while more than one message waits: what a TLS record holds.
+const WRITE: usize = 16 * 1024;
 
 /// What a connection may take of us.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +200,13 @@ async fn read<R: AsyncRead + Unpin>(
         while let Some(frame) = framer.next() {
             match frame {
                 Frame::Message(message) => {
-                    if events.send(Event::Message { flow, message }).await.is_err() {
+                    let bytes = framer.given().clone();
+                    let event = Event::Message {
+                        flow,
+                        message,
+                        bytes,
+                    };
+                    if events.send(event).await.is_err() {
                         return End::Dropped;
                     }
                 }
@@ -228,12 +236,29 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
+/// A message, and those that wait behind it: under load many leave in one TLS record and one write.
+fn joined(first: Bytes, queue: &mut mpsc::Receiver<Bytes>) -> Bytes {
+    let Ok(second) = queue.try_recv() else {
+        return first;
+    };
+    let mut all = BytesMut::with_capacity(WRITE);
+    all.extend_from_slice(&first);
+    all.extend_from_slice(&second);
+    while all.len() < WRITE / 2
+        && let Ok(next) = queue.try_recv()
+    {
+        all.extend_from_slice(&next);
+    }
+    all.freeze()
+}
+
 async fn write<W: AsyncWrite + Unpin>(
     to: &mut W,
     queue: &mut mpsc::Receiver<Bytes>,
     limits: &Limits,
 ) -> End {
     while let Some(bytes) = queue.recv().await {
+        let bytes = joined(bytes, queue);
         let written = timeout(limits.write, async {
             to.write_all(&bytes).await?;
             to.flush().await

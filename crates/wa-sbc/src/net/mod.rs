@@ -23,6 +23,8 @@ pub mod validity;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
+
 use connection::Writer;
 use sip::resolve::Located;
 use sip::{Flow, FlowId, Message, Target};
@@ -90,6 +92,8 @@ pub enum Event {
         flow: Flow,
         /// The message.
         message: Message,
+        /// The same as it was on the wire.
+        bytes: Bytes,
     },
     /// A message in a datagram.
     Datagram {
@@ -99,6 +103,8 @@ pub enum Event {
         remote: SocketAddr,
         /// The message.
         message: Message,
+        /// The same as it was on the wire.
+        bytes: Bytes,
     },
     /// Something that is no SIP came from there.
     Malformed(IpAddr),

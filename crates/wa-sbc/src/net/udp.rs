@@ -76,13 +76,15 @@ pub async fn receive(
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             continue; // a keep-alive
         }
-        match sip::parse(Bytes::copy_from_slice(bytes)) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        match sip::parse(bytes.clone()) {
             Ok(message) => {
                 if events
                     .try_send(Event::Datagram {
                         socket: index,
                         remote: seen,
                         message,
+                        bytes,
                     })
                     .is_err()
                 {
