@@ -1,5 +1,7 @@
 //! The audio stream of one leg: what was said about it, what was agreed, what media is to do.
 
+mod said;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use crate::media::LocalMedia;
 use crate::profile::{Digits, PeerProfile, Reoffer};
 use crate::record::LegMedia;
 use crate::settings::{Carrier, Number, Srtp, Trunk};
+use said::Said;
 
 /// The audio stream of one leg.
 #[derive(Debug)]
@@ -22,8 +25,8 @@ pub(crate) struct Stream {
     srtp: Srtp,
     smoothing: Option<Smoothing>,
     local: Option<Local>,
-    ours: Option<Description>,
-    theirs: Option<Description>,
+    ours: Option<Said>,
+    theirs: Option<Said>,
     agreed: Option<Agreed>,
 }
 
@@ -107,7 +110,7 @@ impl Stream {
         let answer =
             sdp::compose::answer(&offer, &self.profile, &anywhere, None).map_err(disagreement)?;
         sdp::agree(&offer, &answer, Role::Answerer).map_err(disagreement)?;
-        self.theirs = Some(offer);
+        self.theirs = Some(offer.into());
         Ok(())
     }
 
@@ -169,19 +172,17 @@ impl Stream {
         let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
         let offer = sdp::compose::offer(&self.profile, local);
         let body = Bytes::from(offer.to_bytes());
-        self.ours = Some(offer);
+        self.ours = Some(offer.into());
         Ok(body)
     }
 
     /// The peer's answer to our offer.
     pub(crate) fn answered(&mut self, body: &[u8]) -> Result<&Agreed, Cause> {
         let answer = parse(body)?;
-        let offer = self
-            .ours
-            .as_ref()
-            .ok_or_else(|| missing("an offer of ours"))?;
-        let agreed = sdp::agree(offer, &answer, Role::Offerer).map_err(disagreement)?;
-        self.theirs = Some(answer);
+        let offer = self.ours.as_ref().and_then(Said::read);
+        let offer = offer.ok_or_else(|| missing("an offer of ours"))?;
+        let agreed = sdp::agree(&offer, &answer, Role::Offerer).map_err(disagreement)?;
+        self.theirs = Some(answer.into());
         Ok(self.agreed.insert(agreed))
     }
 
@@ -196,16 +197,14 @@ impl Stream {
 
     /// Our answer to the peer's offer, with `prefer` as the codec where both sides have it.
     pub(crate) fn answer(&mut self, prefer: Option<Codec>) -> Result<Bytes, Cause> {
-        let offer = self
-            .theirs
-            .as_ref()
-            .ok_or_else(|| missing("an offer of the peer"))?;
+        let offer = self.theirs.as_ref().and_then(Said::read);
+        let offer = offer.ok_or_else(|| missing("an offer of the peer"))?;
         let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
         let answer =
-            sdp::compose::answer(offer, &self.profile, local, prefer).map_err(disagreement)?;
-        self.agreed = Some(sdp::agree(offer, &answer, Role::Answerer).map_err(disagreement)?);
+            sdp::compose::answer(&offer, &self.profile, local, prefer).map_err(disagreement)?;
+        self.agreed = Some(sdp::agree(&offer, &answer, Role::Answerer).map_err(disagreement)?);
         let body = Bytes::from(answer.to_bytes());
-        self.ours = Some(answer);
+        self.ours = Some(answer.into());
         Ok(body)
     }
 
@@ -213,7 +212,7 @@ impl Stream {
     pub(crate) fn answer_again(&self) -> Result<Bytes, Cause> {
         let ours = self.ours.as_ref();
         let ours = ours.ok_or_else(|| missing("a description of ours"))?;
-        Ok(Bytes::from(ours.to_bytes()))
+        Ok(ours.to_bytes())
     }
 
     /// Whether the peer does not want to hear anybody: it has the other side on hold.
@@ -229,15 +228,16 @@ impl Stream {
     pub(crate) fn reoffered(&mut self, ident: &mut Ident, body: &[u8]) -> Result<Bytes, Cause> {
         let offer = parse(body)?;
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
-            let unchanged = self.theirs.as_ref() == Some(&offer);
+            let theirs = self.theirs.as_ref();
+            let unchanged = theirs.is_some_and(|theirs| theirs.is(&offer));
             let current = self.ours.as_ref().filter(|_| unchanged);
             return current
-                .map(|ours| Bytes::from(ours.to_bytes()))
+                .map(Said::to_bytes)
                 .ok_or_else(|| Cause::NoCommonMedia("the peer may not change its media".into()));
         }
         let fitting = self.fitting(&offer);
         let profile = std::mem::replace(&mut self.profile.profile, fitting);
-        let said = (self.ours.clone(), self.theirs.replace(offer));
+        let said = (self.current(), self.theirs.replace(offer.into()));
         let held = self.agreed.clone();
         let prefer = held.as_ref().map(|agreed| agreed.audio.codec);
         let answer = self.answer(prefer).inspect_err(|_| {
@@ -247,7 +247,7 @@ impl Stream {
         let key = self.agreed.as_ref().and_then(their_key);
         if key.is_some() && key != held.as_ref().and_then(their_key) {
             self.rekey(ident);
-        } else if self.ours == said.0 {
+        } else if self.current() == said.0 {
             // A refresh: the same words in the same version (RFC 3264 §8).
             return Ok(answer);
         }
@@ -262,7 +262,7 @@ impl Stream {
 
     /// What we said last, word for word.
     pub(crate) fn current(&self) -> Option<Bytes> {
-        self.ours.as_ref().map(|ours| Bytes::from(ours.to_bytes()))
+        self.ours.as_ref().map(Said::to_bytes)
     }
 
     /// The peer asks us to offer in mid-call (an offerless re-INVITE).
@@ -272,7 +272,7 @@ impl Stream {
                 .ours
                 .as_ref()
                 .ok_or_else(|| missing("a description of ours"))?;
-            return Ok(Bytes::from(ours.to_bytes()));
+            return Ok(ours.to_bytes());
         }
         self.rekey(ident);
         self.next_version();
@@ -286,6 +286,12 @@ impl Stream {
         {
             local.key = Some(SrtpKey::wide(ident.bytes()));
         }
+    }
+
+    /// All is agreed on: what was said is rarely needed from now on.
+    pub(crate) fn rest(&mut self) {
+        let said = [&mut self.ours, &mut self.theirs];
+        said.into_iter().flatten().for_each(Said::rest);
     }
 
     /// RFC 3264 §8: the version in `o=` counts our descriptions.

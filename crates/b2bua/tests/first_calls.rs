@@ -1,5 +1,8 @@
 //! The shortest whole calls through [`b2bua::Core`], message by message, from published samples.
 
+#[path = "first_calls/memory.rs"]
+mod memory;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

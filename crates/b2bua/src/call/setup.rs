@@ -304,10 +304,10 @@ impl Call {
         }
         if self.early.is_answered() {
             cx.log(Level::Info, "the PBX answered");
-            self.state = match self.early.is_confirmed() {
-                true => State::Talking,
-                false => State::Answering,
-            };
+            match self.early.is_confirmed() {
+                true => self.talks(),
+                false => self.state = State::Answering,
+            }
             return;
         }
         self.a.answer(cx, words);
@@ -319,12 +319,19 @@ impl Call {
         self.state = State::Answering;
     }
 
+    /// From now on it is only talked, for minutes: what was needed to get here takes as little room as it can.
+    fn talks(&mut self) {
+        self.state = State::Talking;
+        self.route.shrink_to_fit();
+        self.streams.iter_mut().for_each(Stream::rest);
+    }
+
     pub(super) fn confirmed(&mut self, cx: &mut Context<'_>, body: &[u8]) {
         self.early.confirm();
         if !matches!(self.state, State::Answering) {
             return;
         }
-        self.state = State::Talking;
+        self.talks();
         let stream = &mut self.streams[Side::A.index()];
         if stream.agreed().is_none() {
             match stream.answered(body).map(drop) {

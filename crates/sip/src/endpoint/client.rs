@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{ClientKey, Endpoint, Event, Failure, Output, Whose, same_hop};
 use crate::timer::{Timer, Timers};
 use crate::transaction::{ClientAction, MatchKey, client, client_key, invite_client};
-use crate::{CSeq, Flow, FlowId, Method, Name, Request, Response, Text, Transport};
+use crate::{CSeq, Flow, FlowId, Headers, Method, Name, Request, Response, Text, Transport};
 
 /// A client transaction.
 #[derive(Debug)]
@@ -290,6 +290,9 @@ impl Endpoint {
                 }
             }
         }
+        if entered && matches!(machine, Machine::Invite(invite_client::State::Accepted)) {
+            client.forget();
+        }
         let (flow, owner) = (client.flow, client.owner);
         let cancel_now = match (&client.cancel, client.machine) {
             (Cancel::Wanted(reason), Machine::Invite(invite_client::State::Proceeding)) => {
@@ -334,6 +337,13 @@ impl Endpoint {
 }
 
 impl Client {
+    /// An INVITE that was accepted is neither sent again nor cancelled, and its ACK is the user's.
+    fn forget(&mut self) {
+        self.request.headers = Headers::new();
+        self.request.body = Bytes::new();
+        self.bytes = Bytes::new();
+    }
+
     /// Enters the current state: timers start, and a state that needs no time is left at once.
     fn enter(&mut self, now: Instant, settings: &crate::TimerSettings) {
         let reliable = self.transport.is_reliable();

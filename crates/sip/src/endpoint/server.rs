@@ -335,6 +335,12 @@ impl Endpoint {
                 (ServerAction::Send | ServerAction::PassAck, _) => {}
             }
         }
+        if matches!(machine, Machine::Invite(invite_server::State::Accepted))
+            && let Some(last) = server.last.take()
+        {
+            // The user repeats the 2xx: nobody asks the transaction for it again.
+            self.kept -= last.len();
+        }
         let flow = server.flow;
         if let Some(bytes) = sent {
             self.outputs.push_back(Output::Send { flow, bytes });

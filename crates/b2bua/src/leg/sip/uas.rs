@@ -78,7 +78,8 @@ impl SipLeg {
             source: Some(flow.remote.ip().to_canonical()),
             from: incoming.from,
             contact: incoming.contact,
-            call_id: invite.call_id()?.clone(),
+            // Or the whole INVITE would stay for it.
+            call_id: invite.call_id()?.detached(),
             dialog: Some(dialog),
             phase: Phase::Offered {
                 key,
