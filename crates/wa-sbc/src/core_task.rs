@@ -14,7 +14,7 @@ use b2bua::event::{Facts, Happened};
 use b2bua::operator::{Reply, Wish};
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
 use bytes::Bytes;
-use sip::{Flow, Message};
+use sip::{Flow, FlowId, Message};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
@@ -42,6 +42,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long connections may take to write what is still queued.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is heard at most while calls that are over wait for their records to be safe.
+const TOGETHER: usize = 64;
 
 /// How often the core is told how much the machine has to do.
 const PULSE: Duration = Duration::from_millis(500);
@@ -136,6 +139,8 @@ pub(crate) struct CoreTask {
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) workers: Workers,
     pub(crate) records: Records,
+    /// What is to be sent as soon as the records of calls that are over are safe.
+    pub(crate) held: Vec<(FlowId, Bytes)>,
     pub(crate) trace: Trace,
     pub(crate) taps: Taps,
     pub(crate) captures: Captures,
@@ -245,7 +250,41 @@ impl CoreTask {
     }
 
     /// Performs what the core wants done; when it wants to be woken.
+    ///
+    /// What is sent once a call is over waits until its record is safe. Calls that end together wait together: for
+    /// each of them alone, a busy processor would have to turn to the journal and back.
     fn perform(&mut self) -> Option<Instant> {
+        let mut wait = self.drain();
+        loop {
+            let mut together = TOGETHER;
+            while self.records.is_behind()
+                && together > 0
+                && let Ok(event) = self.net.try_recv()
+            {
+                self.network(event);
+                wait = self.drain();
+                together -= 1;
+            }
+            self.records.catch_up();
+            if self.held.is_empty() {
+                return wait;
+            }
+            for (flow, bytes) in std::mem::take(&mut self.held) {
+                self.send(flow, bytes);
+            }
+            wait = self.drain();
+        }
+    }
+
+    fn send(&mut self, flow: FlowId, bytes: Bytes) {
+        if self.flows.send(flow, bytes) == Sent::FlowLost {
+            tracing::debug!(?flow, "sent on a flow that is gone");
+            self.core.handle(clock::now(), Input::FlowClosed(flow));
+        }
+    }
+
+    /// All outputs of the core.
+    fn drain(&mut self) -> Option<Instant> {
         loop {
             match self.core.poll() {
                 Output::Wait(at) => {
@@ -265,9 +304,9 @@ impl CoreTask {
                             bytes: &bytes,
                         });
                     }
-                    if self.flows.send(flow, bytes) == Sent::FlowLost {
-                        tracing::debug!(?flow, "sent on a flow that is gone");
-                        self.core.handle(clock::now(), Input::FlowClosed(flow));
+                    match self.records.is_behind() || !self.held.is_empty() {
+                        true => self.held.push((flow, bytes)),
+                        false => self.send(flow, bytes),
                     }
                 }
                 Output::Connect { id, target } => {

@@ -64,6 +64,8 @@ struct ToJournal {
     progress: Progress,
     /// Calls told to it.
     told: u64,
+    /// Of these, those nobody waits for any more.
+    caught_up: u64,
     /// It took too long once, and has not caught up.
     late: bool,
     thread: JoinHandle<()>,
@@ -115,6 +117,7 @@ impl Records {
                 notes,
                 progress,
                 told: 0,
+                caught_up: 0,
                 late: false,
                 thread,
             });
@@ -147,9 +150,7 @@ impl Records {
         &self.counts
     }
 
-    /// A call is over, and nobody has been told yet. Returns once a crash would not lose it any
-    /// more, or after 50 ms: a slow disk costs one call that much, and is not waited for
-    /// again before it has caught up.
+    /// A call is over, and nobody has been told yet. Nobody may be before [`Records::catch_up`].
     pub fn over(&mut self, record: &Record) {
         let Some(journal) = &mut self.journal else {
             return;
@@ -168,10 +169,28 @@ impl Records {
                 .wait(journal.told, std::time::Duration::ZERO);
         }
         journal.told += 1;
-        if !journal.late && !journal.progress.wait(journal.told, PATIENCE) {
+        if journal.late {
+            journal.caught_up = journal.told;
+        }
+    }
+
+    /// Whether there are calls a crash would lose.
+    pub fn is_behind(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|journal| journal.caught_up < journal.told)
+    }
+
+    /// Returns once a crash would lose no call any more, or after 50 ms: a slow disk costs calls that much once, and is
+    /// not waited for again before it has caught up. One wait serves all calls told of before it.
+    pub fn catch_up(&mut self) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        if journal.caught_up < journal.told && !journal.progress.wait(journal.told, PATIENCE) {
             journal.late = true;
             tracing::warn!("the disk of the journal of records is slow; calls do not wait for it");
         }
+        journal.caught_up = journal.told;
     }
 
     /// Hands a final record over. Never waits.

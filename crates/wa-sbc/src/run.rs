@@ -152,6 +152,7 @@ pub(crate) async fn run_counting(
         sockets: Sockets::default(),
         workers: Workers::start(&settings.media, &media_sender).map_err(Error::Media)?,
         records: Records::start(&settings.records, node)?,
+        held: Vec::new(),
         net,
         net_sender,
         media,

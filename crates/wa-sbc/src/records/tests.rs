@@ -159,6 +159,9 @@ fn what_was_over_when_the_program_was_killed_is_recorded_at_the_next_start_once(
     let settings = scratch.everywhere();
     let mut records = Records::start(&settings, 0).expect("writable places");
     (0..3).for_each(|id| records.over(&record(id)));
+    assert!(records.is_behind());
+    records.catch_up();
+    assert!(!records.is_behind());
     records.write(Box::new(record(1)));
     // Killed: nothing is finished, the threads are left behind with what they have been given.
     while text_of(&scratch.path("spool/journal"))

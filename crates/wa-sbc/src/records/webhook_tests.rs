@@ -184,6 +184,9 @@ fn what_a_server_did_not_take_waits_for_the_next_start_and_comes_once() {
     drop(gone);
     let mut records = Records::start(&settings(&scratch, nobody), 0).expect("it opens");
     (0..3).for_each(|id| records.over(&record(id)));
+    assert!(records.is_behind());
+    records.catch_up();
+    assert!(!records.is_behind());
     (0..3).for_each(|id| records.write(Box::new(record(id))));
     let began = Instant::now();
     records.finish();

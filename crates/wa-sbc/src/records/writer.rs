@@ -15,6 +15,9 @@ use super::sink::Place;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long nothing has to come while everything is well.
 const IDLE: Duration = Duration::from_secs(3600);
+/// How long a record waits for others: opening, writing and closing a file for each of hundreds a second costs more than
+/// the calls' records themselves. What a crash in between would lose is in the journal.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The writer of final records.
 pub(super) struct Writer {
@@ -47,6 +50,7 @@ impl Writer {
             match records.recv_timeout(if waiting { RETRY } else { IDLE }) {
                 Ok(first) => {
                     self.record(&first);
+                    std::thread::sleep(GATHER);
                     records.try_iter().for_each(|record| self.record(&record));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
