@@ -3,7 +3,7 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes capture-live bench bench-sip bench-media doc install-tools clean
+.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes capture-live bench bench-sip bench-observing bench-media doc install-tools clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,6 +60,9 @@ fuzz: ## guided fuzzing of everything that reads strangers' bytes, FUZZ_SECONDS=
 
 bench-sip: build ## calls a second on one core with TLS and digest, latency from Meta's INVITE to ours, memory of a call
 	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling
+
+bench-observing: build ## what records, traces and metrics add to the processor time of a call
+	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling -- observing
 
 bench: ## packets and messages per second
 	cargo bench --locked --workspace

@@ -44,6 +44,8 @@ pub struct Setup {
     pub trunk_lines: String,
     /// Further lines for the `[records]` table.
     pub record_lines: String,
+    /// Whether records are written into a file, as nearly every test wants it.
+    pub records: bool,
     /// The `[[trunk]]` table as a whole, where it is another than the usual one.
     pub trunk: Option<String>,
     /// Whole further tables.
@@ -65,6 +67,7 @@ impl Setup {
             number_lines: String::new(),
             trunk_lines: String::new(),
             record_lines: String::new(),
+            records: true,
             trunk: None,
             tables: String::new(),
             log: "debug",
@@ -152,7 +155,7 @@ codecs = [{meta_codecs}]
 {trunk}
 
 [records]
-file = "{records}"
+{records}
 {record_lines}
 
 [log]
@@ -168,7 +171,10 @@ filter = "{log}"
                 challenge = setup.challenge,
                 meta_codecs = list(&setup.meta_codecs),
                 number_lines = setup.number_lines,
-                records = records.display(),
+                records = match setup.records {
+                    true => format!("file = \"{}\"", records.display()),
+                    false => String::new(),
+                },
                 record_lines = setup.record_lines,
                 log = setup.log,
                 tables = setup.tables,
