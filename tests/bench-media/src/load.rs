@@ -189,8 +189,12 @@ impl Generator {
                     Order::Stop => return,
                 }
             }
-            let now = self.now();
-            while tick * TURN_US <= now {
+            // No more than a frame at once: whoever is so late that turns are always due still hears orders and tells figures.
+            for _ in 0..TURNS {
+                let now = self.now();
+                if tick * TURN_US > now {
+                    break;
+                }
                 let late = (now - tick * TURN_US) as u32;
                 if let Some(span) = &mut self.span {
                     span.figures.own_lateness = span.figures.own_lateness.max(late);
