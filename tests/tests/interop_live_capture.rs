@@ -340,3 +340,61 @@ fn a_transfer_by_a_sipp_pbx_is_captured_and_replayed() {
         assert!(text.contains("PBX  INVITE SDP"), "{text}");
     });
 }
+
+#[test]
+fn the_running_program_is_asked_at_its_socket_for_captures_and_ladders() {
+    let mut lab = lab("live-asked");
+    let much = ["capture", "--all", "--files", "200", "--megabytes", "10"];
+    let refused = ask(&lab, &much);
+    let why = said(&refused);
+    assert!(
+        !refused.status.success() && why.contains("may take 1000 MB"),
+        "{why}"
+    );
+    let detached = ask(&lab, &["capture", "--all", "--keys", "--detach"]);
+    assert!(detached.status.success(), "{}", said(&detached));
+    let name = said(&detached).trim().to_owned();
+    lab.call(&[]);
+    lab.sbc.wait_for_records(1, LIMIT);
+    let list = said(&ask(&lab, &["capture", "--list"]));
+    assert!(list.contains(&name) && list.contains("running"), "{list}");
+    let stopped = said(&ask(&lab, &["capture", "--stop", &name]));
+    assert!(
+        stopped.contains("stopped") && stopped.contains(".pcapng"),
+        "{stopped}"
+    );
+    let files = files(&lab.place);
+    let bytes = std::fs::read(&files[0]).expect("readable");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(
+        text.contains("a=opened:") && !text.contains("inline:AAAAAAAA"),
+        "keys as asked"
+    );
+    let unknown = ask(&lab, &["capture", "--stop", "capture-0"]);
+    assert!(!unknown.status.success(), "{}", said(&unknown));
+
+    let ladder = said(&ask(&lab, &["ladder", NUMBER]));
+    for part in [
+        "INVITE SDP",
+        "first packet came",
+        "ended by carrier: normal",
+    ] {
+        assert!(ladder.contains(part), "no {part:?} in\n{ladder}");
+    }
+    let full = said(&ask(&lab, &["ladder", NUMBER, "--messages"]));
+    assert!(
+        full.contains("inline:AAAAAAAA") && full.contains("response=\"0000"),
+        "{full}"
+    );
+    let secret = said(&ask(&lab, &["ladder", NUMBER, "--messages", "--secrets"]));
+    assert!(secret.contains("inline:") && !secret.contains("inline:AAAAAAAA"));
+    let picture = lab.place.path("call.svg");
+    let path = picture.display().to_string();
+    assert!(
+        ask(&lab, &["ladder", NUMBER, "--svg", &path])
+            .status
+            .success()
+    );
+    let svg = std::fs::read_to_string(picture).expect("written");
+    assert!(svg.starts_with("<svg") && !svg.contains("inline:"), "{svg}");
+}

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -13,7 +13,12 @@ use crate::control::Ask;
 
 /// What is captured.
 #[derive(Clone, Debug, Args)]
-#[group(id = "of", required = true, multiple = false, args = ["call", "number", "trunk", "all", "list", "stop"])]
+#[command(group(
+    ArgGroup::new("of")
+        .required(true)
+        .multiple(false)
+        .args(["call", "number", "trunk", "all", "list", "stop"])
+))]
 pub(crate) struct Options {
     /// Calls with this Call-ID or this id of Meta's (wacid).
     #[arg(long, value_name = "ID")]
