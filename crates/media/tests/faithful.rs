@@ -143,7 +143,7 @@ fn a_user_without_rtcp_mux_reports_and_is_reported_to_beside_the_audio() {
     call.run(ms(6_000));
     let user = &call.peers[0];
     assert!(user.verdict().holds(LEVEL, 3.0, 40));
-    assert!(user.rtcp.len() >= 1 && user.undecryptable == 0);
+    assert!(!user.rtcp.is_empty() && user.undecryptable == 0);
     let block = media::rtcp::Block {
         ssrc: 0x1111_1111,
         fraction_lost: 64,

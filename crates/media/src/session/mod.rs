@@ -128,7 +128,7 @@ pub struct Session {
     clear: Option<Box<Clear>>,
     /// Reports that left, where [`EngineSettings::tell_reports`] asks for them. Beside the other events:
     /// with a report among them each would be seven times as large.
-    reports: Option<Box<VecDeque<(Side, SentReport)>>>,
+    reports: Option<VecDeque<(Side, SentReport)>>,
 }
 
 impl Session {
@@ -201,7 +201,7 @@ impl Session {
             clear: None,
             reports: settings
                 .tell_reports
-                .then(|| Box::new(VecDeque::with_capacity(REPORTS))),
+                .then(|| VecDeque::with_capacity(REPORTS)),
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
