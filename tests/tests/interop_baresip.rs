@@ -123,7 +123,7 @@ fn desk_calls_user_and_they_hear_each_other_with_srtp_on_both_sides() {
             "baresip-bic-srtp",
             Caller::Desk,
             Codec::Opus,
-            "AES_CM_128_HMAC_SHA1_32",
+            "AES_CM_128_HMAC_SHA1_80",
         )
     });
 }
