@@ -153,8 +153,13 @@ fn the_certificate_is_obtained_before_the_first_call_and_renewed_under_one() {
         user.events("ended").is_empty(),
         "the call goes on meanwhile"
     );
-    user.succeed(LIMIT);
-    desk.succeed(LIMIT);
+    user.wait_for("ended", 1, LIMIT);
+    desk.wait_for("ended", 1, LIMIT);
+    let ended = &user.events("ended")[0];
+    assert!(
+        ended["by"] == "us" && ended["confirmed"] == true,
+        "nobody but the user ended it: {ended}"
+    );
 
     // One account for both orders, and what is served is what was issued.
     let said = pebble.running.log();
