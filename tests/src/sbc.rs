@@ -38,6 +38,8 @@ pub struct Setup {
     pub pbx_codecs: Vec<&'static str>,
     /// Challenge user-initiated calls.
     pub challenge: bool,
+    /// Further lines for the `[media]` table.
+    pub media_lines: String,
     /// Further lines for the `[[number]]` table.
     pub number_lines: String,
     /// Further lines for the `[[trunk]]` table.
@@ -64,6 +66,7 @@ impl Setup {
             meta_codecs: vec!["opus"],
             pbx_codecs: vec!["PCMA"],
             challenge: true,
+            media_lines: String::new(),
             number_lines: String::new(),
             trunk_lines: String::new(),
             record_lines: String::new(),
@@ -137,6 +140,7 @@ drain = 1
 public = "{public}"
 private = "{private}"
 ports = "20000-29999"
+{media_lines}
 
 [meta]
 connect = "{meta}"
@@ -170,6 +174,7 @@ filter = "{log}"
                 meta_networks = setup.meta_networks,
                 challenge = setup.challenge,
                 meta_codecs = list(&setup.meta_codecs),
+                media_lines = setup.media_lines,
                 number_lines = setup.number_lines,
                 records = match setup.records {
                     true => format!("file = \"{}\"", records.display()),

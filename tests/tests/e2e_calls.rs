@@ -17,13 +17,21 @@ enum By {
     Desk,
 }
 
+/// How the call goes: SIP to the PBX over UDP or TCP, or over UDP with one port towards Meta for all calls.
+#[derive(Clone, Copy, PartialEq)]
+enum Over {
+    Udp,
+    Tcp,
+    OnePort,
+}
+
 struct Story {
     name: &'static str,
     calls: By,
     hangs_up: By,
     meta: &'static str,
     pbx: &'static str,
-    tcp: bool,
+    over: Over,
 }
 
 fn play(story: &Story) {
@@ -32,7 +40,11 @@ fn play(story: &Story) {
     let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
     setup.meta_codecs = vec![story.meta];
     setup.pbx_codecs = vec![story.pbx];
-    setup.pbx.1 = if story.tcp { "tcp" } else { "udp" };
+    match story.over {
+        Over::Udp => {}
+        Over::Tcp => setup.pbx.1 = "tcp",
+        Over::OnePort => setup.media_lines = "meta_port = \"single\"\n".to_owned(),
+    }
     let mut sbc = Sbc::start(&place, &authority, &setup);
 
     let codecs = format!("{},telephone-event", story.pbx);
@@ -61,7 +73,7 @@ fn play(story: &Story) {
     if story.meta != "opus" {
         add(&mut meta, &["--g711"]);
     }
-    if story.tcp {
+    if story.over == Over::Tcp {
         add(&mut pbx, &["--tcp"]);
     }
     let (placing, taking) = match story.calls {
@@ -111,31 +123,33 @@ fn play(story: &Story) {
 }
 
 macro_rules! stories {
-    ($($test:ident: $calls:ident, $hangs_up:ident, $meta:literal, $pbx:literal, $tcp:literal;)+) => {
+    ($($test:ident: $calls:ident, $hangs_up:ident, $meta:literal, $pbx:literal, $over:ident;)+) => {
         $(
             #[test]
             fn $test() {
                 let name = concat!("e2e-", stringify!($test));
-                undisturbed(|| play(&Story { name, calls: By::$calls, hangs_up: By::$hangs_up, meta: $meta, pbx: $pbx, tcp: $tcp }));
+                undisturbed(|| play(&Story { name, calls: By::$calls, hangs_up: By::$hangs_up, meta: $meta, pbx: $pbx, over: Over::$over }));
             }
         )+
     };
 }
 
 stories! {
-    user_calls_desk_opus_pcma: User, User, "opus", "PCMA", false;
-    user_calls_desk_opus_pcmu: User, Desk, "opus", "PCMU", false;
-    user_calls_desk_opus_opus: User, User, "opus", "opus", false;
-    user_calls_desk_pcma_pcma: User, Desk, "PCMA", "PCMA", false;
-    user_calls_desk_pcmu_pcmu: User, User, "PCMU", "PCMU", false;
-    user_calls_desk_pcma_pcmu: User, Desk, "PCMA", "PCMU", false;
-    user_calls_desk_pcma_opus: User, Desk, "PCMA", "opus", false;
-    user_calls_desk_over_tcp: User, Desk, "opus", "PCMA", true;
-    desk_calls_user_opus_pcma: Desk, Desk, "opus", "PCMA", false;
-    desk_calls_user_opus_pcmu: Desk, User, "opus", "PCMU", false;
-    desk_calls_user_opus_opus: Desk, Desk, "opus", "opus", false;
-    desk_calls_user_pcma_pcma: Desk, User, "PCMA", "PCMA", false;
-    desk_calls_user_pcmu_pcmu: Desk, Desk, "PCMU", "PCMU", false;
-    desk_calls_user_pcmu_pcma: Desk, User, "PCMU", "PCMA", false;
-    desk_calls_user_over_tcp: Desk, User, "opus", "PCMA", true;
+    user_calls_desk_opus_pcma: User, User, "opus", "PCMA", Udp;
+    user_calls_desk_opus_pcmu: User, Desk, "opus", "PCMU", Udp;
+    user_calls_desk_opus_opus: User, User, "opus", "opus", Udp;
+    user_calls_desk_pcma_pcma: User, Desk, "PCMA", "PCMA", Udp;
+    user_calls_desk_pcmu_pcmu: User, User, "PCMU", "PCMU", Udp;
+    user_calls_desk_pcma_pcmu: User, Desk, "PCMA", "PCMU", Udp;
+    user_calls_desk_pcma_opus: User, Desk, "PCMA", "opus", Udp;
+    user_calls_desk_over_tcp: User, Desk, "opus", "PCMA", Tcp;
+    user_calls_desk_over_one_port: User, Desk, "opus", "PCMA", OnePort;
+    desk_calls_user_opus_pcma: Desk, Desk, "opus", "PCMA", Udp;
+    desk_calls_user_opus_pcmu: Desk, User, "opus", "PCMU", Udp;
+    desk_calls_user_opus_opus: Desk, Desk, "opus", "opus", Udp;
+    desk_calls_user_pcma_pcma: Desk, User, "PCMA", "PCMA", Udp;
+    desk_calls_user_pcmu_pcmu: Desk, Desk, "PCMU", "PCMU", Udp;
+    desk_calls_user_pcmu_pcma: Desk, User, "PCMU", "PCMA", Udp;
+    desk_calls_user_over_tcp: Desk, User, "opus", "PCMA", Tcp;
+    desk_calls_user_over_one_port: Desk, User, "opus", "opus", OnePort;
 }

@@ -279,6 +279,15 @@ impl Path {
         Duration::from_millis(10 + (self.heard / SAMPLES_PER_MS) as u64)
     }
 
+    /// Whether audio like this makes nothing due sooner: nothing waits for its time here, and packets are as
+    /// long as before.
+    pub(crate) fn steady(&self, turn: &Turn) -> bool {
+        matches!(turn.kind, Kind::Audio)
+            && self.preroll.is_none()
+            && self.relay.next_timeout().is_none()
+            && codec::samples(self.from, turn.payload) == Some(self.heard)
+    }
+
     /// Whether filler may go out: not into an event.
     pub(crate) fn fills(&self, to: &Leg) -> bool {
         let says = || self.says() && to.gate.is_some() && to.sends();

@@ -82,6 +82,16 @@ pub fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 2 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
 
+/// Whose packet it says it is, SRTP and SRTCP alike: the SSRC of RTP, or of the first report of RTCP.
+/// `None`: it is neither.
+pub fn sender(bytes: &[u8]) -> Option<u32> {
+    let at = if is_rtcp(bytes) { 4 } else { 8 };
+    match bytes.get(at..at + 4)? {
+        [a, b, c, d] if bytes[0] >> 6 == 2 => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
 /// The sequence number of a packet already known to be RTP.
 pub(crate) fn sequence(bytes: &[u8]) -> u16 {
     u16::from_be_bytes([bytes[2], bytes[3]])

@@ -146,7 +146,7 @@ fn every_mistake_is_named_with_file_line_key_and_remedy() {
         (
             with("private = \"10.0.0.5\"", "privat = \"10.0.0.5\""),
             "wa-sbc.toml:8: media.privat: unknown field `privat`, expected one of `public`, `public_bind`, `private`, \
-             `private_bind`, `ports`, `threads`, `opus_complexity`, `opus_bitrate`, `preroll_ms`, `dscp`\n    \
+             `private_bind`, `ports`, `meta_port`, `threads`, `opus_complexity`, `opus_bitrate`, `preroll_ms`, `dscp`\n    \
              remedy: did you mean `private`?",
         ),
         (

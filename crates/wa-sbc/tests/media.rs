@@ -8,8 +8,11 @@ use sdp::plan::{Gate, Latch, LegPlan, Silence};
 use sdp::report::MediaReport;
 use sdp::{Agreed, Codec, Direction, Keying, Negotiated, Side};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use wa_sbc::config::MediaSettings;
+use wa_sbc::config::{MediaSettings, MetaPort};
 use wa_sbc::media::Workers;
+
+#[path = "media/shared.rs"]
+mod shared;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -21,12 +24,17 @@ struct Lab {
 
 impl Lab {
     fn new(ports: &str, threads: usize) -> Self {
+        Lab::with(ports, threads, MetaPort::PerCall)
+    }
+
+    fn with(ports: &str, threads: usize, meta_port: MetaPort) -> Self {
         let settings = MediaSettings {
             public: "203.0.113.7".parse().expect("an address"),
             public_bind: LOOPBACK,
             private: LOOPBACK,
             private_bind: LOOPBACK,
             ports: ports.parse().expect("a range"),
+            meta_port,
             threads,
             dscp: 46,
             opus_complexity: 5,

@@ -26,6 +26,8 @@ pub(crate) struct End {
     pub(crate) seals: Option<[u8; 30]>,
     /// What it receives under.
     pub(crate) opens: Option<[u8; 30]>,
+    /// What tells apart what it hears, where all calls come from one port.
+    pub(crate) hears: Option<u32>,
 }
 
 /// A key as `media` takes it.
@@ -48,6 +50,8 @@ pub(crate) struct Described {
     pub(crate) pt: u8,
     /// The first key of AES_CM_128_HMAC_SHA1_80.
     pub(crate) key: Option<[u8; 30]>,
+    /// The SSRC announced.
+    pub(crate) ssrc: Option<u32>,
 }
 
 impl Described {
@@ -66,10 +70,12 @@ impl Described {
                 let bytes = base64::engine::general_purpose::STANDARD.decode(key).ok()?;
                 bytes.try_into().ok()
             });
+        let ssrc = line("a=ssrc:").find_map(|line| line.split(' ').next()?.trim().parse().ok());
         Some(Described {
             rtp: SocketAddr::new(address, port),
             pt,
             key,
+            ssrc,
         })
     }
 }
@@ -83,12 +89,13 @@ mod tests {
         let key = base64::engine::general_purpose::STANDARD.encode([7; 30]);
         let sdp = format!(
             "v=0\r\nc=IN IP4 127.0.0.9\r\nm=audio 4000 RTP/SAVP 111 126\r\n\
-             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n"
+             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\na=ssrc:7 cname:x\r\n"
         );
         let expected = Described {
             rtp: "127.0.0.9:4000".parse().expect("an address"),
             pt: 111,
             key: Some([7; 30]),
+            ssrc: Some(7),
         };
         assert_eq!(Described::read(&sdp), Some(expected));
         assert_eq!(Described::read("v=0\r\n"), None);

@@ -12,6 +12,7 @@ use tests::place::Place;
 use tests::running::Running;
 
 use crate::ends::{End, Ends, crypto};
+use crate::load::ssrc;
 use crate::through_sbc::MEDIA_PORT;
 
 /// Meta's key, and ours towards Meta, in every call.
@@ -59,6 +60,8 @@ impl ThroughForwarder {
         for _ in 0..count {
             let own = FIRST + 2 * self.placed;
             let to_meta = if self.shared { FIRST } else { own };
+            // SSRCs pass.
+            let hears = self.shared.then(|| ssrc(1, usize::from(self.placed)));
             self.placed += 1;
             up(Ends {
                 meta: End {
@@ -66,12 +69,14 @@ impl ThroughForwarder {
                     pt: 111,
                     seals: Some(KEYS[0]),
                     opens: Some(KEYS[1]),
+                    hears,
                 },
                 pbx: End {
                     remote: SocketAddr::new(self.place[1], own),
                     pt: 111,
                     seals: None,
                     opens: None,
+                    hears: None,
                 },
             });
         }

@@ -48,8 +48,6 @@ pub(crate) struct Speech {
     pub(crate) pbx: (Vec<Vec<u8>>, u32),
     /// Payloads pass unchanged and may carry a stamp.
     pub(crate) stamped: bool,
-    /// All calls come from one port: the SSRC tells them apart.
-    pub(crate) one_port: bool,
 }
 
 enum Order {
@@ -79,6 +77,7 @@ impl Load {
             streams: Vec::new(),
             turns: vec![Vec::new(); TURNS],
             known: HashMap::new(),
+            one_port: [false; 2],
             span: None,
             packet: Packet::new(),
         };
@@ -150,6 +149,11 @@ struct Arrivals {
     second: u64,
 }
 
+/// The SSRC of what an end of a call says; 0: Meta's, 1: the PBX's.
+pub(crate) fn ssrc(from: usize, call: usize) -> u32 {
+    0x1000_0000 * (from as u32 + 1) + call as u32
+}
+
 struct Span {
     from: u64,
     to: u64,
@@ -166,6 +170,8 @@ struct Generator {
     turns: Vec<Vec<usize>>,
     /// Stream by the socket where it arrives and the port, or SSRC, it comes from.
     known: HashMap<(usize, u32), usize>,
+    /// All calls come to this socket from one port: the SSRC tells them apart.
+    one_port: [bool; 2],
     span: Option<Span>,
     packet: Packet,
 }
@@ -220,12 +226,9 @@ impl Generator {
         let both = [(&ends.meta, &ends.pbx), (&ends.pbx, &ends.meta)];
         for (from, (speaker, listener)) in both.into_iter().enumerate() {
             let id = self.streams.len();
-            let ssrc = 0x1000_0000 * (from as u32 + 1) + call as u32;
-            let source = if self.speech.one_port {
-                ssrc
-            } else {
-                u32::from(listener.remote.port())
-            };
+            let ssrc = ssrc(from, call);
+            let source = listener.hears.unwrap_or(u32::from(listener.remote.port()));
+            self.one_port[1 - from] = listener.hears.is_some();
             self.known.insert((1 - from, source), id);
             // Calls are spread over the frame, and both directions of one call are half a frame apart.
             self.turns[(call * 7 + from * TURNS / 2) % TURNS].push(id);
@@ -278,7 +281,7 @@ impl Generator {
         if bytes.len() < HEADER || rtp::is_rtcp(bytes) {
             return;
         }
-        let source = if self.speech.one_port {
+        let source = if self.one_port[at] {
             u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]])
         } else {
             u32::from(source.port())

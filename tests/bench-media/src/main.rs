@@ -194,7 +194,6 @@ impl Cases {
                 meta: (long(meta), ticks[0]),
                 pbx: (long(pbx), ticks[1]),
                 stamped,
-                one_port: false,
             }
         };
         Ok(Cases {

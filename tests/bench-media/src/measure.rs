@@ -1,6 +1,6 @@
 //! The measurements: cost at a given number of calls, and how many calls are carried.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::figures::Figures;
 use crate::process::{machine_time, processor_time};
@@ -89,8 +89,11 @@ fn cores() -> f64 {
     std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
 }
 
+/// The longest a search for the most calls takes; whatever was good by then is what is carried at least.
+const SEARCH: Duration = Duration::from_secs(120);
+
 /// The most calls with less than 0.1 % loss and a p99 under 20 ms. Calls are added by a tenth until one
-/// measurement and its repetition are not good any more.
+/// measurement and its repetition are not good any more, or the time is over.
 ///
 /// # Errors
 /// When the program or its calls do not come up.
@@ -98,13 +101,18 @@ pub(crate) fn capacity(system: System, case: &Case, first: usize) -> Result<usiz
     let mut stage = Stage::start(system, case, 8 * first, ADMIT_ALL)?;
     let mut good = 0;
     let mut wanted = first;
+    let began = Instant::now();
     while wanted <= 8 * first {
+        if began.elapsed() > SEARCH {
+            println!("    no further: {SEARCH:?} are over");
+            break;
+        }
         if stage.add(wanted - stage.calls).is_err() {
             return Ok(good);
         }
         let mut once = || {
-            stage.settle(Duration::from_millis(1_500));
-            let figures = stage.load().measure(Duration::from_secs(4));
+            stage.settle(Duration::from_millis(1_000));
+            let figures = stage.load().measure(Duration::from_secs(3));
             println!("    {:5} calls: {figures}", stage.calls);
             figures.good()
         };

@@ -6,6 +6,7 @@ use crate::codecs;
 use crate::figures::{Figures, median};
 use crate::measure::{Sample, capacity, sample};
 use crate::system::{Case, Stage, System};
+use crate::through_sbc::before;
 
 /// Most resident KiB per call.
 const RESIDENT_RELAYED: f64 = 16.0;
@@ -80,18 +81,28 @@ pub(crate) fn relay(
     rounds: usize,
     span: Duration,
 ) -> Result<(), String> {
-    let systems = [
+    let mut systems = vec![
         System::WaSbc,
+        System::WaSbcSharing,
         System::Rtpengine,
         System::Forwarder,
         System::SharedPort,
     ];
+    if before().is_some() {
+        systems.insert(0, System::WaSbcBefore);
+    }
     let samples = interleaved(&systems, case, calls, rounds, span)?;
     let cost = |system| of(&samples, system, |sample| sample.cost);
     let ours = cost(System::WaSbc);
     bar(
         "cost by rtpengine's",
         ours / cost(System::Rtpengine),
+        None,
+        Some(0.55),
+    );
+    bar(
+        "cost by rtpengine's, sharing a port towards Meta",
+        cost(System::WaSbcSharing) / cost(System::Rtpengine),
         None,
         Some(0.55),
     );
@@ -162,11 +173,18 @@ pub(crate) fn relay_capacity(case: &Case) -> Result<(), String> {
         "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
         case.name
     );
-    let rtpengine = most(System::Rtpengine, case, 200)?;
-    let ours = most(System::WaSbc, case, 400)?;
-    most(System::Forwarder, case, 400)?;
+    let rtpengine = most(System::Rtpengine, case, 400)?;
+    let ours = most(System::WaSbc, case, 600)?;
+    let sharing = most(System::WaSbcSharing, case, 600)?;
+    most(System::Forwarder, case, 600)?;
     most(System::SharedPort, case, 600)?;
     bar("calls by rtpengine's", ours / rtpengine, Some(1.6), None);
+    bar(
+        "calls by rtpengine's, sharing a port towards Meta",
+        sharing / rtpengine,
+        Some(1.6),
+        None,
+    );
     Ok(())
 }
 

@@ -9,13 +9,17 @@ use tests::running::Running;
 use crate::forwarder::ThroughForwarder;
 use crate::load::{Load, Speech};
 use crate::through_rtpengine::ThroughRtpengine;
-use crate::through_sbc::{MEDIA_PORT, ThroughSbc};
+use crate::through_sbc::{Build, MEDIA_PORT, ThroughSbc};
 
 /// A program that carries calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum System {
     /// The real binary, calls placed by SIP.
     WaSbc,
+    /// The same with one port towards Meta for all calls.
+    WaSbcSharing,
+    /// Another build of it, where one is named.
+    WaSbcBefore,
     /// Debian's, in user space.
     Rtpengine,
     /// The bare forwarder, one socket for each end of a call.
@@ -29,6 +33,8 @@ impl System {
     pub(crate) fn name(self) -> &'static str {
         match self {
             System::WaSbc => "wa-sbc",
+            System::WaSbcSharing => "wa-sbc, one port to Meta",
+            System::WaSbcBefore => "wa-sbc, the build before",
             System::Rtpengine => "rtpengine",
             System::Forwarder => "forwarder, a socket per call",
             System::SharedPort => "forwarder, one port to Meta",
@@ -76,14 +82,17 @@ impl Stage {
         lines: &str,
     ) -> Result<Stage, String> {
         let place = Place::new("bench-media");
-        let mut speech = case.speech.clone();
-        speech.one_port = system == System::SharedPort;
+        let speech = case.speech.clone();
         let [meta, pbx] = [21, 31].map(|host| (place.address(host), MEDIA_PORT).into());
         let load = Load::start(meta, pbx, speech).map_err(|error| error.to_string())?;
+        let sbc = |build| {
+            ThroughSbc::start(&place, build, case.codecs, lines)
+                .map(|sbc| Program::WaSbc(Box::new(sbc)))
+        };
         let program = match system {
-            System::WaSbc => {
-                Program::WaSbc(Box::new(ThroughSbc::start(&place, case.codecs, lines)?))
-            }
+            System::WaSbc => sbc(Build::Usual)?,
+            System::WaSbcSharing => sbc(Build::SharedPort)?,
+            System::WaSbcBefore => sbc(Build::Before)?,
             System::Rtpengine => Program::Rtpengine(ThroughRtpengine::start(&place, case.codecs)?),
             System::Forwarder | System::SharedPort => {
                 let shared = system == System::SharedPort;

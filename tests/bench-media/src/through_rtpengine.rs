@@ -156,12 +156,14 @@ impl ThroughRtpengine {
                 pt: payload_type(self.codecs.0),
                 seals: Some(META_KEY),
                 opens: to_meta.key,
+                hears: None,
             },
             pbx: End {
                 remote: to_pbx.rtp,
                 pt: payload_type(self.codecs.1),
                 seals: None,
                 opens: None,
+                hears: None,
             },
         })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +28,22 @@ use crate::link::{Link, client};
 /// The port all ends of one kind share; see [`crate::load`].
 pub(crate) const MEDIA_PORT: u16 = 30_000;
 
+/// Which wa-sbc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As it is.
+    Usual,
+    /// With one port towards Meta for all calls.
+    SharedPort,
+    /// Another one, to compare with: [`before`].
+    Before,
+}
+
+/// The program `BENCH_BEFORE` names.
+pub(crate) fn before() -> Option<PathBuf> {
+    std::env::var_os("BENCH_BEFORE").map(PathBuf::from)
+}
+
 /// A running wa-sbc and the peers that place calls through it.
 pub(crate) struct ThroughSbc {
     /// The program.
@@ -39,6 +56,8 @@ pub(crate) struct ThroughSbc {
     udp: UdpSocket,
     pbx_flow: Flow,
     placed: u32,
+    /// All calls share one port towards Meta.
+    shared: bool,
     /// What was described so far, by the caller's number.
     calls: HashMap<String, Descriptions>,
     /// Caller's number by Call-ID, on either leg.
@@ -64,9 +83,15 @@ impl ThroughSbc {
     /// When a socket cannot be bound.
     pub(crate) fn start(
         place: &Place,
+        build: Build,
         codecs: (Codec, Codec),
         lines: &str,
     ) -> Result<ThroughSbc, String> {
+        let (program, meta_port) = match build {
+            Build::Usual => (binary().to_owned(), ""),
+            Build::SharedPort => (binary().to_owned(), "meta_port = \"single\""),
+            Build::Before => (before().ok_or("no other build was named")?, ""),
+        };
         let authority = Authority::new(place);
         let (public, private) = (place.address(1), place.address(2));
         let (sbc, sip) = (
@@ -90,6 +115,7 @@ public = "{public}"
 private = "{private}"
 ports = "10000-59999"
 threads = 1
+{meta_port}
 
 [meta]
 connect = "{meta}:5061"
@@ -133,7 +159,7 @@ filter = "warn"
         let mut running = Running::start(
             place,
             "wa-sbc",
-            Command::new(binary())
+            Command::new(program)
                 .args(["run", "--config"])
                 .arg(&configuration)
                 .env("WA_SBC_TEST_PASSWORD", PASSWORD),
@@ -163,6 +189,7 @@ filter = "warn"
             udp,
             pbx_flow,
             placed: 0,
+            shared: build == Build::SharedPort,
             calls: HashMap::new(),
             callers: HashMap::new(),
             refused: HashMap::new(),
@@ -310,6 +337,7 @@ filter = "warn"
     /// Hands out the calls all is known about.
     fn complete(&mut self, up: &mut impl FnMut(Ends)) -> usize {
         let before = self.calls.len();
+        let shared = self.shared;
         self.calls.retain(|_, call| match (&call.meta, &call.pbx) {
             ([Some(meta), Some(to_meta)], [Some(_), Some(to_pbx)]) => {
                 up(Ends {
@@ -318,12 +346,14 @@ filter = "warn"
                         pt: to_meta.pt,
                         seals: meta.key,
                         opens: to_meta.key,
+                        hears: to_meta.ssrc.filter(|_| shared),
                     },
                     pbx: End {
                         remote: to_pbx.rtp,
                         pt: to_pbx.pt,
                         seals: None,
                         opens: None,
+                        hears: None,
                     },
                 });
                 false

@@ -39,7 +39,7 @@ use crate::rtp::{self, Clock};
 use crate::rx::Receiver;
 use crate::settings::{EngineSettings, StartError};
 use clear::Clear;
-use receive::Held;
+use receive::{Held, Opened};
 
 /// Which of a leg's two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +129,8 @@ pub struct Session {
     /// Reports that left, where [`EngineSettings::tell_reports`] asks for them. Beside the other events:
     /// with a report among them each would be seven times as large.
     reports: Option<VecDeque<(Side, SentReport)>>,
+    /// See [`Session::is_calm`].
+    calm: bool,
 }
 
 impl Session {
@@ -202,6 +204,7 @@ impl Session {
             reports: settings
                 .tell_reports
                 .then(|| VecDeque::with_capacity(REPORTS)),
+            calm: false,
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
@@ -225,14 +228,80 @@ impl Session {
         if let Some(clear) = &mut self.clear {
             clear.closed();
         }
+        self.calm = false;
         if !self.stopped {
-            if channel == Channel::Rtcp || rtp::is_rtcp(packet.as_slice()) {
-                self.receive_rtcp(now, from, channel, src, packet);
-            } else {
-                self.receive_rtp(now, from, src, packet);
+            match self.open(now, from, channel, src, packet) {
+                Ok(opened) => self.take(now, from, channel, src, opened, packet),
+                Err(why) => self.count(from, why),
             }
         }
         self.transmit(now, packet)
+    }
+
+    /// A datagram came in on a port that several calls share. `true`: it authenticated as this call's and
+    /// has been taken as by [`Session::receive`]; fetch what follows with [`Session::transmit`]. `false`:
+    /// nothing has changed and nothing was counted. A leg without keys claims nothing.
+    pub fn claims(
+        &mut self,
+        now: Instant,
+        from: Side,
+        channel: Channel,
+        src: SocketAddr,
+        packet: &mut Packet,
+    ) -> bool {
+        if self.stopped || self.legs[from.index()].unprotect.is_none() {
+            return false;
+        }
+        let Ok(opened) = self.open(now, from, channel, src, packet) else {
+            return false;
+        };
+        self.calm = false;
+        self.take(now, from, channel, src, opened, packet);
+        true
+    }
+
+    /// Counts a datagram of a port that several calls share: it says it is this call's, and cannot prove it.
+    pub fn refuse(
+        &mut self,
+        now: Instant,
+        from: Side,
+        channel: Channel,
+        src: SocketAddr,
+        packet: &mut Packet,
+    ) {
+        if let Some(clear) = &mut self.clear {
+            clear.closed();
+        }
+        if let Err(why) = self.open(now, from, channel, src, packet) {
+            self.count(from, why);
+        }
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        from: Side,
+        channel: Channel,
+        src: SocketAddr,
+        opened: Opened,
+        packet: &mut Packet,
+    ) {
+        match opened {
+            Opened::Rtp => self.receive_rtp(now, from, src, packet),
+            Opened::Rtcp => self.receive_rtcp(now, from, channel, src, packet),
+        }
+    }
+
+    /// Whether the packet received last made nothing due sooner than [`Session::next_timeout`] said
+    /// before: so it is with nearly every packet, and whoever knows that need not ask again.
+    pub fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    /// Where the leg's RTP and RTCP come from by its agreement.
+    pub fn agreed_sources(&self, side: Side) -> [SocketAddr; 2] {
+        let agreed = &self.legs[side.index()].agreed;
+        [agreed.remote_rtp, agreed.remote_rtcp]
     }
 
     /// The next packet to be sent, written into `packet`. Call until there is none.

@@ -12,9 +12,44 @@ use crate::path::Turn;
 use crate::rtp::{self, Header};
 use crate::rx::Order;
 use crate::srtp::UnprotectError;
-use crate::stats::Counters;
 
 impl Session {
+    /// Whether a packet may be believed; where the leg has keys it is opened. On an error nothing has changed.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        from: Side,
+        channel: Channel,
+        src: SocketAddr,
+        packet: &mut Packet,
+    ) -> Result<Opened, Refused> {
+        let rtcp = channel == Channel::Rtcp || rtp::is_rtcp(packet.as_slice());
+        let leg = &mut self.legs[from.index()];
+        let latch = match channel {
+            Channel::Rtp => &leg.rtp_latch,
+            Channel::Rtcp => &leg.rtcp_latch,
+        };
+        if !latch.admits(now, src) {
+            return Err(Refused::Foreign);
+        }
+        match &mut leg.unprotect {
+            Some(unprotect) if rtcp => unprotect.rtcp(packet).map_err(Refused::Closed)?,
+            Some(unprotect) => unprotect.rtp(packet).map_err(Refused::Closed)?,
+            None => {}
+        }
+        Ok(if rtcp { Opened::Rtcp } else { Opened::Rtp })
+    }
+
+    /// Counts a packet that went no further than the door.
+    pub(super) fn count(&mut self, from: Side, why: Refused) {
+        let counters = &mut self.legs[from.index()].counters;
+        match why {
+            Refused::Foreign => counters.foreign += 1,
+            Refused::Closed(UnprotectError::Malformed) => counters.malformed += 1,
+            Refused::Closed(_) => counters.undecryptable += 1,
+        }
+    }
+
     pub(super) fn receive_rtp(
         &mut self,
         now: Instant,
@@ -23,16 +58,6 @@ impl Session {
         packet: &mut Packet,
     ) {
         let leg = &mut self.legs[from.index()];
-        if !leg.rtp_latch.admits(now, src) {
-            leg.counters.foreign += 1;
-            return;
-        }
-        if let Some(unprotect) = &mut leg.unprotect
-            && let Err(why) = unprotect.rtp(packet)
-        {
-            count(why, &mut leg.counters);
-            return;
-        }
         let bytes = packet.as_slice();
         if let Some(clear) = &mut self.clear {
             clear.opened(bytes);
@@ -70,7 +95,8 @@ impl Session {
         }
         leg.counters.last_received = Some(now);
         leg.watch.media = now;
-        leg.watch.quiet = false;
+        let quiet = std::mem::take(&mut leg.watch.quiet);
+        let awake = leg.heard && !leg.watch.silent && !quiet;
         self.heard(now, from);
 
         let rx = &self.rx[from.index()];
@@ -93,10 +119,11 @@ impl Session {
                 self.play(now, from, &turn);
             }
             Order::Next => {
+                let steady = awake && self.paths[from.index()].steady(&turn);
                 self.play(now, from, &turn);
-                if self.held[from.index()].deadline.is_some()
-                    && self.rx[from.index()].expects(self.held[from.index()].index)
-                {
+                if self.held[from.index()].deadline.is_none() {
+                    self.calm = steady;
+                } else if self.rx[from.index()].expects(self.held[from.index()].index) {
                     self.release(now, from);
                 }
             }
@@ -178,16 +205,6 @@ impl Session {
             Channel::Rtp => &mut leg.rtp_latch,
             Channel::Rtcp => &mut leg.rtcp_latch,
         };
-        if !latch.admits(now, src) {
-            leg.counters.foreign += 1;
-            return;
-        }
-        if let Some(unprotect) = &mut leg.unprotect
-            && let Err(why) = unprotect.rtcp(packet)
-        {
-            count(why, &mut leg.counters);
-            return;
-        }
         if let Some(clear) = &mut self.clear {
             clear.opened(packet.as_slice());
         }
@@ -205,11 +222,18 @@ impl Session {
     }
 }
 
-fn count(why: UnprotectError, counters: &mut Counters) {
-    match why {
-        UnprotectError::Malformed => counters.malformed += 1,
-        _ => counters.undecryptable += 1,
-    }
+/// A packet that may be believed.
+pub(super) enum Opened {
+    Rtp,
+    Rtcp,
+}
+
+/// Why a packet went no further than the door.
+pub(super) enum Refused {
+    /// Nobody of this call sends from there.
+    Foreign,
+    /// It could not be opened.
+    Closed(UnprotectError),
 }
 
 /// The longest payload that can be held: 60 ms of G.711, or of Opus at 64 kbit/s. A longer one goes on

@@ -182,6 +182,9 @@ pub struct Media {
     /// The range of UDP ports.
     #[serde(default = "ports")]
     pub ports: Spanned<String>,
+    /// Ports Meta sends to: `per-call`, or `single`: the first pair of `ports` of each media thread.
+    #[serde(default = "meta_port")]
+    pub meta_port: Spanned<String>,
     /// Media threads; 0: one per CPU.
     #[serde(default)]
     pub threads: usize,
@@ -535,6 +538,10 @@ fn drain() -> u64 {
 
 fn ports() -> Spanned<String> {
     unplaced("20000-29999".into())
+}
+
+fn meta_port() -> Spanned<String> {
+    unplaced("per-call".into())
 }
 
 fn opus_complexity() -> Spanned<u8> {

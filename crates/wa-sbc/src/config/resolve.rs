@@ -37,6 +37,7 @@ use super::capture::CaptureSettings;
 use super::file::File;
 use super::listener::CertificateFiles;
 use super::lists::NumberList;
+use super::meta_port::MetaPort;
 use super::objection::Critic;
 use super::settings::{LogFormat, LogSettings, MediaSettings, Port, Settings, TlsPort};
 use super::sources::Sources;
@@ -335,12 +336,32 @@ impl Resolver<'_, '_> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
+        let meta_port = MetaPort::read(media.meta_port.get_ref()).unwrap_or_else(|| {
+            self.object(
+                media.meta_port.span(),
+                "media.meta_port",
+                format!("`{}` is neither way", media.meta_port.get_ref()),
+                "write \"per-call\" or \"single\"",
+            );
+            MetaPort::PerCall
+        });
+        if meta_port == MetaPort::Single && ports.pairs().nth(2 * threads - 1).is_none() {
+            self.object(
+                media.ports.span(),
+                "media.ports",
+                format!(
+                    "{threads} media threads share a pair each towards Meta and need one for a PBX"
+                ),
+                "widen it: a pair for each thread, and one for each call",
+            );
+        }
         MediaSettings {
             public: media.public,
             public_bind: media.public_bind.unwrap_or(media.public),
             private: media.private,
             private_bind: media.private_bind.unwrap_or(media.private),
             ports,
+            meta_port,
             threads,
             dscp: *media.dscp.get_ref(),
             opus_complexity: *media.opus_complexity.get_ref(),

@@ -17,6 +17,7 @@ use super::hep::HepSettings;
 use super::http::HttpSettings;
 use super::listener::CertificateFiles;
 use super::lists;
+use super::meta_port::MetaPort;
 use super::objection::{ConfigError, Critic};
 use super::otlp::OtlpSettings;
 use super::records::RecordSettings;
@@ -136,6 +137,8 @@ pub struct MediaSettings {
     pub private_bind: IpAddr,
     /// The ports, on both addresses.
     pub ports: PortRange,
+    /// Which of them Meta sends to.
+    pub meta_port: MetaPort,
     /// Threads, at least one.
     pub threads: usize,
     /// DSCP of media packets.

@@ -444,6 +444,15 @@ fn of_process(text: &mut Exposition, operator: &Operator) {
             );
         }
     }
+    let mut unclaimed = text.family(
+        "wa_sbc_media_unclaimed_packets_total",
+        "counter",
+        "Packets at the port all calls share towards Meta that no call's key fits.",
+    );
+    for (index, gauge) in operator.gauges.iter().enumerate() {
+        let count = gauge.unclaimed() as f64;
+        unclaimed.sample(&[("thread", &index.to_string())], count);
+    }
     let families: [CountOfSink; 4] = [
         (
             "wa_sbc_records_written_total",

@@ -12,12 +12,17 @@ pub struct Gauge {
     leased: AtomicU64,
     resting: AtomicU64,
     free: AtomicU64,
+    unclaimed: AtomicU64,
 }
 
 impl Gauge {
     pub(super) fn worked(&self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.busy_us.fetch_add(time, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused_one(&self) {
+        self.unclaimed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn show(&self, pairs: impl Iterator<Item = Counts>) {
@@ -35,6 +40,11 @@ impl Gauge {
     /// Time spent on packets, timers and commands, not waiting.
     pub fn busy(&self) -> Duration {
         Duration::from_micros(self.busy_us.load(Ordering::Relaxed))
+    }
+
+    /// Datagrams at the port all calls share that no call's key fits, since the start.
+    pub fn unclaimed(&self) -> u64 {
+        self.unclaimed.load(Ordering::Relaxed)
     }
 
     /// Its pairs of ports, all addresses together: what they do, and how many.

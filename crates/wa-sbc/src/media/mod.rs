@@ -8,10 +8,15 @@
 //! A call belongs to one thread from `Open` to the end of the draining of its ports; nothing is
 //! shared between threads.
 
+mod claims;
+mod commands;
 mod gauge;
+mod line;
+mod outbox;
 mod poll;
 mod ports;
 mod room;
+mod shared;
 mod socket;
 mod watch;
 mod worker;

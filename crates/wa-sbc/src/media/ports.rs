@@ -47,6 +47,13 @@ impl PortRange {
             .map(|port| port as u16)
     }
 
+    /// Takes the first `count` pairs out of the range; what is left. `None`: nothing would be left.
+    pub fn set_aside(self, count: usize) -> Option<(Vec<u16>, PortRange)> {
+        let aside: Vec<u16> = self.pairs().take(count).collect();
+        let first = self.pairs().nth(count)?;
+        Some((aside, PortRange { first, ..self }))
+    }
+
     /// Cuts the range into `parts` ranges of about the same size that do not overlap. Fewer come
     /// back when there are fewer pairs than parts.
     pub fn split(self, parts: usize) -> Vec<PortRange> {
@@ -222,6 +229,15 @@ mod tests {
         assert!(pairs("0-1").is_err());
         assert!(pairs("20000").is_err());
         assert!(pairs("20000-70000").is_err());
+    }
+
+    #[test]
+    fn pairs_set_aside_are_the_first_and_no_longer_in_the_range() {
+        let range: PortRange = "20001-20008".parse().expect("a range");
+        let (aside, rest) = range.set_aside(2).expect("three pairs");
+        assert_eq!(aside, [20002, 20004]);
+        assert_eq!(rest.pairs().collect::<Vec<_>>(), [20006]);
+        assert_eq!(range.set_aside(3), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One call in a media thread: its sockets and its session.
 
-use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -11,47 +10,19 @@ use media::{Channel, Forward, Packet, Session};
 use sdp::Side;
 use sdp::report::MediaReport;
 
-use super::socket::Pair;
+use super::line::{Empty, Line};
+use super::shared::SharedPort;
 use super::watch::Look;
 use crate::capture::{Tap, Watched};
-
-/// Packets of a call are further apart than this, those of a flood are not.
-const CROWDED: Duration = Duration::from_millis(5);
-
-/// One leg's lease.
-#[derive(Debug)]
-pub(crate) struct Line {
-    /// The bound address.
-    pub(crate) address: IpAddr,
-    /// What the far side was told instead of it.
-    pub(crate) told: IpAddr,
-    /// The RTP port.
-    pub(crate) port: u16,
-    /// The sockets.
-    pub(crate) pair: Pair,
-    /// When RTP and RTCP were last read.
-    read: [Option<Instant>; 2],
-}
-
-impl Line {
-    /// A lease nothing was read from yet.
-    pub(crate) fn new(address: IpAddr, told: IpAddr, port: u16, pair: Pair) -> Self {
-        Self {
-            address,
-            told,
-            port,
-            pair,
-            read: [None; 2],
-        }
-    }
-}
 
 /// One call: open (no session yet), running, or over with its ports draining.
 pub(crate) struct Room {
     /// The call.
     pub(crate) call: CallId,
-    /// By [`Side::index`]; `None` once the port is free again.
+    /// By [`Side::index`]; `None` once the port is free again, and where the leg shares a port with others.
     pub(crate) lines: [Option<Line>; 2],
+    /// The leg that shares a port with other calls'.
+    pub(crate) sharing: Option<Side>,
     /// The earliest time this room has been put down for in the worker's list of timers.
     pub(crate) armed: Option<Instant>,
     /// Over: packets are thrown away.
@@ -65,12 +36,21 @@ pub(crate) struct Room {
 /// What a room wants to tell.
 pub(crate) type Tell<'a> = &'a mut dyn FnMut(MediaEvent);
 
+/// What calls of a thread have in common beside its loop.
+#[derive(Default)]
+pub(crate) struct Common {
+    /// The port they share towards Meta, where they do.
+    pub(crate) shared: Option<SharedPort>,
+    /// Where packets of captured calls are shown.
+    pub(crate) tap: Option<Tap>,
+}
+
 impl Room {
-    pub(crate) fn new(call: CallId, lines: [Line; 2]) -> Self {
-        let lines = lines.map(Some);
+    pub(crate) fn new(call: CallId, lines: [Option<Line>; 2], sharing: Option<Side>) -> Self {
         Self {
             call,
             lines,
+            sharing,
             armed: None,
             draining: false,
             watched: None,
@@ -102,78 +82,140 @@ impl Room {
         self.session.as_ref().map(|session| session.next_timeout())
     }
 
+    /// Whether the last packet made nothing due sooner than was known before.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.is_calm())
+    }
+
+    /// Where the leg that shares a port is to be heard from, while media flows.
+    pub(crate) fn expected(&self) -> Option<[SocketAddr; 2]> {
+        let session = self.session.as_ref()?;
+        Some(session.agreed_sources(self.sharing?))
+    }
+
     /// Does something to the session, then sends and tells what came of it.
     pub(crate) fn act(
         &mut self,
         now: Instant,
         packet: &mut Packet,
-        tap: &mut Option<Tap>,
+        common: &mut Common,
         tell: Tell<'_>,
         act: impl FnOnce(&mut Session),
     ) {
-        let mut look = Look::new(self.call, self.watched, tap);
+        self.with(common, tell, |session, ends, tell| {
+            act(session);
+            flush(session, ends, now, packet, tell);
+        });
+    }
+
+    /// Does something with a running session. `None`: there is none, or it broke, which costs this call and
+    /// no other.
+    fn with<T>(
+        &mut self,
+        common: &mut Common,
+        tell: Tell<'_>,
+        act: impl FnOnce(&mut Session, &mut Ends<'_>, Tell<'_>) -> T,
+    ) -> Option<T> {
         let Self { session, lines, .. } = self;
-        let Some(running) = session else { return };
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            act(running);
-            flush(running, lines, now, packet, &mut look, tell);
-        }));
+        let Common { shared, tap } = common;
+        let running = session.as_mut()?;
+        let at_shared = shared.as_ref().map(SharedPort::local);
+        let mut ends = Ends {
+            lines,
+            shared,
+            look: Look::new(self.call, self.watched, at_shared, tap),
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| act(running, &mut ends, &mut *tell)));
         if done.is_err() {
-            // The panic has been printed already; it costs this call and no other.
+            // The panic has been printed already.
             *session = None;
             tell(MediaEvent::Failed("bug: the media session broke".into()));
         }
+        done.ok()
     }
 
     /// Whether more comes to a socket than one call sends: there was something to read a moment ago.
     pub(crate) fn is_crowded(&mut self, now: Instant, side: Side, channel: Channel) -> bool {
-        let Some(line) = &mut self.lines[side.index()] else {
-            return false;
-        };
-        let before = line.read[channel as usize].replace(now);
-        before.is_some_and(|before| now.saturating_duration_since(before) < CROWDED)
+        let line = &mut self.lines[side.index()];
+        line.as_mut()
+            .is_some_and(|line| line.is_crowded(now, channel))
     }
 
-    /// Takes one datagram from a socket. `false` when there is none left.
+    /// Takes one datagram from a socket of its own. `false` when there is none left.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
         side: Side,
         channel: Channel,
         packet: &mut Packet,
-        tap: &mut Option<Tap>,
+        common: &mut Common,
         tell: Tell<'_>,
     ) -> bool {
         let Some(line) = &self.lines[side.index()] else {
             return false;
         };
-        let source = match line.pair.socket(channel).recv_from(packet.buffer_mut()) {
-            Ok((length, source)) => {
-                packet.set_len(length);
-                source
-            }
-            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        let source = match line.receive(channel, packet) {
+            Ok(Some(source)) => source,
+            Ok(None) => return true,
+            Err(Empty) => return false,
         };
-        let source = std::net::SocketAddr::new(source.ip().to_canonical(), source.port());
-        let mut look = Look::new(self.call, self.watched, tap);
-        let Self { session, lines, .. } = self;
         // Before the start and after the end packets are nobody's.
-        let Some(running) = session else { return true };
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            look.comes(packet);
-            let forward = running.receive(now, side, channel, source, packet);
-            look.came(now, lines, (side, channel, source), running);
+        self.with(common, tell, |session, ends, tell| {
+            ends.look.comes(packet);
+            let forward = session.receive(now, side, channel, source, packet);
+            ends.came(now, side, channel, source, session);
             if let Some(forward) = forward {
-                look.left(now, lines, forward, running);
-                send(lines, forward, packet);
+                ends.send(now, forward, packet, session);
             }
-            flush(running, lines, now, packet, &mut look, tell);
-        }));
-        if done.is_err() {
-            *session = None;
-            tell(MediaEvent::Failed("bug: the media session broke".into()));
-        }
+            flush(session, ends, now, packet, tell);
+        });
         true
+    }
+
+    /// Takes a datagram of the shared port if its tag proves that it is for this call.
+    pub(crate) fn claims(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        source: SocketAddr,
+        packet: &mut Packet,
+        common: &mut Common,
+        tell: Tell<'_>,
+    ) -> bool {
+        let Some(side) = self.sharing else {
+            return false;
+        };
+        let claimed = self.with(common, tell, |session, ends, tell| {
+            ends.look.comes(packet);
+            let claimed = session.claims(now, side, channel, source, packet);
+            if claimed {
+                ends.came(now, side, channel, source, session);
+                flush(session, ends, now, packet, tell);
+            }
+            claimed
+        });
+        claimed == Some(true)
+    }
+
+    /// Counts a datagram of the shared port that says it is for this call and cannot prove it.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        source: SocketAddr,
+        packet: &mut Packet,
+        common: &mut Common,
+        tell: Tell<'_>,
+    ) {
+        if let Some(side) = self.sharing {
+            self.with(common, tell, |session, ends, _| {
+                ends.look.comes(packet);
+                session.refuse(now, side, channel, source, packet);
+                ends.came(now, side, channel, source, session);
+            });
+        }
     }
 
     /// Says goodbye on both legs; the last figures.
@@ -181,11 +223,11 @@ impl Room {
         &mut self,
         now: Instant,
         packet: &mut Packet,
-        tap: &mut Option<Tap>,
+        common: &mut Common,
         spare: &mut Spare,
         tell: Tell<'_>,
     ) -> MediaReport {
-        self.act(now, packet, tap, tell, |session| session.stop(now));
+        self.act(now, packet, common, tell, |session| session.stop(now));
         self.draining = true;
         self.session
             .take()
@@ -198,33 +240,53 @@ impl Room {
     }
 }
 
+/// Where packets of a call come and go.
+struct Ends<'a> {
+    lines: &'a [Option<Line>; 2],
+    shared: &'a mut Option<SharedPort>,
+    look: Look<'a>,
+}
+
+impl Ends<'_> {
+    /// Shows a packet that came to whoever captures the call.
+    fn came(
+        &mut self,
+        now: Instant,
+        side: Side,
+        channel: Channel,
+        source: SocketAddr,
+        session: &Session,
+    ) {
+        self.look
+            .came(now, self.lines, (side, channel, source), session);
+    }
+
+    /// Sends a packet: from the leg's own ports, or from the port calls share.
+    fn send(&mut self, now: Instant, forward: Forward, packet: &Packet, session: &Session) {
+        self.look.left(now, self.lines, forward, session);
+        match (&self.lines[forward.to.index()], &mut *self.shared) {
+            (Some(line), _) => line.send(forward.channel, forward.dst, packet),
+            (None, Some(port)) => port.send(forward.channel, forward.dst, packet),
+            (None, None) => {}
+        }
+    }
+}
+
 fn flush(
     session: &mut Session,
-    lines: &[Option<Line>; 2],
+    ends: &mut Ends<'_>,
     now: Instant,
     packet: &mut Packet,
-    look: &mut Look<'_>,
     tell: Tell<'_>,
 ) {
     while let Some(forward) = session.transmit(now, packet) {
-        look.left(now, lines, forward, session);
-        send(lines, forward, packet);
+        ends.send(now, forward, packet, session);
     }
     while let Some(event) = session.event() {
         tell(told(event));
     }
     while let Some((side, report)) = session.reported() {
         tell(MediaEvent::Reported { side, report });
-    }
-}
-
-fn send(lines: &[Option<Line>; 2], forward: Forward, packet: &Packet) {
-    if let Some(line) = &lines[forward.to.index()] {
-        // A full socket buffer or a missing route loses the packet, as the network would.
-        let _ = line
-            .pair
-            .socket(forward.channel)
-            .send_to(packet.as_slice(), forward.dst);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The pair of UDP sockets of one leg: RTP on an even port, RTCP on the odd one behind it.
+//! A pair of UDP sockets: RTP on an even port, RTCP on the odd one behind it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -8,20 +8,21 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::poll::Poll;
 
-/// The receive buffer of a socket: a second of audio and more.
-const RECEIVE_BUFFER: usize = 256 * 1024;
+/// The receive buffer of a call's own socket: a second of audio and more.
+pub(super) const RECEIVE_BUFFER: usize = 256 * 1024;
 
-/// RTP and RTCP of one leg.
+/// RTP and RTCP.
 #[derive(Debug)]
 pub(crate) struct Pair {
     sockets: [UdpSocket; 2],
 }
 
 impl Pair {
-    /// Binds `port` and the port behind it.
-    pub(crate) fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<Self> {
+    /// Binds `port` and the port behind it; each has room for `buffer` octets that came in.
+    pub(crate) fn bind(address: IpAddr, port: u16, dscp: u8, buffer: usize) -> io::Result<Self> {
+        let bind = |port| bind(address, port, dscp, buffer);
         Ok(Self {
-            sockets: [bind(address, port, dscp)?, bind(address, port + 1, dscp)?],
+            sockets: [bind(port)?, bind(port + 1)?],
         })
     }
 
@@ -42,7 +43,7 @@ impl Pair {
     }
 }
 
-fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<UdpSocket> {
+fn bind(address: IpAddr, port: u16, dscp: u8, buffer: usize) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(
         Domain::for_address(address),
@@ -51,7 +52,7 @@ fn bind(address: IpAddr, port: u16, dscp: u8) -> io::Result<UdpSocket> {
     )?;
     socket.set_nonblocking(true)?;
     // Both are wishes: a system that grants less still carries calls.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    let _ = socket.set_recv_buffer_size(buffer);
     let class = u32::from(dscp) << 2;
     let _ = if address.is_ipv4() {
         socket.set_tos_v4(class)

@@ -3,28 +3,38 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use b2bua::CallId;
+use b2bua::{CallId, LocalMedia};
 use media::{Channel, Forward, Packet, Session};
 use sdp::Side;
 
-use super::room::Line;
+use super::line::Line;
 use crate::capture::{Crossing, Tap, Watched};
 
 /// A look at one call while it is worked on.
-pub(super) struct Look<'a>(Option<(&'a mut Tap, (CallId, Watched))>);
+pub(super) struct Look<'a> {
+    tap: Option<(&'a mut Tap, (CallId, Watched))>,
+    /// The port calls share, where a leg has none of its own.
+    shared: Option<LocalMedia>,
+}
 
 impl<'a> Look<'a> {
     /// Nobody's, unless somebody captures the call.
-    pub(super) fn new(call: CallId, watched: Option<Watched>, tap: &'a mut Option<Tap>) -> Self {
-        Self(match (watched, tap) {
+    pub(super) fn new(
+        call: CallId,
+        watched: Option<Watched>,
+        shared: Option<LocalMedia>,
+        tap: &'a mut Option<Tap>,
+    ) -> Self {
+        let tap = match (watched, tap) {
             (Some(watched), Some(tap)) => Some((tap, (call, watched))),
             _ => None,
-        })
+        };
+        Self { tap, shared }
     }
 
     /// A datagram is about to be opened.
     pub(super) fn comes(&mut self, packet: &Packet) {
-        if let Some((tap, _)) = &mut self.0 {
+        if let Some((tap, _)) = &mut self.tap {
             tap.came(packet.as_slice());
         }
     }
@@ -37,8 +47,8 @@ impl<'a> Look<'a> {
         (side, channel, remote): (Side, Channel, SocketAddr),
         session: &Session,
     ) {
-        if let Some((tap, of)) = &mut self.0
-            && let Some(local) = local(lines, side, channel)
+        if let Some((tap, of)) = &mut self.tap
+            && let Some(local) = local(lines, self.shared, side, channel)
         {
             let crossing = Crossing {
                 inward: true,
@@ -58,8 +68,8 @@ impl<'a> Look<'a> {
         forward: Forward,
         session: &Session,
     ) {
-        if let Some((tap, of)) = &mut self.0
-            && let Some(local) = local(lines, forward.to, forward.channel)
+        if let Some((tap, of)) = &mut self.tap
+            && let Some(local) = local(lines, self.shared, forward.to, forward.channel)
             && let Some(bytes) = session.left()
         {
             let crossing = Crossing {
@@ -74,11 +84,20 @@ impl<'a> Look<'a> {
 }
 
 /// Our address as the far side knows it: what stands in the SDP.
-fn local(lines: &[Option<Line>; 2], side: Side, channel: Channel) -> Option<SocketAddr> {
-    let line = lines[side.index()].as_ref()?;
-    let port = match channel {
-        Channel::Rtp => line.port,
-        Channel::Rtcp => line.port + 1,
+fn local(
+    lines: &[Option<Line>; 2],
+    shared: Option<LocalMedia>,
+    side: Side,
+    channel: Channel,
+) -> Option<SocketAddr> {
+    let (address, port) = match (&lines[side.index()], shared) {
+        (Some(line), _) => (line.told, line.port),
+        (None, Some(shared)) => (shared.address, shared.rtp_port),
+        (None, None) => return None,
     };
-    Some(SocketAddr::new(line.told, port))
+    let port = match channel {
+        Channel::Rtp => port,
+        Channel::Rtcp => port + 1,
+    };
+    Some(SocketAddr::new(address, port))
 }

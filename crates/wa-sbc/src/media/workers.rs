@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::gauge::Gauge;
 use super::poll::{Bell, Poll};
+use super::shared::SharedPort;
 use super::worker::{Command, Worker};
 use crate::capture::{Glimpses, Watched, glimpses};
 use crate::clock;
@@ -39,13 +40,19 @@ impl Workers {
     ) -> io::Result<Workers> {
         let random = ring::default_provider().secure_random;
         let mut threads = Vec::new();
-        for (index, range) in settings
-            .ports
-            .split(settings.threads)
-            .into_iter()
-            .enumerate()
-        {
+        let (shared, ports) = settings.divided();
+        for (index, range) in ports.split(settings.threads).into_iter().enumerate() {
             let poll = Poll::new()?;
+            let shared = shared
+                .get(index)
+                .map(|port| {
+                    SharedPort::bind(settings, *port, &poll).map_err(|error| {
+                        let at = settings.public_bind;
+                        let why = format!("[media] meta_port: {at} port {port}: {error}");
+                        io::Error::new(error.kind(), why)
+                    })
+                })
+                .transpose()?;
             let bell = poll.bell();
             let (commands, receiver) = channel();
             let gauge = Arc::new(Gauge::default());
@@ -57,7 +64,8 @@ impl Workers {
                 range,
                 random,
                 gauge.clone(),
-            );
+            )
+            .sharing(shared);
             let handle = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || {
