@@ -10,7 +10,7 @@ use sdp::Description;
 /// What was said about a stream.
 pub(crate) enum Said {
     /// In parts.
-    Fresh(Description),
+    Fresh(Box<Description>),
     /// Printed.
     AtRest(Box<[u8]>),
 }
@@ -34,7 +34,7 @@ impl Said {
     /// Whether it says the same.
     pub(crate) fn is(&self, other: &Description) -> bool {
         match self {
-            Said::Fresh(description) => description == other,
+            Said::Fresh(description) => **description == *other,
             Said::AtRest(printed) => **printed == *other.to_bytes(),
         }
     }
@@ -50,7 +50,7 @@ impl Said {
 
 impl From<Description> for Said {
     fn from(description: Description) -> Said {
-        Said::Fresh(description)
+        Said::Fresh(Box::new(description))
     }
 }
 
