@@ -55,7 +55,7 @@ fn a_packet_goes_to_the_call_whose_key_made_it_though_all_else_is_the_same() {
                 let other = &mut calls[1 - speaker].0;
                 let before = other.report(now);
                 let from = address(Side::A);
-                let mut claims = |session: &mut Session, packet: &mut Packet| {
+                let claims = |session: &mut Session, packet: &mut Packet| {
                     session.claims(now, Side::A, Channel::Rtp, from, packet)
                 };
                 assert!(!claims(other, &mut packet), "{suite:?} {round}");
