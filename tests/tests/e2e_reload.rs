@@ -1,11 +1,12 @@
-//! 10,000 numbers and 500 trunks are loaded in under a second, and loaded again while 200 calls run: no call notices, a new
-//! number is served, one that was removed is not.
+//! 10,000 numbers and 500 trunks are loaded in under a second, and loaded again while 200 calls talk: no call notices, a
+//! new number is served, one that was removed is not.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use tests::certificates::Authority;
-use tests::load::{Generator, Pace};
+use tests::load::{Generator, Pace, Talk};
+use tests::metronome::undisturbed;
 use tests::place::{Place, wait_until};
 use tests::sbc::{DOMAIN, Sbc, Setup};
 use tests::simulated::{meta_address, pbx_address};
@@ -21,10 +22,15 @@ fn number(e164: &str) -> String {
 
 #[test]
 fn ten_thousand_numbers_are_reloaded_and_200_calls_do_not_notice() {
+    undisturbed(story);
+}
+
+fn story() {
     let place = Place::new("reload");
     let authority = Authority::new(&place);
     let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
     setup.log = "info";
+    setup.meta_codecs = vec!["PCMA"];
     // A machine that is busy with other tests would refuse the new calls, rightly.
     let mut tables =
         "[admission]\noverload_lag = 0\noverload_queue = 0\noverload_media = 0\n\n".to_owned();
@@ -50,38 +56,42 @@ fn ten_thousand_numbers_are_reloaded_and_200_calls_do_not_notice() {
     );
     let mut generator = Generator::new(&place, &authority, &sbc);
 
+    let mut talk = None;
     let ended = generator.hold(CALLS, Pace::AtOnce(32), |generator| {
-        assert_eq!(
-            generator.ask(last),
-            200,
-            "a number of the first configuration"
-        );
-        let before = std::fs::read_to_string(&sbc.configuration).expect("its configuration");
-        let after = before.replace(&number(last), &number(new));
-        assert_ne!(before, after);
-        std::fs::write(&sbc.configuration, after).expect("its configuration can be written");
-        let began = Instant::now();
-        sbc.running.signal("HUP");
-        wait_until(
-            "the configuration is read again",
-            Duration::from_secs(20),
-            || {
-                generator.carry_for(Duration::from_millis(20));
-                sbc.running.log().contains("configuration reloaded")
-            },
-        );
-        println!(
-            "reload: read again and in force after {:.0?}",
-            began.elapsed()
-        );
-        generator.carry_for(Duration::from_secs(1));
-        assert_eq!(generator.ask(new), 200, "a new number is served");
-        assert_eq!(generator.ask(last), 404, "a number that was removed is not");
-        assert_eq!(
-            generator.ask(&format!("{first}0")),
-            200,
-            "a number that stayed is"
-        );
+        talk = Some(Talk::during(generator, |generator| {
+            generator.carry_for(Duration::from_secs(1));
+            assert_eq!(
+                generator.ask(last),
+                200,
+                "a number of the first configuration"
+            );
+            let before = std::fs::read_to_string(&sbc.configuration).expect("its configuration");
+            let after = before.replace(&number(last), &number(new));
+            assert_ne!(before, after);
+            std::fs::write(&sbc.configuration, after).expect("its configuration can be written");
+            let began = Instant::now();
+            sbc.running.signal("HUP");
+            wait_until(
+                "the configuration is read again",
+                Duration::from_secs(20),
+                || {
+                    generator.carry_for(Duration::from_millis(20));
+                    sbc.running.log().contains("configuration reloaded")
+                },
+            );
+            println!(
+                "reload: read again and in force after {:.0?}",
+                began.elapsed()
+            );
+            generator.carry_for(Duration::from_secs(1));
+            assert_eq!(generator.ask(new), 200, "a new number is served");
+            assert_eq!(generator.ask(last), 404, "a number that was removed is not");
+            assert_eq!(
+                generator.ask(&format!("{first}0")),
+                200,
+                "a number that stayed is"
+            );
+        }));
     });
     assert_eq!(
         ended.done,
@@ -94,5 +104,7 @@ fn ten_thousand_numbers_are_reloaded_and_200_calls_do_not_notice() {
         .filter(|record| record["cause"] == "normal")
         .count();
     assert_eq!(normal, CALLS as usize + 3, "{:?}", records.first());
+    talk.expect("they were held")
+        .assert_whole(&records, CALLS, 0.001);
     assert!(sbc.running.alive());
 }

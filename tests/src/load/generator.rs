@@ -66,6 +66,7 @@ pub struct Generator {
     // Bound, so that what is sent there is no error to anybody.
     sockets: [UdpSocket; 2],
     rtp: Vec<SocketAddr>,
+    srtp: Vec<SocketAddr>,
     /// Whether a refusal is an answer like any other.
     asks: bool,
     calls: Vec<Call>,
@@ -98,6 +99,7 @@ impl Generator {
             media,
             sockets,
             rtp: Vec::new(),
+            srtp: Vec::new(),
             asks: false,
             calls: Vec::new(),
             latencies: Vec::new(),
@@ -230,6 +232,11 @@ impl Generator {
         &self.rtp
     }
 
+    /// Where wa-sbc awaits the SRTP of the calls' legs towards Meta.
+    pub fn srtp(&self) -> &[SocketAddr] {
+        &self.srtp
+    }
+
     /// The sockets the media of Meta's and of the PBX' legs comes to, and is sent from.
     pub fn media(&self) -> &[UdpSocket; 2] {
         &self.sockets
@@ -278,6 +285,7 @@ impl Generator {
                 self.say(call, &ack);
                 let first = self.calls[call as usize].dialog.is_none();
                 if first {
+                    self.srtp.extend(words::audio_of(message));
                     self.calls[call as usize].status = 200;
                     self.calls[call as usize].dialog = Some((contact.to_owned(), to.to_owned()));
                     self.established += 1;

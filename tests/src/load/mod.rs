@@ -2,7 +2,9 @@
 //! says are the documented samples with other numbers in them.
 
 mod generator;
+mod talk;
 mod tls;
 mod words;
 
 pub use generator::{Generator, Load, Pace};
+pub use talk::{Heard, Talk};

@@ -5,6 +5,17 @@ use std::net::SocketAddr;
 
 use crate::sbc::{HOST, PASSWORD};
 use md5::{Digest, Md5};
+use sdp::Crypto;
+
+/// Meta's own key in every call.
+const CRYPTO: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml";
+/// Whose audio Meta's is.
+pub(crate) const SSRC: u32 = 215_879_358;
+
+/// What Meta seals its audio with.
+pub(crate) fn crypto() -> Crypto {
+    Crypto::parse(CRYPTO).expect("a documented line")
+}
 
 /// The value of the first header of this name.
 pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
@@ -97,10 +108,10 @@ pub(crate) fn invite(
          a=msid-semantic: WMS 4e37b099-8aef-45d0-be4f-1cde2ca5a37d\r\nm=audio {port} RTP/SAVP 111 8 0 126\r\n\
          c=IN IP4 {ip}\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=mid:audio\r\na=sendrecv\r\n\
          a=msid:4e37b099-8aef-45d0-be4f-1cde2ca5a37d WhatsAppTrack1\r\na=rtcp-mux\r\n\
-         a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:xfQq6S962xk1frubATz5s/GBRflTT4v7gKA98Bml\r\n\
+         a=crypto:{CRYPTO}\r\n\
          a=rtpmap:111 opus/48000/2\r\n\
          a=fmtp:111 maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1\r\n\
-         a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:126 telephone-event/8000\r\na=maxptime:20\r\na=ptime:20\r\na=ssrc:215879358 cname:WhatsAppAudioStream1\r\n",
+         a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:126 telephone-event/8000\r\na=maxptime:20\r\na=ptime:20\r\na=ssrc:{SSRC} cname:WhatsAppAudioStream1\r\n",
         port = media.port(),
         ip = media.ip(),
     );
