@@ -29,7 +29,8 @@ status=0
 log=target/tests.txt
 : >"$log"
 cargo test --locked --workspace --no-run || exit
-cargo test --locked --workspace --no-fail-fast -- --skip "$load" 2>&1 | tee "$log" || status=$?
+# Calls in real time mostly wait: more of them at once than there are processors.
+cargo test --locked --workspace --no-fail-fast -- --skip "$load" --test-threads "$(($(nproc) * 2))" 2>&1 | tee "$log" || status=$?
 wait $loading || { status=$?; echo "test $load ... FAILED" >>"$log"; }
 trap - EXIT
 cat target/load.txt
