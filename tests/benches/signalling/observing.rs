@@ -1,21 +1,52 @@
 //! What observing costs: the same calls through two running wa-sbc on the same core in turn, one that keeps records, the
-//! messages of calls and metrics that somebody asks for, and one with all of it off.
+//! messages of calls and metrics that somebody asks for, and one with all of it off. First calls in which nobody speaks, which
+//! are nothing but what is observed; then calls with ten seconds of talk each way, which are still short ones.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tests::certificates::Authority;
 use tests::http::Client;
-use tests::load::{Generator, Pace};
+use tests::load::{Generator, Pace, Talk};
 use tests::place::Place;
 use tests::sbc::Sbc;
 use tests::sipp::wait_listening;
 
 use crate::process::{self, Process};
 
-/// Calls of one turn, and turns of each: short ones, often, because the machine is another one every second.
-const CALLS: u32 = 250;
-const TURNS: usize = 12;
+/// What happens in the calls of a turn. Turns are short and many, because the machine is another one every second.
+#[derive(Clone, Copy)]
+enum Calls {
+    Silent,
+    Talked,
+}
+
+const TALK: Duration = Duration::from_secs(10);
+
+impl Calls {
+    /// Calls of one turn.
+    fn count(self) -> u32 {
+        match self {
+            Calls::Silent => 250,
+            Calls::Talked => 100,
+        }
+    }
+
+    /// Turns of each wa-sbc.
+    fn turns(self) -> usize {
+        match self {
+            Calls::Silent => 12,
+            Calls::Talked => 6,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Calls::Silent => "without a word",
+            Calls::Talked => "with ten seconds of relayed talk",
+        }
+    }
+}
 
 /// A running wa-sbc, calls for it, and what observes it.
 struct Observed {
@@ -33,6 +64,8 @@ impl Observed {
         let authority = Authority::new(&place);
         let mut setup = super::setup(&place);
         setup.records = is_observed;
+        // Relayed, as cheap as talk can be.
+        setup.meta_codecs = vec!["PCMA"];
         let address = SocketAddr::new(place.address(3), 9090);
         setup.tables += &match is_observed {
             true => format!("[http]\nlisten = \"{address}\"\n"),
@@ -58,10 +91,18 @@ impl Observed {
         }
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, calls: Calls) {
         let process = Process::new(self.sbc.running.pid());
         let before = process.threads();
-        self.generator.run(CALLS, Pace::AtOnce(32));
+        match calls {
+            Calls::Silent => drop(self.generator.run(calls.count(), Pace::AtOnce(32))),
+            Calls::Talked => {
+                let pace = Pace::AtOnce(16);
+                self.generator.hold(calls.count(), pace, |generator| {
+                    Talk::during(generator, |generator| generator.carry_for(TALK));
+                });
+            }
+        }
         if let Some(metrics) = &self.metrics {
             // Once a turn, which is more often than once a second.
             assert_eq!(metrics.get("/metrics").status, 200);
@@ -70,7 +111,7 @@ impl Observed {
         std::thread::sleep(Duration::from_millis(100));
         let spent = process.threads().since(&before).total();
         self.turns
-            .push(spent.as_secs_f64() * 1e6 / f64::from(CALLS));
+            .push(spent.as_secs_f64() * 1e6 / f64::from(calls.count()));
     }
 }
 
@@ -81,16 +122,24 @@ pub(crate) fn run() {
     for which in [&mut observed, &mut alone] {
         which.generator.run(100, Pace::AtOnce(16));
     }
-    for turn in 0..TURNS {
+    for calls in [Calls::Silent, Calls::Talked] {
+        compare(calls, &mut observed, &mut alone);
+    }
+}
+
+fn compare(calls: Calls, observed: &mut Observed, alone: &mut Observed) {
+    observed.turns.clear();
+    alone.turns.clear();
+    for turn in 0..calls.turns() {
         // First the one, then the other: whoever comes second finds another machine.
         match turn % 2 {
             0 => {
-                observed.turn();
-                alone.turn();
+                observed.turn(calls);
+                alone.turn(calls);
             }
             _ => {
-                alone.turn();
-                observed.turn();
+                alone.turn(calls);
+                observed.turn(calls);
             }
         }
     }
@@ -102,8 +151,9 @@ pub(crate) fn run() {
         .collect();
     let (with, without) = (median(&mut observed.turns), median(&mut alone.turns));
     println!(
-        "bench-sip: observing: {with:.0} us of processor a call with records, traces and metrics, {without:.0} without; \
+        "bench-sip: observing: calls {}: {with:.0} us of processor a call with records, traces and metrics, {without:.0} without; \
          pairs of turns rise by {:.1} % (median; {:.1} to {:.1})",
+        calls.name(),
         median(&mut rises),
         rises.first().copied().unwrap_or_default(),
         rises.last().copied().unwrap_or_default(),

@@ -152,6 +152,8 @@ impl Generator {
     fn begin(&mut self, count: u32, pace: Pace, finished: impl Fn(&Generator) -> u32) {
         let began = Instant::now();
         (self.established, self.over) = (0, 0);
+        self.rtp.clear();
+        self.srtp.clear();
         let first = self.calls.len() as u32;
         self.until(began, |generator| {
             let begun = generator.calls.len() as u32 - first;
@@ -227,12 +229,12 @@ impl Generator {
         self.calls[call].status
     }
 
-    /// Where wa-sbc awaits the RTP of the calls' PBX legs.
+    /// Where wa-sbc awaits the RTP of the PBX legs of this phase's calls.
     pub fn rtp(&self) -> &[SocketAddr] {
         &self.rtp
     }
 
-    /// Where wa-sbc awaits the SRTP of the calls' legs towards Meta.
+    /// Where wa-sbc awaits the SRTP of their legs towards Meta.
     pub fn srtp(&self) -> &[SocketAddr] {
         &self.srtp
     }
