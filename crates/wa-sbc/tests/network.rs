@@ -387,6 +387,30 @@ async fn a_name_with_several_addresses_is_tried_on_each_of_them() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_answers_is_given_up() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("a port");
+    // Nobody accepts: once the backlog is full, a SYN is dropped as by a firewall.
+    let listener = socket.listen(1).expect("it can listen");
+    let address = listener.local_addr().expect("bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stream.expect("a connection"));
+        assert!(waiting.len() < 100, "the backlog has an end");
+    }
+    let mut dialer = Lab::new().dialer(address);
+    dialer.limits.connect = Duration::from_millis(300);
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let began = Instant::now();
+        let why = failure(dial(dialer.clone(), target(transport)).await);
+        assert!(why.contains("no connection within 0.3 s"), "{why}");
+        assert!(began.elapsed() >= Duration::from_millis(300));
+    }
+}
+
+#[tokio::test]
 async fn a_connection_leaves_from_the_trunks_interface() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -783,7 +807,7 @@ async fn a_barred_source_gets_neither_a_datagram_nor_a_connection_through() {
         Arc::default(),
         door.clone(),
     ));
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let barred = "127.0.0.9".parse().expect("an address");
     door.bar(now, Source::of(barred), now + Duration::from_secs(600));
 
