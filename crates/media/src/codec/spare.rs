@@ -31,12 +31,20 @@ pub struct Spare {
 }
 
 impl Spare {
-    /// Keeps at most so many encoders and so many decoders: together about 48 KB each.
+    /// Keeps so many encoders and so many decoders, together about 48 KB each. All of them are made now: neither the first
+    /// calls nor the memory of the machine are to wait for them later.
     pub fn new(most: usize) -> Self {
-        Self {
+        let mut spare = Self {
             most,
             ..Self::default()
+        };
+        for _ in 0..most {
+            let decoder = Decoder::new(Codec::Opus);
+            let encoder = Encoder::new(Codec::Opus, &OpusSettings::default());
+            // A state that cannot be made is asked for again by the call that needs it, and refused to that call.
+            spare.keep(decoder.ok(), encoder.ok());
         }
+        spare
     }
 
     /// Keeps nothing: every state is new.
