@@ -7,20 +7,22 @@
 //!   the clock ──┘                        └─► Records, observers
 //! ```
 
+mod captures;
+mod sockets;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use b2bua::event::{Facts, Happened};
-use b2bua::operator::{Reply, Wish};
+use b2bua::event::Happened;
+use b2bua::operator::Reply;
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
 use bytes::Bytes;
 use sip::{Flow, FlowId, Message};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 use crate::aliases::Aliases;
-use crate::capture::{self, Captures, Watched};
+use crate::capture::{self, Captures};
 use crate::clock;
 use crate::control::Serving;
 use crate::ladder;
@@ -34,8 +36,10 @@ use crate::observe::{Asked, Observers};
 use crate::records::Records;
 use crate::supervisor::Heartbeat;
 use crate::tap::{Moment, Tap, Taps};
-use crate::trace::{Bounds, Keeper, News, Story, Trace};
+use crate::trace::{Keeper, Story, Trace};
 use crate::whereabouts;
+
+pub(crate) use sockets::Sockets;
 
 /// How long the last transactions may take after every call has been hung up.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -48,18 +52,6 @@ const TOGETHER: usize = 64;
 
 /// How often the core is told how much the machine has to do.
 const PULSE: Duration = Duration::from_millis(500);
-
-/// What is remembered for captures where nothing else is.
-const FOR_CAPTURES: Bounds = Bounds {
-    per_call: 256,
-    bytes: 8 << 20,
-};
-
-/// And afterwards.
-const NOTHING: Bounds = Bounds {
-    per_call: 0,
-    bytes: 0,
-};
 
 /// Under which we ask the core for all calls, for a capture that begins. Observers count from 1.
 const FOR_A_CAPTURE: u64 = 0;
@@ -107,27 +99,6 @@ pub(crate) struct Reload {
     pub(crate) dialer: Arc<Dialer>,
     /// New UDP sockets; the dialer knows all that are to stay.
     pub(crate) opened: Vec<Received>,
-}
-
-/// The UDP sockets by index, and those that are to go.
-#[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    receiving: Vec<AbortHandle>,
-    /// Index, and the last call that may know the socket.
-    leaving: Vec<(usize, Option<CallId>)>,
-}
-
-impl Sockets {
-    /// Stops receiving; afterwards nobody here holds a port any more.
-    async fn close(self) {
-        self.receiving.iter().for_each(AbortHandle::abort);
-        let closed = async {
-            while self.receiving.iter().any(|task| !task.is_finished()) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, closed).await;
-    }
 }
 
 /// The owner of the core.
@@ -487,60 +458,6 @@ impl CoreTask {
         self.taps.hear(at, moment);
     }
 
-    /// A call goes into the captures that want it.
-    fn capture(&mut self, facts: &Facts) {
-        self.trace
-            .follow_call(facts.id, self.captures.wanting(facts));
-        self.watch(facts.id);
-    }
-
-    /// The media thread of a captured call shows its packets.
-    fn watch(&mut self, call: CallId) {
-        if let Some((by, carrier)) = self.trace.followers(call) {
-            self.workers.watch(call, Watched { by, carrier });
-        }
-    }
-
-    /// Hands on what was seen of captured calls.
-    fn tell_captures(&mut self) {
-        for news in self.trace.news() {
-            match news {
-                News::Seen(followed) => self.captures.seen(followed),
-                News::Follows { call, .. } => self.watch(call),
-            }
-        }
-    }
-
-    fn begin_capture(&mut self, wish: capture::Wish) -> Result<Arc<capture::Status>, String> {
-        let workers = &self.workers;
-        let (all, word) = (wish.all, wish.word().map(str::to_owned));
-        let (by, status) = self.captures.begin(wish, clock::wall(), || workers.tap())?;
-        if !self.trace.is_on() {
-            self.trace = Trace::borrowed(FOR_CAPTURES);
-        }
-        self.trace.follow(by, all, word.as_deref());
-        let input = Input::Operator {
-            ticket: FOR_A_CAPTURE,
-            wish: Wish::Calls,
-        };
-        self.core.handle(clock::now(), input);
-        Ok(status)
-    }
-
-    fn tidy_captures(&mut self) {
-        let over = self.captures.tidy();
-        if over != 0 {
-            self.trace.unfollow(over);
-            self.workers.unwatch(over);
-            if self.captures.is_idle() {
-                self.workers.untap();
-                if self.trace.is_borrowed() {
-                    self.trace = Trace::new(NOTHING);
-                }
-            }
-        }
-    }
-
     fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
         let now = clock::now();
         if let Some(Control::Find { query, answer }) = control {
@@ -579,59 +496,6 @@ impl CoreTask {
             }
             (_, Phase::HangingUp { .. }) => *phase = Phase::HangingUp { until: now },
         }
-    }
-
-    fn reload(&mut self, now: Instant, reload: Reload) {
-        let Reload {
-            core,
-            dialer,
-            opened,
-        } = reload;
-        self.add_sockets(opened);
-        let last = self.core.newest_call();
-        let stays = |index: &usize| dialer.sockets.iter().any(|(stays, _)| stays == index);
-        let leaving = &mut self.sockets.leaving;
-        leaving.retain(|(index, _)| !stays(index));
-        for index in 0..self.sockets.receiving.len() {
-            let is_closed = self.sockets.receiving[index].is_finished();
-            let is_leaving = leaving.iter().any(|(known, _)| *known == index);
-            if !is_closed && !is_leaving && !stays(&index) {
-                leaving.push((index, last));
-            }
-        }
-        self.dialer = dialer;
-        self.core.handle(now, Input::Reload(Box::new(core)));
-    }
-
-    /// Takes further UDP sockets to send from.
-    pub(crate) fn add_sockets(&mut self, opened: Vec<Received>) {
-        for Received { socket, task } in opened {
-            match self.flows.add_socket(socket) {
-                Ok(()) => self.sockets.receiving.push(task),
-                Err(error) => tracing::error!(%error, "a UDP socket has no address"),
-            }
-        }
-    }
-
-    /// Closes the UDP sockets that were to go and that no call knows any more.
-    fn close_sockets(&mut self) {
-        let Self {
-            core,
-            flows,
-            sockets,
-            ..
-        } = self;
-        let Sockets { receiving, leaving } = sockets;
-        leaving.retain(|(index, last)| {
-            let known = core
-                .oldest_call()
-                .is_some_and(|oldest| Some(oldest) <= *last);
-            if !known {
-                receiving[*index].abort();
-                flows.close_socket(*index);
-            }
-            known
-        });
     }
 
     /// Whether nobody is talking, and every PBX knows that we leave.
