@@ -8,6 +8,8 @@
 //!              └─ comfort noise ── fills the pause ─────────────────┘
 //! ```
 
+mod keys;
+
 use std::time::{Duration, Instant};
 
 use sdp::Codec;
@@ -16,7 +18,7 @@ use sdp::plan::Proof;
 use crate::codec::{
     self, CodecError, Decoder, Encoder, MAX_SAMPLES, OpusSettings, SAMPLES_PER_MS, Spare,
 };
-use crate::dtmf::{self, Digit, Relay, Step};
+use crate::dtmf::{Digit, Relay};
 use crate::frames::{Frames, PART};
 use crate::inband::InBand;
 use crate::keyboard::Keyboard;
@@ -365,11 +367,6 @@ impl Path {
             .min()
     }
 
-    /// Presses a key toward the receiving leg. `false`: it is no key, or too many wait.
-    pub(crate) fn press(&mut self, now: Instant, digit: char, duration: Duration) -> bool {
-        self.keyboard.press(now, digit, duration)
-    }
-
     /// Plays what waited, sends what is due of keys pressed by word, ends events that are due to end, repeats end
     /// packets.
     pub(crate) fn timeout(
@@ -485,49 +482,6 @@ impl Path {
         digit
     }
 
-    /// Whether the other leg hears a key instead of the source's audio.
-    fn sounds(&self) -> bool {
-        self.relay.sounds() || self.says()
-    }
-
-    /// Whether a key is being said to the other leg as tones.
-    fn says(&self) -> bool {
-        self.inband.as_ref().is_some_and(|inband| inband.speaks())
-    }
-
-    /// An event begins for a leg that may be sent to: its place on that leg's line, or tones.
-    fn begin(&mut self, now: Instant, payload: dtmf::Payload, to: &mut Leg) -> Option<i64> {
-        if to.agreed.dtmf.is_some() {
-            let length = to.frame as i64 * to.ticks_per_sample();
-            return Some(to.tx.event(now, length));
-        }
-        if let Some(voice) = self.inband.as_mut().and_then(|inband| inband.voice()) {
-            if !voice.speaks() {
-                // Where the clock is, or frames would follow faster than it to catch up.
-                to.tx.event(now, to.frame as i64 * to.ticks_per_sample());
-            }
-            self.frames.clear();
-            voice.press(payload.event);
-        }
-        None
-    }
-
-    /// Does what a step of the relay asks for.
-    fn apply(
-        &mut self,
-        now: Instant,
-        step: Step,
-        from: &mut Leg,
-        to: &mut Leg,
-        queue: &mut Queue,
-    ) -> Option<Digit> {
-        let digit = apply(now, step, from, to, queue)?;
-        if let Some(voice) = self.inband.as_mut().and_then(|inband| inband.voice()) {
-            voice.release(digit.duration_ms as usize * SAMPLES_PER_MS);
-        }
-        Some(digit)
-    }
-
     /// The payload goes on as it is.
     fn pass(&mut self, now: Instant, turn: &Turn, samples: usize, to: &mut Leg, queue: &mut Queue) {
         let length = samples as i64 * to.ticks_per_sample();
@@ -617,44 +571,6 @@ impl Path {
         true
     }
 
-    fn event(
-        &mut self,
-        now: Instant,
-        turn: &Turn,
-        from: &mut Leg,
-        to: &mut Leg,
-        queue: &mut Queue,
-    ) -> Option<Digit> {
-        let payload = dtmf::Payload::parse(turn.payload);
-        let Some(payload) = payload.filter(|payload| payload.digit().is_some()) else {
-            from.counters.malformed += 1;
-            return None;
-        };
-        self.frames.clear();
-        let mut digit = None;
-        let mut start = None;
-        if self
-            .relay
-            .continues(turn.position, payload, from.ticks_per_sample())
-        {
-            let length = 0xffff * to.ticks_per_sample();
-            self.relay.segment(turn.position, length);
-        } else if self.relay.begins(turn.position, payload) {
-            while self.relay.active() {
-                self.keyboard.interrupted();
-                let step = self.relay.finish(now);
-                digit = digit.or(self.apply(now, step, from, to, queue));
-            }
-            if to.gate.is_none() {
-                to.counters.clipped += 1;
-            } else if to.sends() && from.agreed.direction.receives() {
-                start = self.begin(now, payload, to);
-            }
-        }
-        let step = self.relay.receive(now, turn.position, payload, start);
-        digit.or(self.apply(now, step, from, to, queue))
-    }
-
     /// The far side told how much of what we send is lost, in percent.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         if let Some(encoder) = &mut self.encoder {
@@ -690,35 +606,6 @@ impl Path {
 /// Whether audio between these codecs may have to be decoded.
 fn codes(from: Codec, to: Codec) -> bool {
     !(from == Codec::Opus && to == Codec::Opus)
-}
-
-/// Does what a step of the relay asks for.
-fn apply(
-    now: Instant,
-    step: Step,
-    from: &mut Leg,
-    to: &mut Leg,
-    queue: &mut Queue,
-) -> Option<Digit> {
-    if let Some(emission) = step.send
-        && let (Some(start), Some(dtmf)) = (emission.start, &to.agreed.dtmf)
-        && to.gate.is_some()
-        && to.sends()
-        && let Some(slot) = queue.vacant()
-    {
-        let pt = dtmf.send_pt;
-        slot[HEADER..HEADER + 4].copy_from_slice(&emission.payload.to_bytes());
-        commit(queue, to, pt, start, emission.marker, true, 4);
-    }
-    if let Some((Some(start), duration)) = step.over {
-        let ticks = to.ticks_per_sample();
-        let end = start + i64::from(duration) * ticks;
-        to.tx.event_over(now, end, to.frame as i64 * ticks);
-    }
-    if step.digit.is_some() {
-        from.counters.digits_received += 1;
-    }
-    step.digit
 }
 
 /// Puts the header before a payload of `len` octets in the vacant slot and queues it.
