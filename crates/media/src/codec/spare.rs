@@ -260,12 +260,14 @@ mod tests {
             }
         }
         assert_eq!((spare.silences.len(), none.silences.len()), (SILENCES, 0));
-        assert_eq!((spare.encoders.len(), none.encoders.len()), (1, 0));
+        // The encoder that was asked is back.
+        assert_eq!((spare.encoders.len(), none.encoders.len()), (4, 0));
     }
 
     #[test]
-    fn no_more_is_kept_than_was_said() {
+    fn no_more_is_kept_than_was_said_and_that_from_the_start() {
         let mut spare = Spare::new(2);
+        assert_eq!((spare.encoders.len(), spare.decoders.len()), (2, 2));
         for _ in 0..5 {
             let decoder = Decoder::new(Codec::Opus).unwrap();
             let encoder = Encoder::new(Codec::Opus, &OpusSettings::default()).unwrap();
