@@ -117,8 +117,8 @@ impl Observed {
 
 /// Takes turns and prints what came of them.
 pub(crate) fn run() {
-    // Of two that are the same, the one that began first pays up to a third more for its packets, why we do not know: each of
-    // them is first once, and the mean of both is what observing costs.
+    // The one that began first mostly pays more for its packets, up to a third, why is not known (docs/performance.md): each of
+    // them is first once, and the mean of both is what observing costs as far as this can tell.
     let mut costs: [Vec<Cost>; 2] = Default::default();
     for is_first in [true, false] {
         let mut both = [is_first, !is_first].map(|is_observed| match is_observed {
