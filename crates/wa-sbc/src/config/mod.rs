@@ -37,6 +37,7 @@ mod secret;
 mod settings;
 mod sources;
 mod trace;
+mod url;
 mod webhook;
 
 pub use acme::AcmeSettings;

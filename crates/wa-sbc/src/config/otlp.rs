@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::objection::Critic;
 use super::secret::SecretSource;
+use super::url::is_url;
 
 /// `[otlp]`
 #[derive(Debug, Deserialize, Serialize)]
@@ -65,11 +66,7 @@ impl Otlp {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> OtlpSettings {
         let url = self.url.get_ref();
-        let is_url = ["https://", "http://"].iter().any(|scheme| {
-            url.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-        });
-        if !is_url || url.contains(char::is_whitespace) {
+        if !is_url(url) {
             critic.object(
                 self.url.span(),
                 "otlp.url",

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::objection::Critic;
 use super::secret::SecretSource;
+use super::url::is_url;
 
 /// `[records.webhook]`
 #[derive(Debug, Deserialize, Serialize)]
@@ -68,11 +69,7 @@ impl Webhook {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Option<WebhookSettings> {
         let url = self.url.get_ref();
-        let is_url = ["https://", "http://"].iter().any(|scheme| {
-            url.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-        });
-        if !is_url || url.contains(char::is_whitespace) {
+        if !is_url(url) {
             critic.object(
                 self.url.span(),
                 "records.webhook.url",

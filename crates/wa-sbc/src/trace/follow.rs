@@ -196,23 +196,9 @@ fn crossed(
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use sip::FlowId;
-
+    use super::super::samples::{flow, message};
     use super::super::store::{Bounds, Trace};
     use super::*;
-
-    fn message(start: &str, call_id: &str) -> Bytes {
-        format!("{start}\r\nCall-ID: {call_id}\r\nFrom: <sip:+12195550714@h>\r\n\r\n").into()
-    }
-
-    fn flow(transport: Transport) -> Flow {
-        Flow {
-            id: FlowId(2),
-            transport,
-            local: "10.0.0.5:5060".parse().expect("an address"),
-            remote: "10.0.0.20:5060".parse().expect("an address"),
-        }
-    }
 
     fn seen(news: &[News]) -> Vec<(u64, Option<CallId>, String)> {
         let text = |what: &Told| match what {

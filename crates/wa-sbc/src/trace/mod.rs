@@ -15,6 +15,8 @@ mod follow;
 mod keep;
 mod redact;
 mod ring;
+#[cfg(test)]
+mod samples;
 pub(crate) mod scan;
 mod seen;
 mod store;

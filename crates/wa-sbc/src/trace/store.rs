@@ -699,20 +699,8 @@ impl Tap for Trace {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use super::super::samples::{flow, message};
     use super::*;
-
-    fn message(start: &str, call_id: &str) -> Bytes {
-        format!("{start}\r\nCall-ID: {call_id}\r\nFrom: <sip:+12195550714@h>\r\n\r\n").into()
-    }
-
-    fn flow(transport: Transport) -> Flow {
-        Flow {
-            id: FlowId(2),
-            transport,
-            local: "10.0.0.5:5060".parse().expect("an address"),
-            remote: "10.0.0.20:5060".parse().expect("an address"),
-        }
-    }
 
     fn trace(per_call: usize, bytes: usize) -> Trace {
         Trace::new(Bounds { per_call, bytes })
