@@ -1,10 +1,10 @@
 //! Configuration, in three layers and one direction.
 //!
 //! ```text
-//!  file.rs      the TOML as written      deny_unknown_fields, spelled as the operator thinks
+//!  file/        the TOML as written      deny_unknown_fields, spelled as the operator thinks
 //!     │
 //!     ▼
-//!  resolve.rs   what it means            number files read, secrets fetched, every objection with its remedy
+//!  resolve/     what it means            number files read, secrets fetched, every objection with its remedy
 //!     │
 //!     ▼
 //!  settings.rs  the settings as meant    typed, complete
