@@ -1,6 +1,11 @@
 //! What an established call keeps in the core: everything signalling remembers of it, media apart.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bench::{
+    Bench, INVITE, PBX_ANSWER, carrier_flow, carrier_request, pbx_flow, response, settings,
+};
 
 /// Calls whose share is measured. Tables double as they grow, so that the figure goes up and down with their number;
 /// behind a power of two it is at its highest.
