@@ -129,6 +129,34 @@ fn with_the_database_stopped_and_the_program_killed_every_record_is_there_once()
     let tables = cluster
         .ask("SELECT count(*) FROM information_schema.tables WHERE table_name = 'call_records'");
     assert_eq!(tables.expect("an answer"), ["1"]);
+    let columns = cluster
+        .ask("SELECT column_name FROM information_schema.columns WHERE table_name = 'call_records' ORDER BY 1");
+    let expected = [
+        "answered",
+        "carrier_call_id",
+        "carrier_duration_s",
+        "cause",
+        "direction",
+        "duration_ms",
+        "ended",
+        "far_leg",
+        "key",
+        "number",
+        "number_id",
+        "pbx_call_id",
+        "pulses",
+        "q850",
+        "record",
+        "reference",
+        "released_by",
+        "ringing",
+        "sip",
+        "started",
+        "trunk",
+        "user_id",
+        "wa_user",
+    ];
+    assert_eq!(columns.expect("an answer"), expected);
     drop(again);
 }
 

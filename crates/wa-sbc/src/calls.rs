@@ -1,5 +1,7 @@
 //! `wa-sbc calls`: what was recorded, for people or as JSON.
 
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,16 +9,17 @@ use serde_json::Value;
 
 use crate::config::Settings;
 use crate::error::Error;
-use crate::records::{Question, read};
+use crate::plain::plain;
+use crate::records::{Question, read, wanted_number};
 
 /// Show what was recorded of calls.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// So many, the newest.
-    #[arg(long, default_value_t = 20)]
-    last: usize,
-    /// Those of a business number or a user, or of a part of it.
-    #[arg(long)]
+    #[arg(long, default_value = "20")]
+    last: NonZeroUsize,
+    /// Those of a business number or a user, or of a part of it; a user without a number by its id.
+    #[arg(long, value_parser = number)]
     number: Option<String>,
     /// The one with this id of Meta's, or this part of it.
     #[arg(long)]
@@ -29,46 +32,55 @@ pub(crate) struct Options {
     json: bool,
 }
 
+fn number(text: &str) -> Result<String, &'static str> {
+    wanted_number(text).ok_or("that is no number, and no id of a user")
+}
+
 /// Prints the records that fit, the oldest first.
 pub(crate) fn main(options: Options, settings: &Settings) -> Result<(), Error> {
     let question = Question {
-        last: options.last,
-        number: options
-            .number
-            .map(|number| number.trim_start_matches('+').to_owned()),
+        last: options.last.get(),
+        number: options.number,
         reference: options.wacid,
         cause: options.cause,
     };
-    let place = settings
-        .records
-        .sqlite
-        .as_ref()
-        .or(settings.records.file.as_ref());
-    let (Some(lines), Some(path)) = (read(&settings.records, &question), place) else {
+    let records = &settings.records;
+    let Some(path) = records.sqlite.as_ref().or(records.file.as_ref()) else {
         return Err(Error::NoRecords);
     };
+    if !path.exists() {
+        return Err(Error::NoStore { path: path.clone() });
+    }
+    let lines = read(records, &question).unwrap_or_else(|| Ok(Vec::new()));
     let lines = lines.map_err(|source| Error::Unreadable {
         path: path.clone(),
         source,
     })?;
-    if options.json {
-        lines.iter().for_each(|line| println!("{line}"));
-        return Ok(());
+    let text = match (options.json, lines.is_empty()) {
+        (true, _) => lines.iter().map(|line| format!("{line}\n")).collect(),
+        (false, true) => format!("no call of that kind in {}\n", path.display()),
+        (false, false) => table(&lines),
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read it, `head` for one, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
-    if lines.is_empty() {
-        println!("no call of that kind in {}", path.display());
-        return Ok(());
-    }
-    println!(
-        "{:<19}  {:<3}  {:<16}  {:<20}  {:<12}  {:>8}  {:<8}  why",
+}
+
+fn table(lines: &[String]) -> String {
+    let mut out = format!(
+        "{:<19}  {:<3}  {:<16}  {:<20}  {:<12}  {:>8}  {:<8}  why\n",
         "began (UTC)", "way", "number", "user", "trunk", "talked", "ended by"
     );
-    for line in &lines {
+    for line in lines {
         if let Ok(record) = serde_json::from_str(line) {
-            println!("{}", row(&record));
+            // Callers and peers choose their words; a terminal obeys some of them.
+            out.push_str(&plain(&row(&record)));
+            out.push('\n');
         }
     }
-    Ok(())
+    out
 }
 
 fn row(record: &Value) -> String {

@@ -52,6 +52,14 @@ pub enum Error {
         "no calls are recorded: set sqlite = \"/var/lib/wa-sbc/calls.db\" (or file) in [records]"
     )]
     NoRecords,
+    /// The place they are read from is not there.
+    #[error(
+        "no call was recorded in {path} yet: wa-sbc makes it when it starts; is this the configuration it runs with (--config)?"
+    )]
+    NoStore {
+        /// The database or file.
+        path: PathBuf,
+    },
     /// Records cannot be read back.
     #[error("cannot read records from {path}: {source}")]
     Unreadable {

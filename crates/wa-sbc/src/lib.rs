@@ -36,6 +36,7 @@ mod observe;
 mod otlp;
 mod papers;
 pub mod pcap;
+mod plain;
 pub mod records;
 mod rehearsal;
 pub mod replay;

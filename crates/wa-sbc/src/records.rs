@@ -24,6 +24,7 @@ mod sink;
 mod spool;
 mod sqlite;
 mod stdout;
+mod views;
 mod webhook;
 mod writer;
 
@@ -44,7 +45,7 @@ use writer::Writer;
 
 pub(crate) use line::since_1970 as millis_since_1970;
 pub use line::{key, line};
-pub use read::{Question, read};
+pub use read::{Question, read, wanted_number};
 pub use sink::SinkCounts;
 
 /// Where the core hands records over.
@@ -221,6 +222,8 @@ fn unusable(path: &std::path::Path, source: std::io::Error) -> Error {
 #[cfg(test)]
 pub(crate) use line::tests::record as tests_record;
 
+#[cfg(test)]
+mod fields_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

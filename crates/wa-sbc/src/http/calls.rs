@@ -16,7 +16,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{Operator, problem};
-use crate::records::{Question, key, millis_since_1970, read};
+use crate::records::{Question, key, millis_since_1970, read, wanted_number};
 
 /// The most records in one answer.
 const MOST: usize = 1_000;
@@ -62,11 +62,13 @@ pub(super) async fn records(
     State(operator): State<Operator>,
     Query(asked): Query<Asked>,
 ) -> Response {
+    let number = asked.number.as_deref().map(wanted_number);
+    if number == Some(None) {
+        return problem(422, "that is no number, and no id of a user");
+    }
     let question = Question {
         last: asked.last.unwrap_or(20).min(MOST),
-        number: asked
-            .number
-            .map(|number| number.trim_start_matches('+').to_owned()),
+        number: number.flatten(),
         reference: asked.wacid,
         cause: asked.cause,
     };

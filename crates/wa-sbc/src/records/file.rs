@@ -65,21 +65,7 @@ impl JsonLines {
     }
 
     fn forget_old(&self) {
-        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return;
-        };
-        let prefix = format!("{}.", name.to_string_lossy());
-        let ours = |name: &str| {
-            name.strip_prefix(&prefix)
-                .is_some_and(|rest| rest.len() == 13 && rest.bytes().all(|b| b.is_ascii_digit()))
-        };
-        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let mut old: Vec<PathBuf> = entries
-            .filter(|entry| ours(&entry.file_name().to_string_lossy()))
-            .map(|entry| entry.path())
-            .collect();
-        old.sort_unstable();
-        for path in old.iter().rev().skip(self.rotation.keep) {
+        for path in put_aside(&self.path).iter().skip(self.rotation.keep) {
             if let Err(error) = std::fs::remove_file(path) {
                 tracing::warn!(path = %path.display(), %error, "an old file of records stays");
             }
@@ -137,6 +123,25 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
     options.open(path)
+}
+
+/// The files that were put aside, the newest first.
+pub(super) fn put_aside(path: &Path) -> Vec<PathBuf> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Vec::new();
+    };
+    let prefix = format!("{}.", name.to_string_lossy());
+    let ours = |name: &str| {
+        name.strip_prefix(&prefix)
+            .is_some_and(|rest| rest.len() == 13 && rest.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut aside: Vec<PathBuf> = entries
+        .filter(|entry| ours(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .collect();
+    aside.sort_unstable_by(|a, b| b.cmp(a));
+    aside
 }
 
 /// Cuts the file behind its last line end.

@@ -16,38 +16,31 @@ use tokio_postgres::{Client, NoTls};
 use super::postgres_tls::Tls;
 use super::sink::SinkCounts;
 use super::spool::{Address, Courier, Delivery, Spooled};
+use super::views::{Kind, VIEWS};
 use crate::config::{PostgresSettings, PostgresTable};
 
-/// Views of the record beside its key: name, type, and where they come from. One that is added here is added
-/// to tables that exist already.
-const VIEWS: &[(&str, &str, &str)] = &[
-    (
-        "started",
-        "timestamptz",
-        "to_timestamp((record->>'started_ms')::float8 / 1000)",
-    ),
-    (
-        "answered",
-        "timestamptz",
-        "to_timestamp((record->>'answered_ms')::float8 / 1000)",
-    ),
-    (
-        "ended",
-        "timestamptz",
-        "to_timestamp((record->>'ended_ms')::float8 / 1000)",
-    ),
-    ("duration_ms", "bigint", "(record->>'duration_ms')::bigint"),
-    ("direction", "text", "record->>'direction'"),
-    ("number", "text", "record->>'number'"),
-    ("wa_user", "text", "record->>'user'"),
-    ("trunk", "text", "record->>'trunk'"),
-    ("reference", "text", "record->>'reference'"),
-    ("carrier_call_id", "text", "record->>'carrier_call_id'"),
-    ("pbx_call_id", "text", "record->>'pbx_call_id'"),
-    ("released_by", "text", "record->>'released_by'"),
-    ("cause", "text", "record->>'cause'"),
-    ("sip", "integer", "(record->>'sip')::integer"),
-];
+/// A column of the table: its name, its type, and where it comes from.
+pub(super) fn column(field: &str, kind: Kind) -> (&str, &'static str, String) {
+    // `user` is a word of SQL's own; a time is one here, not a count of milliseconds.
+    let name = match field {
+        "user" => "wa_user",
+        _ => field
+            .strip_suffix("_ms")
+            .filter(|_| kind == Kind::Time)
+            .unwrap_or(field),
+    };
+    let of = format!("record->>'{field}'");
+    match kind {
+        Kind::Text => (name, "text", of),
+        Kind::Integer if field.ends_with("_ms") => (name, "bigint", format!("({of})::bigint")),
+        Kind::Integer => (name, "integer", format!("({of})::integer")),
+        Kind::Time => (
+            name,
+            "timestamptz",
+            format!("to_timestamp(({of})::float8 / 1000)"),
+        ),
+    }
+}
 
 /// Opens the queue in `directory` and goes on writing what waits there.
 pub(super) fn start(
@@ -171,7 +164,8 @@ async fn prepare(client: &Client, table: &PostgresTable) -> Result<(), tokio_pos
             "CREATE TABLE IF NOT EXISTS {name} (key text PRIMARY KEY, record jsonb NOT NULL);"
         ));
     }
-    for (column, kind, of) in VIEWS {
+    for (field, kind) in VIEWS {
+        let (column, kind, of) = column(field, *kind);
         if !there.iter().any(|one| one == column) {
             wanted.push_str(&format!(
                 "ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind} GENERATED ALWAYS AS ({of}) STORED;"

@@ -8,28 +8,15 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::entry::Entry;
 use super::sink::Sink;
+use super::views::{Kind, VIEWS};
 use crate::clock;
 
 /// How often old records are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
-/// The line is the record; the columns are views of it, so that a field added later needs no change here.
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS calls (
-        key TEXT PRIMARY KEY,
-        line TEXT NOT NULL,
-        started_ms INTEGER AS (json_extract(line, '$.started_ms')),
-        ended_ms INTEGER AS (json_extract(line, '$.ended_ms')),
-        direction TEXT AS (json_extract(line, '$.direction')),
-        number TEXT AS (json_extract(line, '$.number')),
-        user TEXT AS (json_extract(line, '$.user')),
-        trunk TEXT AS (json_extract(line, '$.trunk')),
-        reference TEXT AS (json_extract(line, '$.reference')),
-        cause TEXT AS (json_extract(line, '$.cause')),
-        sip INTEGER AS (json_extract(line, '$.sip')),
-        answered_ms INTEGER AS (json_extract(line, '$.answered_ms')),
-        duration_ms INTEGER AS (json_extract(line, '$.duration_ms'))
-    );
+/// The line is the record; the columns beside it are views of it (`views.rs`), computed when they are read.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, line TEXT NOT NULL)";
+const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS calls_started ON calls (started_ms);
     CREATE INDEX IF NOT EXISTS calls_number ON calls (number, started_ms);
     CREATE INDEX IF NOT EXISTS calls_reference ON calls (reference);
@@ -55,7 +42,9 @@ impl Database {
             connection.pragma_update(None, "journal_mode", "wal")?;
             // A commit survives the death of this process, and a power failure costs at most the last ones.
             connection.pragma_update(None, "synchronous", "normal")?;
-            connection.execute_batch(SCHEMA)
+            connection.execute_batch(TABLE)?;
+            add_views(&connection)?;
+            connection.execute_batch(INDEXES)
         };
         prepare().map_err(io::Error::other)?;
         Ok(Database {
@@ -108,6 +97,26 @@ impl Sink for Database {
     }
 }
 
+/// Gives the table the columns it lacks: all of them when it is new, those of later versions when it is not.
+fn add_views(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_xinfo('calls')")?;
+    let there: Vec<String> = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for (field, kind) in VIEWS {
+        if !there.iter().any(|one| one == field) {
+            let kind = match kind {
+                Kind::Text => "TEXT",
+                Kind::Integer | Kind::Time => "INTEGER",
+            };
+            connection.execute_batch(&format!(
+                "ALTER TABLE calls ADD COLUMN {field} {kind} AS (json_extract(line, '$.{field}'))"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
 /// The records that fit, the newest first.
 pub(super) fn select(path: &Path, question: &super::Question) -> io::Result<Vec<String>> {
     let read = || -> rusqlite::Result<Vec<String>> {
@@ -116,7 +125,8 @@ pub(super) fn select(path: &Path, question: &super::Question) -> io::Result<Vec<
         connection.busy_timeout(Duration::from_secs(2))?;
         let mut statement = connection.prepare(
             "SELECT line FROM calls
-             WHERE (?1 IS NULL OR instr(number, ?1) OR instr(user, ?1))
+             WHERE (?1 IS NULL OR instr(number, ?1) OR instr(user, ?1)
+                    OR instr(json_extract(line, '$.user_id'), ?1))
                AND (?2 IS NULL OR instr(reference, ?2))
                AND (?3 IS NULL OR cause = ?3)
              ORDER BY started_ms DESC, rowid DESC LIMIT ?4",
