@@ -8,6 +8,7 @@
 //! ```
 
 mod captures;
+mod control;
 mod sockets;
 
 use std::sync::Arc;
@@ -18,11 +19,11 @@ use b2bua::operator::Reply;
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
 use bytes::Bytes;
 use sip::{Flow, FlowId, Message};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 use crate::aliases::Aliases;
-use crate::capture::{self, Captures};
+use crate::capture::Captures;
 use crate::clock;
 use crate::control::Serving;
 use crate::ladder;
@@ -30,19 +31,17 @@ use crate::load::Gauge;
 use crate::media::Workers;
 use crate::net::dial::Dialer;
 use crate::net::flows::Sent;
-use crate::net::listeners::Received;
 use crate::net::{Door, Event, Flows};
 use crate::observe::{Asked, Observers};
 use crate::records::Records;
 use crate::supervisor::Heartbeat;
 use crate::tap::{Moment, Tap, Taps};
-use crate::trace::{Keeper, Story, Trace};
+use crate::trace::{Keeper, Trace};
 use crate::whereabouts;
 
+use control::Phase;
+pub(crate) use control::{Control, Reload};
 pub(crate) use sockets::Sockets;
-
-/// How long the last transactions may take after every call has been hung up.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long connections may take to write what is still queued.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -55,51 +54,6 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// Under which we ask the core for all calls, for a capture that begins. Observers count from 1.
 const FOR_A_CAPTURE: u64 = 0;
-
-/// What the operator wants.
-#[derive(Debug)]
-pub(crate) enum Control {
-    /// The stories remembered about a Call-ID, Meta's id of a call, or a number, newest first.
-    Find {
-        /// What is asked for.
-        query: String,
-        /// Where the stories go.
-        answer: oneshot::Sender<Vec<Story>>,
-    },
-    /// Begin a capture.
-    Capture {
-        /// Of what.
-        wish: Box<capture::Wish>,
-        /// How it is doing, or why there is none.
-        answer: oneshot::Sender<Result<Arc<capture::Status>, String>>,
-    },
-    /// The captures that run, and the last ones that ran.
-    Captures(oneshot::Sender<Vec<Arc<capture::Status>>>),
-    /// The story remembered of a call of ours.
-    Story {
-        /// Which.
-        call: CallId,
-        /// It, if it is remembered.
-        answer: oneshot::Sender<Option<Story>>,
-    },
-    /// New settings for new calls.
-    Reload(Box<Reload>),
-    /// Take no new calls, let running calls end within this time, then hang up and stop. Said a
-    /// second time it means: hang up now.
-    Stop {
-        /// How long running calls may go on.
-        within: Duration,
-    },
-}
-
-/// What a reload brings.
-#[derive(Debug)]
-pub(crate) struct Reload {
-    pub(crate) core: b2bua::Settings,
-    pub(crate) dialer: Arc<Dialer>,
-    /// New UDP sockets; the dialer knows all that are to stay.
-    pub(crate) opened: Vec<Received>,
-}
 
 /// The owner of the core.
 pub(crate) struct CoreTask {
@@ -127,13 +81,6 @@ pub(crate) struct CoreTask {
     pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) observers: Observers,
     pub(crate) heartbeat: Heartbeat,
-}
-
-/// How far the end has come.
-enum Phase {
-    Running,
-    Draining { until: Instant },
-    HangingUp { until: Instant },
 }
 
 impl CoreTask {
@@ -203,21 +150,6 @@ impl CoreTask {
         let _ = threads.await;
         sockets.close().await;
         tracing::info!(undelivered = flows.undelivered, "stopped");
-    }
-
-    /// Lets connections write what is queued and close.
-    async fn say_goodbye(&mut self) {
-        let mut open = self.flows.let_go();
-        let closing = async {
-            while open > 0 {
-                match self.net.recv().await {
-                    Some(Event::Closed(_) | Event::Failed { .. }) => open -= 1,
-                    Some(_) => {}
-                    None => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, closing).await;
     }
 
     /// Performs what the core wants done; when it wants to be woken.
@@ -456,72 +388,6 @@ impl CoreTask {
         let at = clock::wall();
         self.trace.hear(at, moment);
         self.taps.hear(at, moment);
-    }
-
-    fn control(&mut self, control: Option<Control>, phase: &mut Phase) {
-        let now = clock::now();
-        if let Some(Control::Find { query, answer }) = control {
-            // Whoever asked may have gone.
-            let _ = answer.send(self.trace.find(&query));
-            return;
-        }
-        match (control, &phase) {
-            (Some(Control::Find { .. }), _) => {}
-            // Whoever asked may have gone.
-            (Some(Control::Capture { wish, answer }), _) => {
-                let _ = answer.send(self.begin_capture(*wish));
-            }
-            (Some(Control::Story { call, answer }), _) => {
-                let _ = answer.send(self.trace.of_call(call));
-            }
-            (Some(Control::Captures(answer)), _) => {
-                let _ = answer.send(self.captures.list());
-            }
-            (Some(Control::Reload(reload)), _) => self.reload(now, *reload),
-            (Some(Control::Stop { within }), Phase::Running) => {
-                tracing::info!(
-                    calls = self.core.calls(),
-                    within_s = within.as_secs(),
-                    "taking no new calls"
-                );
-                self.core.handle(now, Input::Drain);
-                *phase = Phase::Draining {
-                    until: now + within,
-                };
-            }
-            // Said twice, or whoever could say it is gone.
-            (Some(Control::Stop { .. }) | None, Phase::Running | Phase::Draining { .. }) => {
-                self.core.handle(now, Input::Drain);
-                *phase = Phase::Draining { until: now };
-            }
-            (_, Phase::HangingUp { .. }) => *phase = Phase::HangingUp { until: now },
-        }
-    }
-
-    /// Whether nobody is talking, and every PBX knows that we leave.
-    fn is_done(&self) -> bool {
-        self.core.calls() == 0 && !self.core.is_leaving()
-    }
-
-    /// Moves the end on; whether it has come.
-    fn over(&mut self, phase: &mut Phase) -> bool {
-        let now = clock::now();
-        match *phase {
-            Phase::Running => false,
-            Phase::Draining { until } => {
-                if self.core.calls() == 0 || now >= until {
-                    tracing::info!(calls = self.core.calls(), "hanging up");
-                    self.core.handle(now, Input::HangUpAll);
-                    self.perform();
-                    *phase = Phase::HangingUp {
-                        until: now + FAREWELL,
-                    };
-                    return self.is_done();
-                }
-                false
-            }
-            Phase::HangingUp { until } => self.is_done() || now >= until,
-        }
     }
 }
 
