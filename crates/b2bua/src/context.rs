@@ -175,14 +175,7 @@ impl Context<'_> {
 
     /// A flow to `target`, opened if there is none.
     pub(crate) fn flow_to(&mut self, target: &Target) -> FlowId {
-        let chosen = self.flows.to(target);
-        if chosen.is_new {
-            self.out.push_back(Output::Connect {
-                id: chosen.id,
-                target: target.clone(),
-            });
-        }
-        chosen.id
+        self.flows.open(target, self.out)
     }
 
     /// Sends a request in a transaction of its own.

@@ -11,10 +11,12 @@
 //! alias names the very address the connection comes from is as much proof as a connection of ours
 //! would bring.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use sip::{Flow, FlowId, Request, Target, Transport};
+
+use crate::io::Output;
 
 /// The pool of flows: at most one live flow per target.
 #[derive(Debug)]
@@ -30,9 +32,9 @@ pub(crate) struct Flows {
 }
 
 /// A flow to use, and whether it has yet to be opened.
-pub(crate) struct Chosen {
-    pub(crate) id: FlowId,
-    pub(crate) is_new: bool,
+struct Chosen {
+    id: FlowId,
+    is_new: bool,
 }
 
 impl Flows {
@@ -52,8 +54,20 @@ impl Flows {
         self.by_target.contains_key(target) || self.alias_of(target).is_some()
     }
 
+    /// The live flow to `target`; one that is not there yet is asked for.
+    pub(crate) fn open(&mut self, target: &Target, out: &mut VecDeque<Output>) -> FlowId {
+        let chosen = self.to(target);
+        if chosen.is_new {
+            out.push_back(Output::Connect {
+                id: chosen.id,
+                target: target.clone(),
+            });
+        }
+        chosen.id
+    }
+
     /// The live flow to `target`, or a new one.
-    pub(crate) fn to(&mut self, target: &Target) -> Chosen {
+    fn to(&mut self, target: &Target) -> Chosen {
         let live = self.by_target.get(target).copied();
         if let Some(id) = live.or_else(|| self.alias_of(target)) {
             return Chosen { id, is_new: false };

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sdp::Side;
 use sdp::plan::{Gate, LegPlan};
 use sip::Target;
@@ -17,7 +18,7 @@ use crate::io::Level;
 use crate::leg::sip::SipLeg;
 use crate::media::{LocalMedia, MediaCommand};
 use crate::record::{Direction, ReleasedBy};
-use crate::settings::Trunk;
+use crate::settings::{Settings, Trunk};
 use crate::stream::Stream;
 
 /// How long a destination may say nothing before the next one is tried, if there is one.
@@ -147,15 +148,7 @@ impl Call {
             Ok(offer) => offer,
             Err(cause) => return self.release(cx, cause, ReleasedBy::Us),
         };
-        let words = Words {
-            settings: cx.settings,
-            number: &self.number,
-            user: &self.user,
-            alias: self.alias.as_ref(),
-            trunk: &self.trunk,
-            inherited: &self.inherited,
-            offer,
-        };
+        let words = self.words(cx.settings, offer);
         let outgoing = match self.direction {
             Direction::UserInitiated => {
                 let metadata = &self.draft.metadata;
@@ -171,6 +164,19 @@ impl Call {
         self.expect_ringing(cx);
         if self.b.is_none() {
             self.release(cx, Cause::UnknownNumber, ReleasedBy::Us);
+        }
+    }
+
+    /// What the INVITE of another leg says of this call.
+    pub(super) fn words<'a>(&'a self, settings: &'a Settings, offer: Bytes) -> Words<'a> {
+        Words {
+            settings,
+            number: &self.number,
+            user: &self.user,
+            alias: self.alias.as_ref(),
+            trunk: &self.trunk,
+            inherited: &self.inherited,
+            offer,
         }
     }
 

@@ -25,7 +25,7 @@ use super::{Call, State, Stop};
 use crate::Cause;
 use crate::cause;
 use crate::context::Context;
-use crate::dial::{self, Words};
+use crate::dial;
 use crate::io::Level;
 use crate::leg::LegEvent;
 use crate::leg::sip::{Referral, SipLeg, Subscription};
@@ -141,15 +141,7 @@ impl Call {
             Some((stream, offer))
         });
         let leg = offered.and_then(|(stream, offer)| {
-            let words = Words {
-                settings: cx.settings,
-                number: &self.number,
-                user: &self.user,
-                alias: self.alias.as_ref(),
-                trunk: &self.trunk,
-                inherited: &self.inherited,
-                offer,
-            };
+            let words = self.words(cx.settings, offer);
             let Stop { target, place, .. } = route.pop_front()?;
             let metadata = &self.draft.metadata;
             let out = dial::to_referred(words, target, place.as_ref(), metadata, &referral);

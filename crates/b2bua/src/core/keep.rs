@@ -5,7 +5,7 @@ use std::time::Instant;
 use sip::{ClientKey, Flow, Response};
 
 use super::Core;
-use crate::io::{Level, Output};
+use crate::io::Level;
 use crate::registration::keep::{News, Next};
 
 impl Core {
@@ -68,16 +68,10 @@ impl Core {
         let Some((target, sent_by, register)) = self.registrations.request(id, product) else {
             return;
         };
-        let chosen = self.flows.to(&target);
-        if chosen.is_new {
-            self.out.push_back(Output::Connect {
-                id: chosen.id,
-                target: target.clone(),
-            });
-        }
+        let flow = self.flows.open(&target, &mut self.out);
         let key = self
             .endpoint
-            .request(now, chosen.id, target.transport, &sent_by, register);
+            .request(now, flow, target.transport, &sent_by, register);
         self.registrations.asked(id, key);
     }
 }

@@ -6,7 +6,7 @@ use sip::{ClientKey, Flow, Method, Name, Request, ServerKey, Target, Text, Uri};
 
 use super::Core;
 use crate::health::Change;
-use crate::io::{Level, Output};
+use crate::io::Level;
 use crate::leg::sip::{extensions, words};
 use crate::profile::PBX;
 
@@ -18,16 +18,10 @@ impl Core {
                 continue;
             };
             let sent_by = words::sent_by(&PBX, target.transport, &sent_by);
-            let chosen = self.flows.to(&target);
-            if chosen.is_new {
-                self.out.push_back(Output::Connect {
-                    id: chosen.id,
-                    target: target.clone(),
-                });
-            }
+            let flow = self.flows.open(&target, &mut self.out);
             let key = self
                 .endpoint
-                .request(now, chosen.id, target.transport, &sent_by, options);
+                .request(now, flow, target.transport, &sent_by, options);
             self.health.asked(key, target);
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Client {
     deadline: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Machine {
     Invite(invite_client::State),
     Other(client::State),
@@ -89,14 +89,6 @@ impl Machine {
                     .next(event)
                     .map(|(state, actions)| (Machine::Other(state), actions))
             }
-        }
-    }
-
-    fn same_state(self, other: Machine) -> bool {
-        match (self, other) {
-            (Machine::Invite(a), Machine::Invite(b)) => a == b,
-            (Machine::Other(a), Machine::Other(b)) => a == b,
-            _ => false,
         }
     }
 
@@ -251,7 +243,7 @@ impl Endpoint {
             self.noise.repeated += u64::from(matches!(input, Input::Status(_)));
             return self.settle_client(key);
         };
-        let entered = !machine.same_state(client.machine);
+        let entered = machine != client.machine;
         client.machine = machine;
         if entered {
             client.enter(now, &self.timers);

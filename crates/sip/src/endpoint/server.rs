@@ -26,7 +26,7 @@ pub(super) struct Server {
     deadline: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Machine {
     Invite(invite_server::State),
     Other(server::State),
@@ -83,14 +83,6 @@ impl Machine {
                     .next(event)
                     .map(|(state, actions)| (Machine::Other(state), actions))
             }
-        }
-    }
-
-    fn same_state(self, other: Machine) -> bool {
-        match (self, other) {
-            (Machine::Invite(a), Machine::Invite(b)) => a == b,
-            (Machine::Other(a), Machine::Other(b)) => a == b,
-            _ => false,
         }
     }
 
@@ -301,7 +293,7 @@ impl Endpoint {
             self.noise.late_answers += u64::from(matches!(input, Input::Status(_)));
             return self.settle_server(key);
         };
-        let entered = !machine.same_state(server.machine);
+        let entered = machine != server.machine;
         server.machine = machine;
         if entered {
             server.enter(now, &self.timers);

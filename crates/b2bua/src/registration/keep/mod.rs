@@ -143,13 +143,14 @@ impl Registrations {
 
     /// Whether the transaction is a REGISTER of ours.
     pub(crate) fn is_asked(&self, key: ClientKey) -> bool {
-        self.of(key).is_some()
+        self.ours.values().any(|ours| ours.is_asking(key))
     }
 
-    fn of(&self, key: ClientKey) -> Option<u64> {
-        let asks = |ours: &Ours| matches!(&ours.doing, Doing::Asking(a) if a.key == Some(key));
-        let found = self.ours.iter().find(|(_, ours)| asks(ours));
-        found.map(|(id, _)| *id)
+    /// The registration whose REGISTER is in this transaction, and its number.
+    fn of(&mut self, key: ClientKey) -> Option<(u64, &mut Ours)> {
+        let mut all = self.ours.iter_mut();
+        let (id, ours) = all.find(|(_, ours)| ours.is_asking(key))?;
+        Some((*id, ours))
     }
 
     /// A final answer to a REGISTER of ours.
@@ -161,10 +162,7 @@ impl Registrations {
         response: &Response,
         ident: &mut Ident,
     ) -> (Next, Option<News>) {
-        let Some(id) = self.of(key) else {
-            return (Next::Nothing, None);
-        };
-        let Some(ours) = self.ours.get_mut(&id) else {
+        let Some((id, ours)) = self.of(key) else {
             return (Next::Nothing, None);
         };
         let (again, news) = ours.answered(now, flow, response, ident);
@@ -179,10 +177,7 @@ impl Registrations {
         key: ClientKey,
         ident: &mut Ident,
     ) -> (Next, Option<News>) {
-        let Some(id) = self.of(key) else {
-            return (Next::Nothing, None);
-        };
-        let Some(ours) = self.ours.get_mut(&id) else {
+        let Some((id, ours)) = self.of(key) else {
             return (Next::Nothing, None);
         };
         let (again, news) = ours.next_server(now, "it does not answer".into(), ident);

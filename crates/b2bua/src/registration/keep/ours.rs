@@ -75,6 +75,11 @@ pub(super) struct Trouble {
 }
 
 impl Ours {
+    /// Whether the REGISTER that is on its way is in this transaction.
+    pub(super) fn is_asking(&self, key: ClientKey) -> bool {
+        matches!(&self.doing, Doing::Asking(asking) if asking.key == Some(key))
+    }
+
     /// The registration of a trunk.
     pub(super) fn new(
         trunk: &Arc<Trunk>,
