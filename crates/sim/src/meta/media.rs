@@ -12,59 +12,15 @@ use super::call::Kind;
 use super::offer::EVENTS;
 use crate::peer::Output;
 use crate::report::What;
-use crate::voice::{Strictness, Voice, VoiceEvent, VoicePlan};
+use crate::voice::{Lines, Strictness, Voice, VoicePlan};
 
 /// Payload type of events Meta sends though none were offered (Meta reference 10.6).
 const UNASKED_EVENTS: u8 = 126;
 
 impl MetaPeer {
-    /// An even port of the range, and its odd neighbour, for a new call.
-    pub(super) fn take_place(&mut self, id: u32) -> SocketAddr {
-        let place = &self.settings.media;
-        let last = place
-            .first_port
-            .saturating_add(place.ports.saturating_sub(2));
-        let mut address = SocketAddr::new(place.address, self.next_port);
-        for _ in 0..place.ports / 2 {
-            address = SocketAddr::new(place.address, self.next_port);
-            self.next_port = if self.next_port >= last {
-                place.first_port
-            } else {
-                self.next_port + 2
-            };
-            if !self.places.contains_key(&address) {
-                break;
-            }
-        }
-        self.places.insert(address, id);
-        if !self.settings.media.silent {
-            self.bind(address);
-        }
-        address
-    }
-
-    fn bind(&mut self, address: SocketAddr) {
-        self.outputs.push_back(Output::Bind { address });
-        self.outputs.push_back(Output::Bind {
-            address: odd(address),
-        });
-    }
-
     /// Whether a call of ours has its media at this address.
     pub(crate) fn speaks_at(&self, address: SocketAddr) -> bool {
-        self.places.contains_key(&address)
-    }
-
-    /// Gives a call's ports back.
-    pub(super) fn unbind(&mut self, address: SocketAddr) {
-        self.places.remove(&address);
-        if self.settings.media.silent {
-            return;
-        }
-        self.outputs.push_back(Output::Unbind { address });
-        self.outputs.push_back(Output::Unbind {
-            address: odd(address),
-        });
+        self.ports.has(address)
     }
 
     /// Both descriptions are known: the voice starts, and waits for the far side's first packet.
@@ -141,56 +97,36 @@ impl MetaPeer {
         }
         self.drain_voice(now, id);
     }
-
-    /// Everything due in the voices.
-    pub(super) fn voices_due(&mut self, now: Instant) {
-        let due: Vec<u32> = self
-            .calls
-            .values()
-            .filter(|call| {
-                call.voice
-                    .as_ref()
-                    .and_then(Voice::next_timeout)
-                    .is_some_and(|at| at <= now)
-            })
-            .map(|call| call.id)
-            .collect();
-        for id in due {
-            if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-                voice.timeout(now);
-            }
-            self.drain_voice(now, id);
-        }
-    }
-
-    /// What a voice wants done.
-    pub(super) fn drain_voice(&mut self, now: Instant, id: u32) {
-        while let Some(event) = self
-            .calls
-            .get_mut(&id)
-            .and_then(|call| call.voice.as_mut()?.poll())
-        {
-            match event {
-                VoiceEvent::Datagram { from, to, bytes } => {
-                    self.outputs.push_back(Output::Datagram { from, to, bytes });
-                }
-                VoiceEvent::FirstPacket { after_ms } => {
-                    self.report(now, id, What::FirstPacket { after_ms })
-                }
-                VoiceEvent::Digit { digit, duration_ms } => {
-                    self.report(now, id, What::Digit { digit, duration_ms })
-                }
-                VoiceEvent::Broken(rule) => self.violation(now, id, rule),
-                VoiceEvent::Silent { silent_ms } => {
-                    self.report(now, id, What::MediaTimeout { silent_ms });
-                    self.send_bye(now, id, Some("SIP;cause=408;text=\"RTP Timeout\"".into()));
-                }
-            }
-        }
-    }
 }
 
-/// The RTCP port beside an RTP port.
-fn odd(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), address.port() | 1)
+impl Lines for MetaPeer {
+    fn voice(&mut self, call: u32) -> Option<&mut Voice> {
+        self.calls.get_mut(&call)?.voice.as_mut()
+    }
+
+    fn voices(&self) -> impl Iterator<Item = (u32, &Voice)> {
+        self.calls
+            .iter()
+            .filter_map(|(id, call)| Some((*id, call.voice.as_ref()?)))
+    }
+
+    fn named(&self, call: Option<u32>) -> Option<u32> {
+        call.or_else(|| self.calls().next())
+    }
+
+    fn packet(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        self.outputs.push_back(Output::Datagram { from, to, bytes });
+    }
+
+    fn tell(&mut self, now: Instant, call: u32, what: What) {
+        self.report(now, call, what);
+    }
+
+    fn broke(&mut self, now: Instant, call: u32, rule: String) {
+        self.violation(now, call, rule);
+    }
+
+    fn gave_out(&mut self, now: Instant, call: u32) {
+        self.send_bye(now, call, Some("SIP;cause=408;text=\"RTP Timeout\"".into()));
+    }
 }

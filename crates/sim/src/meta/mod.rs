@@ -38,6 +38,7 @@ use crate::alarm::Alarms;
 use crate::dice::Dice;
 use crate::peer::{Output, Peer};
 use crate::report::{Ended, Report, What, millis};
+use crate::voice::{Lines, Ports};
 
 /// The simulated Meta.
 #[derive(Debug)]
@@ -56,9 +57,7 @@ pub struct MetaPeer {
     next_flow: u64,
     nonces: BTreeMap<String, Nonce>,
     scripts: VecDeque<BusinessScript>,
-    /// Media address to call.
-    places: BTreeMap<SocketAddr, u32>,
-    next_port: u16,
+    ports: Ports,
     alarms: Alarms<Alarm>,
     outputs: VecDeque<Output>,
     counts: Counts,
@@ -113,7 +112,7 @@ impl MetaPeer {
     pub fn new(settings: MetaSettings, now: Instant) -> Self {
         Self {
             dice: Dice::new(settings.seed),
-            next_port: settings.media.first_port,
+            ports: Ports::of(&settings.media),
             settings,
             started: now,
             calls: BTreeMap::new(),
@@ -124,7 +123,6 @@ impl MetaPeer {
             next_flow: 1,
             nonces: BTreeMap::new(),
             scripts: VecDeque::new(),
-            places: BTreeMap::new(),
             alarms: Alarms::default(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
@@ -175,24 +173,12 @@ impl MetaPeer {
 
     /// The user of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.press(now, digits);
-        }
-        self.drain_voice(now, id);
+        self.press_keys(now, call, digits);
     }
 
     /// The user of this call goes silent (no packet at all), or speaks again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.mute(now, mute);
-        }
-        self.drain_voice(now, id);
+        self.hush(now, call, mute);
     }
 
     // ── what all parts use ─────────────────────────────────────────────────────────────────────
@@ -306,7 +292,7 @@ impl MetaPeer {
             violations: call.violations,
         };
         let address = call.words.address;
-        self.unbind(address);
+        self.ports.give_back(address, &mut self.outputs);
         self.counts.ended += 1;
         self.counts.answered += u64::from(ended.answered);
         if let Some(heard) = heard {
@@ -384,14 +370,9 @@ impl Peer for MetaPeer {
     }
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        let even = SocketAddr::new(to.ip(), to.port() & !1);
-        let Some(&id) = self.places.get(&even) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.receive(now, to, from, bytes);
+        if let Some(id) = self.ports.call_at(to) {
+            self.heard(now, id, to, from, bytes);
         }
-        self.drain_voice(now, id);
     }
 
     fn timeout(&mut self, now: Instant) {

@@ -8,6 +8,7 @@ use sip::{Method, Name, Response};
 use super::description::print;
 use super::{PbxPeer, Phase};
 use crate::report::What;
+use crate::voice::Lines;
 
 impl PbxPeer {
     /// The agent of this call, or of the oldest one, gives up, hangs up, or declines.
@@ -26,24 +27,12 @@ impl PbxPeer {
 
     /// The agent of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.press(now, digits);
-        }
-        self.drain_voice(now, id);
+        self.press_keys(now, call, digits);
     }
 
     /// The agent's telephone sends nothing at all, or sends again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        let Some(id) = call.or_else(|| self.calls().next()) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.mute(now, mute);
-        }
-        self.drain_voice(now, id);
+        self.hush(now, call, mute);
     }
 
     /// The agent holds (re-INVITE `sendonly`) or takes the call back (`sendrecv`).

@@ -22,13 +22,13 @@ impl PbxPeer {
         let Some(id) = call.or_else(|| self.calls().next()) else {
             return;
         };
-        let address = self.take_place(id);
+        let address = self.ports.take(id, &mut self.outputs);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         let before = std::mem::replace(&mut call.address, address);
         call.voice = None;
-        self.unbind(before);
+        self.ports.give_back(before, &mut self.outputs);
         self.hold(now, Some(id), false);
     }
 

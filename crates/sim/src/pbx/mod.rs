@@ -39,7 +39,7 @@ use crate::dice::Dice;
 use crate::meta::knobs::Talk;
 use crate::peer::{Output, Peer};
 use crate::report::{Ended, Report, What, millis};
-use crate::voice::Voice;
+use crate::voice::{Lines, Ports, Voice};
 
 /// The simulated PBX.
 #[derive(Debug)]
@@ -61,8 +61,7 @@ pub struct PbxPeer {
     accounts: account::Accounts,
     /// Dialogs of other telephones that picked up.
     forks: Vec<DialogId>,
-    places: BTreeMap<SocketAddr, u32>,
-    next_port: u16,
+    ports: Ports,
     alarms: Alarms<Alarm>,
     outputs: VecDeque<Output>,
     ended: u64,
@@ -160,8 +159,7 @@ impl PbxPeer {
             referrals: refer::Referrals::default(),
             accounts: account::Accounts::default(),
             forks: Vec::new(),
-            places: BTreeMap::new(),
-            next_port: settings.media.first_port,
+            ports: Ports::of(&settings.media),
             alarms: Alarms::default(),
             outputs: VecDeque::new(),
             ended: 0,
@@ -330,7 +328,7 @@ impl PbxPeer {
             violations: call.violations,
         };
         let address = call.address;
-        self.unbind(address);
+        self.ports.give_back(address, &mut self.outputs);
         self.ended += 1;
         self.answered += u64::from(ended.answered);
         if let Some(heard) = heard {
@@ -421,14 +419,9 @@ impl Peer for PbxPeer {
     }
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        let even = SocketAddr::new(to.ip(), to.port() & !1);
-        let Some(&id) = self.places.get(&even) else {
-            return;
-        };
-        if let Some(voice) = self.calls.get_mut(&id).and_then(|call| call.voice.as_mut()) {
-            voice.receive(now, to, from, bytes);
+        if let Some(id) = self.ports.call_at(to) {
+            self.heard(now, id, to, from, bytes);
         }
-        self.drain_voice(now, id);
     }
 
     fn timeout(&mut self, now: Instant) {

@@ -15,7 +15,7 @@ impl PbxPeer {
     /// An agent places a call.
     pub fn call(&mut self, now: Instant, plan: AgentCall) -> u32 {
         let id = self.next_call();
-        let address = self.take_place(id);
+        let address = self.ports.take(id, &mut self.outputs);
         let host = self.settings.sbc.host.clone();
         let host = if host.contains(':') {
             format!("[{host}]")

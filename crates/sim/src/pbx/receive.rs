@@ -135,7 +135,7 @@ impl PbxPeer {
             .scripts
             .pop_front()
             .unwrap_or_else(|| self.settings.script.clone());
-        let address = self.take_place(id);
+        let address = self.ports.take(id, &mut self.outputs);
         let tag = self.ident.tag();
         let mut keys = super::secrecy::Keys::default();
         keys.make(&mut self.dice, &self.settings.srtp, true);

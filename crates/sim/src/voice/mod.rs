@@ -7,6 +7,7 @@
 //!
 //! Only cipher, codecs and the tone come from `media`; headers, events and the rules are read here.
 
+mod lines;
 mod listen;
 mod say;
 
@@ -18,6 +19,7 @@ use media::Packet;
 use media::srtp::{Protect, Unprotect};
 use sdp::{Codec, Keying};
 
+pub(crate) use self::lines::{Lines, Ports};
 use self::listen::Listener;
 use self::say::Speaker;
 use crate::meta::knobs::Talk;

@@ -86,7 +86,7 @@ impl MetaPeer {
             }
         };
         let id = self.next_call();
-        let address = self.take_place(id);
+        let address = self.ports.take(id, &mut self.outputs);
         let (audio, map) = match theirs.audio.first() {
             Some((pt, map)) => (*pt, map.clone()),
             None => (111, OPUS.to_ascii_lowercase()),

@@ -34,7 +34,7 @@ impl MetaPeer {
         let wacid = wacid(&mut self.dice, &digits, &number.digits);
         let display = plan.display.clone().unwrap_or(digits);
         let domain = self.settings.domain.clone();
-        let address = self.take_place(id);
+        let address = self.ports.take(id, &mut self.outputs);
         let mut formats = vec![(111, OPUS)];
         if number.g711 {
             formats.extend([(8, PCMA), (0, PCMU)]);
