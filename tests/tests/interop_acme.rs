@@ -1,14 +1,15 @@
-//! Certificates from Pebble, Let's Encrypt's test authority: the first one before a port is open, the next one in time and
+//! Certificates from Pebble, Let's Encrypt's test authority: the first one, after failures too, and the next one in time and
 //! under a call.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tests::certificates::Authority;
+use tests::http::Client;
 use tests::pebble::Pebble;
 use tests::place::{Place, wait_until};
 use tests::running::Running;
@@ -60,6 +61,204 @@ fn served(address: SocketAddr, root: &Path) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The usual SBC, with an authority in place of a certificate.
+struct Ordering {
+    configuration: PathBuf,
+    tls: SocketAddr,
+    sip: SocketAddr,
+    http: Client,
+    /// Where the authority asks.
+    challenged: SocketAddr,
+    key: PathBuf,
+    account: PathBuf,
+}
+
+impl Ordering {
+    /// Nothing runs yet, and none of the files is there.
+    fn new(place: &Place, authority: &Authority, directory: &str) -> Ordering {
+        let challenged = SocketAddr::new(place.address(1), 5002);
+        let setup = Setup::new(meta_address(place), pbx_address(place));
+        let usual = Sbc::start(place, authority, &setup);
+        let text = std::fs::read_to_string(&usual.configuration).expect("a configuration");
+        let (tls, sip) = (usual.tls, usual.sip);
+        drop(usual);
+        let [certificate, key, account] =
+            ["acme/sbc.pem", "acme/sbc.key", "acme/account.json"].map(|name| place.path(name));
+        let shown = |path: &Path| path.display().to_string();
+        let text = text
+            .replace(
+                &shown(&place.path(&format!("{HOST}.pem"))),
+                &shown(&certificate),
+            )
+            .replace(&shown(&place.path(&format!("{HOST}.key"))), &shown(&key));
+        let http = SocketAddr::new(place.address(1), 9090);
+        let configuration = place.write(
+            "acme.toml",
+            format!(
+                "{text}\n[acme]\ndirectory = \"{directory}\"\nagree = true\ncontact = [\"mailto:sip@example.com\"]\n\
+                 listen = \"{challenged}\"\naccount = \"{}\"\nca = \"{}\"\n[http]\nlisten = \"{http}\"\n",
+                account.display(),
+                authority.certificate.display(),
+            ),
+        );
+        let token = String::new();
+        Ordering {
+            configuration,
+            tls,
+            sip,
+            http: Client {
+                address: http,
+                token,
+            },
+            challenged,
+            key,
+            account,
+        }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(words)
+            .arg("--config")
+            .arg(&self.configuration)
+            .env("WA_SBC_TEST_PASSWORD", PASSWORD);
+        command
+    }
+
+    fn start(&self, place: &Place) -> Running {
+        Running::start(place, "wa-sbc-acme", &mut self.command(&["run"]))
+    }
+
+    fn says(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The value of a metric.
+    fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.http.get("/metrics").body;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok())
+    }
+}
+
+/// Lines of the doctor about one check.
+fn about<'a>(said: &'a str, check: &str) -> Vec<&'a str> {
+    let of = |line: &&str| line.split_whitespace().nth(1) == Some(check);
+    said.lines().filter(of).collect()
+}
+
+#[test]
+fn a_first_order_that_fails_keeps_meta_out_and_nobody_else_and_everybody_says_so() {
+    let place = Place::new("acme-refused");
+    let authority = Authority::new(&place);
+    let nobody = format!("https://{}:14000/dir", place.address(71));
+    let ordering = Ordering::new(&place, &authority, &nobody);
+
+    // Before the start, nothing is wrong yet.
+    let check = ordering.says(&["check"]);
+    assert!(
+        check.contains("CAUTION there is no certificate for")
+            && check.contains("it is ordered at the start"),
+        "{check}"
+    );
+    assert!(!check.contains("PROBLEM cannot read"), "{check}");
+    let doctor = ordering.says(&["doctor", "--patience", "1"]);
+    for check in ["acme", "certificate"] {
+        let lines = about(&doctor, check);
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("WARN") && line.contains("ordered at the start"))
+                || lines
+                    .iter()
+                    .any(|line| line.contains("orders it at the start")),
+            "{doctor}"
+        );
+        assert!(
+            lines.iter().all(|line| !line.starts_with("FAIL")),
+            "{doctor}"
+        );
+    }
+
+    // The order fails; every port is open all the same.
+    let mut sbc = ordering.start(&place);
+    sbc.wait_for("listening", LIMIT);
+    sbc.wait_for("there is no certificate yet: Meta cannot connect", LIMIT);
+    sbc.wait_for("the authority gave no certificate", LIMIT);
+    wait_listening(ordering.sip, false);
+    wait_listening(ordering.tls, true);
+    let ready = ordering.http.get("/readyz");
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let orders = ready.json()["certificate_orders"].clone();
+    assert_eq!(orders["failures_in_a_row"], 1, "{orders}");
+    assert!(
+        orders["next_order"]
+            .as_u64()
+            .is_some_and(|at| at > 1_700_000_000),
+        "{orders}"
+    );
+    assert_eq!(ordering.metric("wa_sbc_acme_failures_in_a_row"), Some(1.0));
+    let failed = ordering.metric("wa_sbc_acme_orders_total{outcome=\"failed\"}");
+    assert_eq!(failed, Some(1.0), "one order, then a pause");
+    let doctor = ordering.says(&["doctor", "--patience", "1"]);
+    let fails = about(&doctor, "acme");
+    assert!(
+        fails.iter().any(|line| line.starts_with("FAIL")
+            && line.contains("gave no certificate 1 time(s) in a row")),
+        "{doctor}"
+    );
+    let port = about(&doctor, "port");
+    assert!(
+        port.iter().any(|line| line.starts_with("WARN")
+            && line.contains("no certificate is there to be shown yet")),
+        "{doctor}"
+    );
+    sbc.terminate();
+}
+
+#[test]
+fn a_reload_asks_at_once_for_what_failed_and_the_port_shows_what_came() {
+    if !present(
+        "acme/late",
+        &["pebble", "pebble-challtestsrv", "openssl", "curl"],
+    ) {
+        return;
+    }
+    let place = Place::new("acme-late");
+    let authority = Authority::new(&place);
+    let directory = format!("https://{}:14000/dir", place.address(71));
+    let ordering = Ordering::new(&place, &authority, &directory);
+    let mut sbc = ordering.start(&place);
+    sbc.wait_for("the authority gave no certificate", LIMIT);
+    let pebble = Pebble::start(&place, &authority, ordering.challenged, 3600);
+    assert_eq!(pebble.directory, directory);
+    let root = place.write("root.pem", pebble.root());
+    assert!(
+        served(ordering.tls, &root).is_err(),
+        "there is nothing to be shown"
+    );
+    // The next order of its own would come in two minutes.
+    sbc.signal("HUP");
+    sbc.wait_for("the new certificate is shown", LIMIT);
+    served(ordering.tls, &root).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(ordering.metric("wa_sbc_acme_failures_in_a_row"), Some(0.0));
+    assert_eq!(
+        ordering.http.get("/readyz").json()["certificate_orders"]["failures_in_a_row"],
+        0
+    );
+    let doctor = ordering.says(&["doctor", "--patience", "1"]);
+    assert!(
+        about(&doctor, "acme")
+            .iter()
+            .all(|line| line.starts_with("pass")),
+        "{doctor}"
+    );
+    sbc.terminate();
+}
+
 #[test]
 fn the_certificate_is_obtained_before_the_first_call_and_renewed_under_one() {
     if !present(
@@ -72,52 +271,19 @@ fn the_certificate_is_obtained_before_the_first_call_and_renewed_under_one() {
     let authority = Authority::new(&place);
     let challenged = SocketAddr::new(place.address(1), 5002);
     let pebble = Pebble::start(&place, &authority, challenged, LIFE);
-    // The usual configuration, with files that are not there yet.
-    let setup = Setup::new(meta_address(&place), pbx_address(&place));
-    let usual = Sbc::start(&place, &authority, &setup);
-    let text = std::fs::read_to_string(&usual.configuration).expect("a configuration");
-    let (tls, sip) = (usual.tls, usual.sip);
-    drop(usual);
-    let [certificate, key, account] =
-        ["acme/sbc.pem", "acme/sbc.key", "acme/account.json"].map(|name| place.path(name));
-    let text = text
-        .replace(
-            &place.path(&format!("{HOST}.pem")).display().to_string(),
-            &certificate.display().to_string(),
-        )
-        .replace(
-            &place.path(&format!("{HOST}.key")).display().to_string(),
-            &key.display().to_string(),
-        );
-    let configuration = place.write(
-        "acme.toml",
-        format!(
-            "{text}\n[acme]\ndirectory = \"{}\"\nagree = true\ncontact = [\"mailto:sip@example.com\"]\n\
-             listen = \"{challenged}\"\naccount = \"{}\"\nca = \"{}\"\n[http]\nlisten = \"{}:9090\"\n",
-            pebble.directory,
-            account.display(),
-            authority.certificate.display(),
-            place.address(1),
-        ),
-    );
+    let ordering = Ordering::new(&place, &authority, &pebble.directory);
+    let (tls, sip) = (ordering.tls, ordering.sip);
     let root = place.write("root.pem", pebble.root());
     // Whoever calls believes both authorities.
     let both = std::fs::read_to_string(&authority.certificate).expect("PEM") + &pebble.root();
     std::fs::write(&authority.certificate, both).expect("written");
-    let mut sbc = Running::start(
-        &place,
-        "wa-sbc-acme",
-        Command::new(binary())
-            .args(["run", "--config"])
-            .arg(&configuration)
-            .env("WA_SBC_TEST_PASSWORD", PASSWORD),
-    );
+    let mut sbc = ordering.start(&place);
     sbc.wait_for("a new certificate is here", LIMIT);
-    sbc.wait_for("listening", LIMIT);
+    sbc.wait_for("the new certificate is shown", LIMIT);
     wait_listening(tls, true);
     wait_listening(sip, false);
     let first = served(tls, &root).unwrap_or_else(|why| panic!("{why}"));
-    for secret in [&key, &account] {
+    for secret in [&ordering.key, &ordering.account] {
         let mode = std::fs::metadata(secret)
             .expect("there")
             .permissions()
@@ -145,6 +311,8 @@ fn the_certificate_is_obtained_before_the_first_call_and_renewed_under_one() {
         &meta.split(' ').collect::<Vec<_>>(),
     );
     user.wait_for("answered", 1, LIMIT);
+    // Somebody is in the middle of changing the configuration: the certificate is shown all the same.
+    std::fs::write(&ordering.configuration, "[sip\n").expect("writable");
     sbc.wait_for_times("a new certificate is here", 2, LIMIT);
     wait_until("the next certificate is served", LIMIT, || {
         served(tls, &root).is_ok_and(|next| next != first)

@@ -76,9 +76,6 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
-    /// There is no certificate, and none could be had.
-    #[error("cannot obtain a certificate: {0}")]
-    Acme(String),
     /// The filter of the log is no filter.
     #[error("cannot log as `{filter}` says: {why}")]
     Log {

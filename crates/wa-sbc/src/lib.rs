@@ -41,6 +41,7 @@ pub mod records;
 mod rehearsal;
 pub mod replay;
 mod run;
+mod serve;
 mod signals;
 mod supervisor;
 mod tap;

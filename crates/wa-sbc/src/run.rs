@@ -11,7 +11,7 @@ use rustls::crypto::ring;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::acme::AcmeCounts;
+use crate::acme::Progress;
 use crate::aliases::Aliases;
 use crate::capture::Captures;
 use crate::clock;
@@ -67,13 +67,13 @@ impl Drop for Http {
 
 /// Binds everything, starts everything. Needs a multi-threaded tokio runtime.
 pub async fn run(settings: Settings) -> Result<Running, Error> {
-    run_counting(settings, Arc::default()).await
+    run_telling(settings, None).await
 }
 
-/// The same, with what the keeper of the certificate counts in the metrics.
-pub(crate) async fn run_counting(
+/// The same, and tells over HTTP how the orders of certificates go.
+pub(crate) async fn run_telling(
     settings: Settings,
-    acme: Arc<AcmeCounts>,
+    acme: Option<Arc<Progress>>,
 ) -> Result<Running, Error> {
     raise_open_files();
     let (net_sender, net) = mpsc::channel(QUEUE);

@@ -1,118 +1,115 @@
 //! The certificate Meta demands, from an authority that speaks ACME (RFC 8555), by HTTP-01.
 //!
 //! ```text
-//!   start ─► files there and fitting? ── no ──► obtain ─┐
-//!                    │ yes                              ▼
-//!                    └──► wait until a third of its life is left ─► obtain ─► files ─► reload ─┐
-//!                                      ▲                    │ failed: again in an hour         │
-//!                                      └────────────────────┴──────────────────────────────────┘
+//!   start, every port opens ─► usable certificate there? ── no ──► order ──────────────┐
+//!                                  │ yes                             ▲                 ▼
+//!                                  └──► wait until a third of ───────┤   failed: pause of 2, 5, 15, 30, 60,
+//!                                       its life is left             │   then 180 minutes; a reload ends it
+//!                                            ▲                       └─────────────────┤
+//!                                            └── listeners ◄── files ◄─────────────────┘ came
 //! ```
 //!
 //! The port for the challenge is open while an order is under way and at no other time. The files are
-//! those of `[sip] tls`, so that everything else is as with a certificate from elsewhere.
+//! those of `[sip] tls`, so that everything else is as with a certificate from elsewhere
+//! ([ADR 37](../../../docs/adr/0037-a-certificate-that-is-not-there-yet.md)).
 
 mod client;
 mod files;
+mod keeper;
 mod order;
+mod progress;
 mod responder;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use self::keeper::{Waited, World};
+pub(crate) use self::progress::{Progress, remembered};
+pub(crate) use self::responder::NOBODY;
 use crate::clock;
 use crate::config::AcmeSettings;
-use crate::error::Error;
 use crate::net::{tls, validity};
-
-/// After a failure: authorities count failures by the hour.
-const AGAIN: Duration = Duration::from_secs(3600);
-/// The longest time between two looks at the certificate: clocks jump, files are replaced.
-const LOOK: Duration = Duration::from_secs(3600);
-
-/// What happened, for the metrics.
-#[derive(Debug, Default)]
-pub(crate) struct AcmeCounts {
-    /// Certificates obtained.
-    pub(crate) obtained: AtomicU64,
-    /// Orders that failed.
-    pub(crate) failed: AtomicU64,
-}
 
 /// The keeper of the certificate.
 #[derive(Debug)]
 pub(crate) struct Acme {
     settings: AcmeSettings,
-    pub(crate) counts: Arc<AcmeCounts>,
+    /// How it goes.
+    pub(crate) progress: Arc<Progress>,
+    /// Told when the operator changed something.
+    pub(crate) mended: Arc<Notify>,
+    renewed: Option<mpsc::Sender<()>>,
 }
 
 impl Acme {
     /// Nothing done yet.
     pub(crate) fn new(settings: AcmeSettings) -> Self {
         Self {
+            progress: Arc::new(Progress::new(&settings.account)),
             settings,
-            counts: Arc::default(),
+            mended: Arc::default(),
+            renewed: None,
         }
     }
 
-    /// Obtains a certificate if there is none that could be served: without one no port opens.
-    pub(crate) async fn first(&self) -> Result<(), Error> {
-        let AcmeSettings {
-            certificate, key, ..
-        } = &self.settings;
-        if tls::certified(certificate, key).is_ok() {
-            return Ok(());
-        }
-        tracing::info!(names = ?self.settings.names, "there is no certificate yet: asking for one");
-        self.obtain().await.map_err(Error::Acme)
+    /// Obtains a certificate if there is none that could be served and renews it in time, for ever; each
+    /// time there is a new one, says so.
+    pub(crate) async fn keep(mut self, renewed: mpsc::Sender<()>) {
+        self.renewed = Some(renewed);
+        let progress = self.progress.clone();
+        keeper::keep(self, &progress).await;
+    }
+}
+
+impl World for Acme {
+    fn now(&self) -> SystemTime {
+        clock::wall()
     }
 
-    /// Renews in time, for ever; each time there is a new certificate, says so.
-    pub(crate) async fn keep(self, renewed: mpsc::Sender<()>) {
-        loop {
-            let due = due_of(&self.settings).unwrap_or_else(clock::wall);
-            let wait = due.duration_since(clock::wall()).unwrap_or_default();
-            if !wait.is_zero() {
-                tokio::time::sleep(wait.min(LOOK)).await;
-                continue;
-            }
-            match self.obtain().await {
-                Ok(()) => {
-                    if renewed.send(()).await.is_err() {
-                        return;
-                    }
-                }
-                Err(why) => {
-                    tracing::error!(
-                        why,
-                        "the certificate is not renewed; it is tried again in an hour"
-                    );
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
+    async fn wait(&mut self, time: Duration) -> Waited {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Waited::Over,
+            () = self.mended.notified() => Waited::Hurried,
         }
     }
 
-    async fn obtain(&self) -> Result<(), String> {
-        let result = order::obtain(&self.settings).await;
-        let result = result.and_then(|issued| files::write(&self.settings, &issued));
-        match &result {
-            Ok(()) => {
-                self.counts.obtained.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(names = ?self.settings.names, "a new certificate is here");
-            }
-            Err(_) => drop(self.counts.failed.fetch_add(1, Ordering::Relaxed)),
+    fn due(&self) -> Option<SystemTime> {
+        due_of(&self.settings)
+    }
+
+    async fn order(&mut self) -> Result<(), String> {
+        tracing::info!(names = ?self.settings.names, "asking the authority for a certificate");
+        let issued = order::obtain(&self.settings).await?;
+        files::write(&self.settings, &issued)?;
+        tracing::info!(names = ?self.settings.names, "a new certificate is here");
+        Ok(())
+    }
+
+    async fn renewed(&mut self) -> bool {
+        match &self.renewed {
+            Some(renewed) => renewed.send(()).await.is_ok(),
+            None => false,
         }
-        result
     }
 }
 
 /// When the certificate that is there should be renewed: so many days before its end, but not before two
-/// thirds of its life are over. `None`: there is none.
+/// thirds of its life are over. `None`: there is none with its key, or it is for another name.
 pub(crate) fn due_of(settings: &AcmeSettings) -> Option<SystemTime> {
-    let leaf = tls::leaf(&settings.certificate).ok()?;
+    let AcmeSettings {
+        certificate, key, ..
+    } = settings;
+    tls::certified(certificate, key).ok()?;
+    let leaf = tls::leaf(certificate).ok()?;
+    if !settings
+        .names
+        .iter()
+        .all(|name| tls::is_made_for(&leaf, name))
+    {
+        return None;
+    }
     let (from, until) = validity::of(&leaf)?;
     Some(due(from, until, settings.renew_before))
 }

@@ -11,6 +11,9 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::task::AbortHandle;
 
+/// What a token nobody gave us gets, so that the doctor knows us from another program.
+pub(crate) const NOBODY: &str = "wa-sbc knows no such challenge";
+
 /// Token to key authorization.
 type Answers = Arc<Mutex<BTreeMap<String, String>>>;
 
@@ -55,7 +58,8 @@ impl Drop for Responder {
 async fn answer(
     State(answers): State<Answers>,
     Path(token): Path<String>,
-) -> Result<String, StatusCode> {
+) -> Result<String, (StatusCode, &'static str)> {
     let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-    answers.get(&token).cloned().ok_or(StatusCode::NOT_FOUND)
+    let answer = answers.get(&token).cloned();
+    answer.ok_or((StatusCode::NOT_FOUND, NOBODY))
 }

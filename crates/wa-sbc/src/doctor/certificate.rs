@@ -29,6 +29,12 @@ impl Check for Certificate {
                 "add tls = { listen, certificate, key } to [sip]",
             )];
         };
+        if patient.lacks_ordered() {
+            return vec![Finding::warn(
+                "there is no certificate to be judged yet: [acme] orders it at the start",
+                "start wa-sbc and ask again; the check acme says how the order goes",
+            )];
+        }
         let config = match tls::server(&port.certificate, &port.key) {
             Ok(config) => config,
             Err(error) => {

@@ -10,6 +10,7 @@ use b2bua::settings::{Number, Trunk};
 use sip::Target;
 use sip::resolve::Located;
 
+use crate::acme::due_of;
 use crate::config::Settings;
 use crate::net::dns::Dns;
 
@@ -60,6 +61,12 @@ impl Patient {
             other => (number.host.clone(), other),
         });
         of_numbers.collect()
+    }
+
+    /// Whether the certificate is one we order ourselves, and not there yet.
+    pub(super) fn lacks_ordered(&self) -> bool {
+        let acme = self.settings.acme.as_ref();
+        acme.is_some_and(|acme| due_of(acme).is_none())
     }
 
     /// The addresses of a host, by configuration or by the system's resolver.

@@ -18,12 +18,8 @@ impl Check for Port {
         let Some(port) = &patient.settings.tls else {
             return Vec::new(); // the certificate's finding says so
         };
-        let local = match port.listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        let local = SocketAddr::new(local, port.listen.port());
+        let local = within(port.listen);
+        let is_ordered = patient.lacks_ordered();
         let mut findings = Vec::new();
         // Let go of at once: what answers below must not be this.
         let is_free = TcpListener::bind(port.listen).map(drop);
@@ -40,6 +36,10 @@ impl Check for Port {
                 (Err(Trouble::Unreachable(error)), Err(bind)) => Finding::fail(
                     format!("{local} cannot be reached ({error}) nor bound ({bind})"),
                     "is the address in [sip.tls] listen one of this machine's?",
+                ),
+                (Err(Trouble::Failed(_)), Err(_)) if is_ordered => Finding::warn(
+                    format!("{local} is open, and no certificate is there to be shown yet"),
+                    "the authority has not given it yet: look at what the check acme says",
                 ),
                 (Err(Trouble::Failed(why) | Trouble::Alpn(why)), _) => Finding::fail(
                     format!("another program seems to hold {local}: {why}"),
@@ -59,6 +59,16 @@ impl Check for Port {
         }
         findings
     }
+}
+
+/// Where somebody on this machine finds what listens there.
+pub(super) fn within(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 impl Port {

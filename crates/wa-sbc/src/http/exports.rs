@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::Operator;
 use super::exposition::Exposition;
-use crate::acme::AcmeCounts;
+use crate::acme::Progress;
 use crate::hep::HepCounts;
 use crate::otlp::OtlpCounts;
 
 pub(super) fn of_exports(text: &mut Exposition, operator: &Operator) {
     of_hep(text, &operator.hep);
     of_otlp(text, &operator.otlp);
-    of_acme(text, &operator.acme);
+    of_acme(text, operator.acme.as_deref());
 }
 
 fn of_hep(text: &mut Exposition, counts: &HepCounts) {
@@ -56,16 +56,30 @@ fn of_otlp(text: &mut Exposition, counts: &OtlpCounts) {
     }
 }
 
-fn of_acme(text: &mut Exposition, counts: &AcmeCounts) {
+fn of_acme(text: &mut Exposition, progress: Option<&Progress>) {
     let mut orders = text.family(
         "wa_sbc_acme_orders_total",
         "counter",
         "Certificates asked for from the ACME authority, by how that ended.",
     );
-    for (outcome, count) in [("obtained", &counts.obtained), ("failed", &counts.failed)] {
-        orders.sample(
-            &[("outcome", outcome)],
-            count.load(Ordering::Relaxed) as f64,
-        );
+    if let Some(progress) = progress {
+        orders.sample(&[("outcome", "obtained")], progress.obtained() as f64);
+        orders.sample(&[("outcome", "failed")], progress.failed_in_all() as f64);
+    }
+    let mut failures = text.family(
+        "wa_sbc_acme_failures_in_a_row",
+        "gauge",
+        "Orders that failed since the last that went well.",
+    );
+    if let Some(progress) = progress {
+        failures.sample(&[], f64::from(progress.failures()));
+    }
+    let mut next = text.family(
+        "wa_sbc_acme_next_order_time_seconds",
+        "gauge",
+        "When a certificate is ordered next, Unix time.",
+    );
+    if let Some(progress) = progress {
+        next.sample(&[], progress.next() as f64);
     }
 }

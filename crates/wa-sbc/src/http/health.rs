@@ -57,6 +57,10 @@ pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
     let ready = !status.draining && expired.is_empty() && operator.listens_for_tls && !none_alive;
     let round = operator.rounds.last();
     let doctor = round.map(|round| round.worst());
+    let acme = operator
+        .acme
+        .as_ref()
+        .map(|acme| json!({ "failures_in_a_row": acme.failures(), "next_order": acme.next() }));
     answer(
         ready,
         json!({
@@ -65,6 +69,7 @@ pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
             "draining": status.draining,
             "listening": operator.listens_for_tls,
             "certificates_not_valid": expired,
+            "certificate_orders": acme,
             "trunks_without_a_living_destination": dead,
             "trunks_not_registered": unregistered,
             "calls": status.calls.0,

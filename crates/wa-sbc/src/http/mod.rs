@@ -40,7 +40,7 @@ use sip::Secret;
 use subtle::ConstantTimeEq;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::acme::AcmeCounts;
+use crate::acme::Progress;
 use crate::capture;
 use crate::config::RecordSettings;
 use crate::core_task::Control;
@@ -79,8 +79,8 @@ pub(crate) struct Operator {
     pub(crate) traced: Arc<Traced>,
     /// What went to a collector of HEP: nothing where there is none.
     pub(crate) hep: Arc<HepCounts>,
-    /// What the keeper of the certificate did: nothing where there is none.
-    pub(crate) acme: Arc<AcmeCounts>,
+    /// How the orders of certificates go, where they are ordered.
+    pub(crate) acme: Option<Arc<Progress>>,
     /// What went to a collector of traces: nothing where there is none.
     pub(crate) otlp: Arc<OtlpCounts>,
     pub(crate) captures: Arc<capture::Counts>,

@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use super::flows::FlowIds;
 use super::listen::Listener;
-use super::{Bound, Door, Event, identity, udp};
+use super::{Bound, Door, Event, identity, tls, udp};
 use crate::config::{CertificateFiles, Settings};
 use crate::error::Error;
 
@@ -75,6 +75,8 @@ pub(crate) struct Listeners {
     door: Door,
     ids: FlowIds,
     events: mpsc::Sender<Event>,
+    /// Meta's port had a certificate to show once.
+    certified: bool,
 }
 
 impl Listeners {
@@ -86,12 +88,19 @@ impl Listeners {
             door,
             ids,
             events,
+            certified: false,
         }
     }
 
     /// Makes the ports those of the settings. On an error everything is as before.
     pub(crate) async fn follow(&mut self, settings: &Settings) -> Result<Change, Error> {
-        let wanted = wanted(settings)?;
+        // One that was had and is gone is a mistake; one that is still ordered comes later.
+        let may_lack = settings.acme.is_some() && !self.certified;
+        let is_certified = settings
+            .tls
+            .as_ref()
+            .is_some_and(|port| tls::certified(&port.certificate, &port.key).is_ok());
+        let wanted = wanted(settings, may_lack && !is_certified)?;
         let mut fresh = Vec::new();
         let mut opened = Vec::new();
         for port in &wanted {
@@ -108,6 +117,10 @@ impl Listeners {
         }
         // From here on nothing fails.
         self.sockets += opened.len();
+        self.certified |= is_certified;
+        if settings.tls.is_some() && !self.certified {
+            tracing::warn!("there is no certificate yet: Meta cannot connect until there is");
+        }
         self.door.know(settings.known_networks());
         self.open.retain(|open| !open.task.is_finished());
         for open in &mut self.open {
@@ -225,8 +238,9 @@ impl Open {
     }
 }
 
-/// The ports of the settings, their certificates read.
-fn wanted(settings: &Settings) -> Result<Vec<Wanted>, Error> {
+/// The ports of the settings, their certificates read. Without one of its own a handshake at Meta's port
+/// fails, by an alert.
+fn wanted(settings: &Settings, without_own: bool) -> Result<Vec<Wanted>, Error> {
     let mut ports = Vec::new();
     let plain = |transport, listen| Wanted {
         transport,
@@ -239,7 +253,9 @@ fn wanted(settings: &Settings) -> Result<Vec<Wanted>, Error> {
             certificate: port.certificate.clone(),
             key: port.key.clone(),
         };
-        let all: Vec<_> = std::iter::once(own)
+        let own = Some(own).filter(|_| !without_own);
+        let all: Vec<_> = own
+            .into_iter()
             .chain(port.certificates.iter().cloned())
             .collect();
         // Meta's port: no client certificate is ever asked for (Meta reference 2).

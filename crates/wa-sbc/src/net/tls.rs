@@ -125,11 +125,10 @@ pub fn objection(
             "{host} is no name a certificate can be made for"
         )));
     };
-    let parsed = match ParsedCertificate::try_from(end_entity) {
-        Ok(parsed) => parsed,
-        Err(why) => return Ok(Some(format!("the first certificate cannot be read: {why}"))),
-    };
-    if verify_server_name(&parsed, &name).is_err() {
+    if let Err(why) = ParsedCertificate::try_from(end_entity) {
+        return Ok(Some(format!("the first certificate cannot be read: {why}")));
+    }
+    if !is_made_for(end_entity, host) {
         return Ok(Some(format!("the certificate is not made for {host}")));
     }
     let verifier =
@@ -140,6 +139,14 @@ pub fn objection(
         Ok(_) => Ok(None),
         Err(why) => Ok(Some(format!("the chain does not verify: {why}"))),
     }
+}
+
+/// Whether a certificate names a host.
+pub(crate) fn is_made_for(certificate: &CertificateDer<'_>, host: &str) -> bool {
+    let name = ServerName::try_from(host).ok();
+    let parsed = ParsedCertificate::try_from(certificate).ok();
+    name.zip(parsed)
+        .is_some_and(|(name, parsed)| verify_server_name(&parsed, &name).is_ok())
 }
 
 /// The first certificate of a file.
