@@ -161,17 +161,18 @@ pub struct Collected {
 }
 
 impl Collector {
-    /// Starts it.
+    /// Starts it, on `udp` or `tcp`.
     ///
     /// # Panics
     /// When Kamailio does not start.
-    pub fn start(place: &Place, listen: SocketAddr) -> Collector {
+    pub fn start(place: &Place, transport: &str, listen: SocketAddr) -> Collector {
         let modules = library_directory("kamailio/modules/sipcapture.so")
             .expect("Kamailio's modules are where Debian puts them");
         let template = std::fs::read_to_string(workspace().join("tests/kamailio/collector.cfg"))
             .expect("the collector's rules");
         let rules = template
             .replace("@LISTEN@", &listen.to_string())
+            .replace("@TRANSPORT@", transport)
             .replace("@DIRECTORY@", &place.directory().display().to_string())
             .replace("@MODULES@", &modules.display().to_string());
         let rules = place.write("collector.cfg", rules);
@@ -181,7 +182,7 @@ impl Collector {
         command.arg("-Y").arg(place.directory());
         command.arg("-w").arg(place.directory());
         let running = Running::start(place, "collector", &mut command);
-        crate::sipp::wait_listening(listen, false);
+        crate::sipp::wait_listening(listen, transport == "tcp");
         Collector { running }
     }
 
