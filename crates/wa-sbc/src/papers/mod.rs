@@ -9,6 +9,8 @@
 //! The commented configuration is the one text about keys: a test holds it to the keys and defaults of
 //! the program, so whatever is made of it is right as well.
 
+#[cfg(test)]
+mod documented;
 mod manual;
 mod reference;
 
