@@ -3,7 +3,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | a flow we asked for | serves its target until it is lost |
+//! | a connection we asked for | serves its target until it is lost |
+//! | a pair of UDP addresses | serves its target as long as it is used now and then: nobody ever tells of its end |
 //! | a TCP connection of a peer that says `;alias` in its Via (RFC 5923 §5) | serves the address that Via names, if that is where it comes from |
 //!
 //! A TLS connection of a peer is never used for requests of ours outside its dialogs: we have not
@@ -11,7 +12,8 @@
 //! alias names the very address the connection comes from is as much proof as a connection of ours
 //! would bring.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use sip::{Flow, FlowId, Request, Target, Transport};
@@ -19,6 +21,10 @@ use sip::{Flow, FlowId, Request, Target, Transport};
 use crate::io::Output;
 
 /// The pool of flows: at most one live flow per target.
+/// Pairs of UDP addresses that are remembered at least; twice as many at most. Telephones behind a PBX
+/// may have another port with every call.
+const PAIRS: usize = 8 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Flows {
     next: u64,
@@ -29,6 +35,9 @@ pub(crate) struct Flows {
     /// Connections peers opened, by the address they serve as well.
     aliases: HashMap<SocketAddr, FlowId>,
     aliased: HashMap<FlowId, SocketAddr>,
+    /// The UDP flows used lately, and those before them.
+    lately: HashSet<FlowId>,
+    before: HashSet<FlowId>,
 }
 
 /// A flow to use, and whether it has yet to be opened.
@@ -46,6 +55,8 @@ impl Flows {
             remotes: HashMap::new(),
             aliases: HashMap::new(),
             aliased: HashMap::new(),
+            lately: HashSet::new(),
+            before: HashSet::new(),
         }
     }
 
@@ -70,6 +81,7 @@ impl Flows {
     fn to(&mut self, target: &Target) -> Chosen {
         let live = self.by_target.get(target).copied();
         if let Some(id) = live.or_else(|| self.alias_of(target)) {
+            self.used(target.transport, id);
             return Chosen { id, is_new: false };
         }
         // Odd: minted by the core (see `FlowId`).
@@ -77,7 +89,23 @@ impl Flows {
         self.next += 2;
         self.by_target.insert(target.clone(), id);
         self.targets.insert(id, target.clone());
+        self.used(target.transport, id);
         Chosen { id, is_new: true }
+    }
+
+    /// Forgets the pairs of UDP addresses not used for longest, when there are too many. Whoever still
+    /// sends on one may: outside it is known by its id.
+    fn used(&mut self, transport: Transport, id: FlowId) {
+        if transport != Transport::Udp || !self.lately.insert(id) {
+            return;
+        }
+        self.before.remove(&id);
+        if self.lately.len() >= PAIRS {
+            let young = mem::take(&mut self.lately);
+            for id in mem::replace(&mut self.before, young) {
+                self.lost(id);
+            }
+        }
     }
 
     /// A flow we asked for is open.
@@ -95,6 +123,8 @@ impl Flows {
             self.by_target.remove(&target);
         }
         self.remotes.remove(&id);
+        self.lately.remove(&id);
+        self.before.remove(&id);
         if let Some(address) = self.aliased.remove(&id)
             && self.aliases.get(&address) == Some(&id)
         {
@@ -174,6 +204,35 @@ mod tests {
         flows.lost(first.id);
         let second = flows.to(&target("a"));
         assert!(second.is_new && second.id != first.id);
+    }
+
+    #[test]
+    fn telephones_with_a_port_for_every_call_do_not_fill_the_memory() {
+        let telephone = |port| Target {
+            transport: Transport::Udp,
+            port,
+            ..target("10.0.0.20")
+        };
+        let mut flows = Flows::new();
+        let pbx = flows.to(&telephone(5060)).id;
+        for call in 0..100_000_u32 {
+            let host = format!("10.0.1.{}", call / 50_000);
+            let port = 10_000 + (call % 50_000) as u16;
+            flows.to(&Target {
+                host,
+                ..telephone(port)
+            });
+            if call % 1_000 == 0 {
+                let again = flows.to(&telephone(5060));
+                assert!(again.id == pbx && !again.is_new, "who is called stays");
+            }
+        }
+        let known = [
+            flows.targets.len(),
+            flows.by_target.len(),
+            flows.lately.len() + flows.before.len(),
+        ];
+        assert!(known.iter().all(|known| *known <= 2 * PAIRS), "{known:?}");
     }
 
     fn connection(id: u64, transport: Transport) -> Flow {
