@@ -182,6 +182,9 @@ impl Context<'_> {
     pub(crate) fn request(&mut self, side: Side, hop: &Hop, request: Request) -> ClientKey {
         if request.method == Method::Invite && request.to_tag().is_none() {
             self.names(side, request.call_id());
+            if let Some(half) = half_of_invite(&request) {
+                self.owns_dialog(side, half);
+            }
         }
         let key = self
             .endpoint
@@ -254,6 +257,15 @@ impl Context<'_> {
     fn drain(&mut self) {
         drain(self.endpoint, self.out, self.pending);
     }
+}
+
+/// What is known of a dialog before its called side has said a word: all but the tag of that.
+fn half_of_invite(invite: &Request) -> Option<DialogId> {
+    Some(DialogId {
+        call_id: invite.call_id()?.clone(),
+        local_tag: invite.from_tag()?,
+        remote_tag: Text::default(),
+    })
 }
 
 /// Moves the endpoint's bytes into `out` and its events into `pending`.

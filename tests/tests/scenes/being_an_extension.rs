@@ -8,7 +8,9 @@ use b2bua::operator::{Registration, Reply, Wish};
 use b2bua::profile::Digits;
 use b2bua::settings::{Access, Account, Upstream};
 use sim::World;
-use sim::pbx::knobs::{Hash, PbxRegistrar};
+use sim::pbx::knobs::{Hash, PbxRegistrar, PbxScript};
+use sim::pbx::refer::Referral;
+use sim::report::What;
 use sim::scene::*;
 use sim::world::Beginning;
 use sim::world::Party::{Pbx, Sbc};
@@ -217,6 +219,43 @@ fn a_pbx_that_asks_who_we_are_at_every_word_is_told_the_users_keys() {
     story.is_clean();
     assert_eq!(story.digits(Pbx), "12");
     assert_eq!(proofs(&story, "INFO"), (4, 2));
+}
+
+#[test]
+fn a_pbx_that_asks_who_we_are_at_every_word_has_its_reliable_ringing_acknowledged() {
+    let mut world = silent_world_with(distrustful);
+    world.pass(secs(1));
+    world.pbx.script(PbxScript {
+        ring: Some((ms(100), 180)),
+        reliable: true,
+        ..agent_answers(secs(4))
+    });
+    world.user_calls(user().hanging_up_after(secs(3)));
+    let story = world.story(secs(120));
+    story.is_clean();
+    assert_eq!(proofs(&story, "PRACK"), (2, 1));
+    let rang = story.messages(Pbx, Sbc, "SIP/2.0 180");
+    assert!(rang.len() <= 2, "rings again until it is acknowledged");
+    assert_eq!(proofs(&story, "BYE"), (2, 1));
+}
+
+#[test]
+fn a_pbx_that_asks_who_we_are_at_every_word_hears_how_its_transfer_goes() {
+    let mut world = silent_world_with(distrustful);
+    world.pass(secs(1));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(16)));
+    world.pass(secs(4));
+    world.pbx.script(agent_answers(secs(3)));
+    world.now(|world, now| world.pbx.refer(now, None, &Referral::blind("201")));
+    let story = world.story(secs(120));
+    story.is_clean();
+    let told = story.all(Pbx, |what| match what {
+        What::Notified { status, over } => Some((*status, *over)),
+        _ => None,
+    });
+    assert_eq!(told, [(100, false), (180, false), (200, true)]);
+    assert_eq!(proofs(&story, "NOTIFY"), (6, 3));
 }
 
 #[test]

@@ -86,15 +86,14 @@ fn a_second_telephone_that_picks_up_when_the_first_has_hung_up_is_hung_up_too() 
     }
 }
 
-#[test]
-fn an_agent_whose_goodbye_overtakes_his_answer_leaves_no_user_on_a_dead_line() {
+/// An agent answers and says goodbye, and his 200 comes after his BYE; his 180 before, or not at all.
+fn goodbye_overtakes_the_answer(rings: bool) {
     let mut world = silent_world();
     // His 200 goes another way, and comes later than his BYE.
-    world.tamper(|from, to, text| {
-        let answer = (from, to) == (Pbx, Sbc)
-            && text.starts_with("SIP/2.0 200")
-            && text.contains(" INVITE\r\n");
-        (!answer).then(|| text.to_owned())
+    world.tamper(move |from, to, text| {
+        let is = |status: &str| text.starts_with(status) && text.contains(" INVITE\r\n");
+        let late = is("SIP/2.0 200") || !rings && is("SIP/2.0 180");
+        (!late || (from, to) != (Pbx, Sbc)).then(|| text.to_owned())
     });
     world.pbx.script(agent_answers(secs(1)));
     world.user_calls(user());
@@ -103,6 +102,14 @@ fn an_agent_whose_goodbye_overtakes_his_answer_leaves_no_user_on_a_dead_line() {
     let agent = world.pbx.calls().last();
     world.now(|world, now| world.pbx.ask_with(now, agent, Method::Bye, &[], ""));
     world.pass(ms(10));
+    // Without the 180 there is no dialog yet, and RFC 3261 §15.1.2 asks for 481.
+    let to_goodbye = if rings { "SIP/2.0 200" } else { "SIP/2.0 481" };
+    assert_eq!(
+        world.messages(Sbc, Pbx, to_goodbye).len(),
+        1,
+        "{}",
+        world.ladder()
+    );
     let answer = world.messages(Pbx, Sbc, "SIP/2.0 200")[0].text.clone();
     let pbx = "10.0.0.20:5060".parse().expect("an address");
     world.stranger_says(Transport::Udp, pbx, &answer);
@@ -115,6 +122,16 @@ fn an_agent_whose_goodbye_overtakes_his_answer_leaves_no_user_on_a_dead_line() {
         world.ladder()
     );
     assert_eq!(story.messages(Sbc, Pbx, "BYE").len(), 0, "he has said it");
+}
+
+#[test]
+fn an_agent_whose_goodbye_overtakes_his_answer_leaves_no_user_on_a_dead_line() {
+    goodbye_overtakes_the_answer(true);
+}
+
+#[test]
+fn an_agent_whose_goodbye_is_the_first_word_of_him_leaves_no_user_on_a_dead_line() {
+    goodbye_overtakes_the_answer(false);
 }
 
 /// A 200 to our INVITE of the call, as another telephone of the PBX would have sent it.

@@ -48,6 +48,17 @@ impl Call {
         self.on_leg(cx, side, event);
     }
 
+    /// A request has overtaken the answer that makes its dialog. It is none of ours yet (RFC 3261 §15.1.2);
+    /// but who says goodbye so is gone when his answer comes.
+    pub(crate) fn overtaken(&mut self, side: Side, request: &Request) {
+        if let Some(leg) = self.leg_mut(side) {
+            leg.overtaken(request);
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.overtaken(request);
+        }
+    }
+
     /// A request of a leg's peer came this way.
     pub(crate) fn seen(&mut self, cx: &Context<'_>, side: Side, flow: &Flow) {
         if let Some(leg) = self.leg_mut(side) {

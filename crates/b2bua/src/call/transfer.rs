@@ -77,6 +77,10 @@ impl Transfer {
         self.leg.has_any_dialog_of(request)
     }
 
+    pub(super) fn overtaken(&mut self, request: &Request) {
+        self.leg.overtaken(request);
+    }
+
     /// Whether the new target is all there is on the PBX's side.
     pub(super) fn is_orphaned(&self) -> bool {
         self.orphaned

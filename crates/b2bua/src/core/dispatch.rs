@@ -120,7 +120,12 @@ impl Core {
         if request.to_tag().is_some() {
             let owner = self.owner_of(&request);
             if owner.is_none() {
-                self.offended(now, &flow, Offence::Refused);
+                match self.owner_to_be_of(&request) {
+                    None => self.offended(now, &flow, Offence::Refused),
+                    overtaken => self.with_owner(now, overtaken, |call, _, side| {
+                        call.overtaken(side, &request);
+                    }),
+                }
                 return self.respond(now, key, &request, 481);
             }
             return self.with_owner(now, owner, |call, cx, side| {

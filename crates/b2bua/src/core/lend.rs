@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use sip::{DialogId, Request};
+use sip::{DialogId, Request, Text};
 
 use super::Core;
 use crate::call::Call;
@@ -15,6 +15,15 @@ use crate::media::MediaCommand;
 impl Core {
     pub(super) fn owner_of(&self, request: &Request) -> Option<Owner> {
         self.registry.dialog(&DialogId::of_incoming(request)?)
+    }
+
+    /// The INVITE of ours a request would be about, had its answer come first: the request has overtaken it.
+    pub(super) fn owner_to_be_of(&self, request: &Request) -> Option<Owner> {
+        let half = DialogId {
+            remote_tag: Text::default(),
+            ..DialogId::of_incoming(request)?
+        };
+        self.registry.dialog(&half)
     }
 
     pub(super) fn context(&mut self, now: Instant, call: CallId) -> Context<'_> {

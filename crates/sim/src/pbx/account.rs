@@ -3,6 +3,7 @@
 //!
 //! Digest is the judge's own here too (`meta/digest.rs`): it shares nothing with the code it judges.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sip::{ClientKey, Flow, Method, Name, NameAddr, Request, Response, ServerKey, Uri};
@@ -46,8 +47,8 @@ pub(super) struct Accounts {
     call_id: Option<String>,
     cseq: u32,
     answers: Vec<Answer>,
-    /// The nonce given out last, and how often it was used.
-    nonce: (u32, u32),
+    /// The nonces given out, and how often each was used.
+    nonces: BTreeMap<String, u32>,
     /// Who is registered here.
     registered: Option<Guest>,
     taken: u32,
@@ -263,17 +264,18 @@ impl PbxPeer {
             true => (Name::WwwAuthenticate, Name::Authorization, 401),
             false => (Name::ProxyAuthenticate, Name::ProxyAuthorization, 407),
         };
-        let (nonce, used) = self.accounts.nonce;
         let given = request.headers.first(&reply);
         let proof = given
             .as_ref()
             .and_then(|text| Parameters::read(&text.as_str()));
-        let stale = used >= registrar.uses;
+        let known = |proof: &Parameters| self.accounts.nonces.get(proof.value("nonce")?).copied();
+        let used = proof.as_ref().and_then(known);
+        let stale = used.is_some_and(|used| used >= registrar.uses);
         let right = proof.as_ref().is_some_and(|proof| {
             let value = |name| proof.value(name).unwrap_or_default();
             let (username, password) = &registrar.account;
             value("username") == username
-                && value("nonce") == format!("n{nonce}")
+                && used.is_some()
                 && value("uri") == request.uri.to_string()
                 && value("response")
                     == digest::response(&Inputs {
@@ -288,18 +290,21 @@ impl PbxPeer {
                     })
         });
         if !right || stale {
-            self.accounts.nonce = (nonce + 1, 0);
+            let nonce = format!("n{}", self.accounts.nonces.len() + 1);
             let stale = if right { ", stale=true" } else { "" };
             let challenge = format!(
-                "Digest realm=\"{}\", nonce=\"n{}\", algorithm={}, qop=\"auth\"{stale}",
+                "Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}",
                 registrar.realm,
-                nonce + 1,
                 registrar.hash.name()
             );
+            self.accounts.nonces.insert(nonce, 0);
             respond(self, status, vec![(ask, challenge)]);
             return None;
         }
-        self.accounts.nonce.1 += 1;
+        let nonce = proof.as_ref().and_then(|proof| proof.value("nonce"));
+        if let Some(used) = nonce.and_then(|nonce| self.accounts.nonces.get_mut(nonce)) {
+            *used += 1;
+        }
         if !registers {
             return Some(request);
         }

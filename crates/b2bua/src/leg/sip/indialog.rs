@@ -89,7 +89,7 @@ impl SipLeg {
             }
             // Who was called may not say it before his 200 (RFC 3261 §15): that is still on its way.
             Phase::Calling(calling) => {
-                calling.hung_up.extend(bye.from_tag());
+                calling.hung_up(bye);
                 None
             }
             // Both sides hung up at once: ours still waits for its answer.

@@ -47,6 +47,7 @@ use crate::context::{Context, Hop};
 use crate::late::Unwanted;
 use crate::profile::PeerProfile;
 
+use proof::Aside;
 pub(crate) use refer::{Referral, Subscription};
 pub(crate) use replaces::Standing;
 use session_timer::SessionTimer;
@@ -88,6 +89,8 @@ pub(crate) struct SipLeg {
     unwanted: Unwanted,
     /// Digits the peer is told in INFO.
     telling: Telling,
+    /// Requests that would only be asked again for a challenge.
+    aside: Aside,
     /// What answers its challenges.
     answerer: Option<Box<Answerer>>,
     timers: TimerSettings,
@@ -280,6 +283,10 @@ impl SipLeg {
             self.digit_told(cx, &response);
             return None;
         }
+        if self.aside.has(key) {
+            self.aside_answered(cx, key, &response);
+            return None;
+        }
         match &self.phase {
             Phase::Calling(calling) if calling.is(key) => self.calling_response(cx, response),
             Phase::Releasing { key: bye, .. } if *bye == key => self.bye_answered(cx, &response),
@@ -299,6 +306,9 @@ impl SipLeg {
         }
         if self.telling.is(key) {
             self.digit_untold(cx);
+            return None;
+        }
+        if self.aside.take(key).is_some() {
             return None;
         }
         match &self.phase {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::leg::LegEvent;
 
 /// Early dialogs of one INVITE we keep apart; a fork with more branches rings all the same.
-const EARLIES: usize = 8;
+pub(super) const EARLIES: usize = 8;
 
 /// A reliable response of ours that waits for its PRACK.
 #[derive(Debug)]
@@ -207,10 +207,8 @@ impl SipLeg {
         prack
             .headers
             .push(Name::RAck, Text::from(format!("{rseq} {cseq} INVITE")));
-        let target = early.dialog.first_hop().target();
-        let hop = self.hop_to(cx, target);
         // Its answer tells nothing: a lost PRACK is repeated, a refused one changes nothing.
-        let _ = cx.request(self.side, &hop, prack);
+        self.ask_aside(cx, prack);
         true
     }
 

@@ -134,9 +134,8 @@ impl SipLeg {
         );
         let reason = sip::reason_phrase(status);
         notify.body = format!("SIP/2.0 {status} {reason}\r\n").into();
-        let hop = self.in_dialog_hop(cx);
         // Whether it is answered changes nothing: the transfer goes on.
-        let _ = cx.request(self.side, &hop, notify);
+        self.ask_aside(cx, notify);
     }
 }
 

@@ -10,7 +10,7 @@ use sip::{
     Uri,
 };
 
-use super::prack::Early;
+use super::prack::{EARLIES, Early};
 use super::session_timer::SessionTimer;
 use super::{Acked, Phase, SipLeg, Way, extensions, words};
 use crate::Cause;
@@ -34,7 +34,7 @@ pub(crate) struct Calling {
     /// The dialogs made before the answer, one per branch of a fork.
     pub(super) earlies: Vec<Early>,
     /// Whose BYE has overtaken its 200 on the way: his tag.
-    pub(super) hung_up: Vec<Text>,
+    hung_up: Vec<Text>,
     /// We no longer want the answer; until when we wait for the end of it.
     cancelled_until: Option<Instant>,
 }
@@ -57,6 +57,20 @@ impl Calling {
     /// We no longer want its answer.
     pub(super) fn is_given_up(&self) -> bool {
         self.cancelled_until.is_some()
+    }
+
+    /// The dialog made with this tag of the called side.
+    pub(super) fn early_with(&mut self, tag: &Text) -> Option<&mut Dialog> {
+        let mut dialogs = self.earlies.iter_mut().map(|early| &mut early.dialog);
+        dialogs.find(|dialog| dialog.id().remote_tag == *tag)
+    }
+
+    /// He has hung up before his answer came. A fork has few branches; of more, nobody need be remembered.
+    pub(super) fn hung_up(&mut self, bye: &Request) {
+        let tag = bye.from_tag().filter(|tag| !self.hung_up.contains(tag));
+        if let Some(tag) = tag.filter(|_| self.hung_up.len() < EARLIES) {
+            self.hung_up.push(tag.detached());
+        }
     }
 
     /// The highest sequence number used in an early dialog.
@@ -180,9 +194,20 @@ impl SipLeg {
             reacked: None,
             unwanted: Unwanted::default(),
             telling: Default::default(),
+            aside: Default::default(),
             answerer: out.answerer.map(Box::new),
             timers: cx.settings.timers,
         })
+    }
+
+    /// A request has overtaken the answer to our INVITE that makes its dialog.
+    pub(crate) fn overtaken(&mut self, request: &Request) {
+        if let Phase::Calling(calling) = &mut self.phase
+            && request.method == Method::Bye
+            && request.call_id() == Some(&self.call_id)
+        {
+            calling.hung_up(request);
+        }
     }
 
     /// No longer wants the answer (RFC 3261 §9.1). The leg ends with the 487, or with BYE should

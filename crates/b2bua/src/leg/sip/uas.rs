@@ -96,6 +96,7 @@ impl SipLeg {
             reacked: None,
             unwanted: Unwanted::default(),
             telling: Default::default(),
+            aside: Default::default(),
             answerer: incoming.answerer.map(Box::new),
             timers: cx.settings.timers,
         })
