@@ -19,6 +19,7 @@
 //! | [`certificates`] | a throw-away authority |
 //! | [`tone`] | WAV files, tones, and the verdict on recorded audio |
 //! | [`capture`] | tshark on the loopback interface |
+//! | [`captured`] | a wa-sbc that is asked for captures |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
 //! | [`load`] | both sides of many calls at once |
@@ -31,6 +32,7 @@
 
 pub mod baresip;
 pub mod capture;
+pub mod captured;
 pub mod certificates;
 pub mod desk;
 pub mod forgetful;

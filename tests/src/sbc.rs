@@ -54,6 +54,8 @@ pub struct Setup {
     pub tables: String,
     /// The log filter.
     pub log: &'static str,
+    /// The largest file it may write, in blocks of 512 octets: a disk that is full, for whoever is not root.
+    pub largest_file: Option<u32>,
 }
 
 impl Setup {
@@ -74,6 +76,7 @@ impl Setup {
             trunk: None,
             tables: String::new(),
             log: "debug",
+            largest_file: None,
         }
     }
 }
@@ -185,12 +188,16 @@ filter = "{log}"
                 tables = setup.tables,
             ),
         );
+        let largest = setup
+            .largest_file
+            .map_or(String::new(), |blocks| format!("ulimit -f {blocks}; "));
+        // Draining ports are open files: the soft limit of a login shell is too low for the load tests.
+        let limits = format!("ulimit -n $(ulimit -Hn); {largest}exec \"$0\" \"$@\"");
         let running = Running::start(
             place,
             "wa-sbc",
-            // Draining ports are open files: the soft limit of a login shell is too low for the load tests.
             Command::new("sh")
-                .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""])
+                .args(["-c", &limits])
                 .arg(binary())
                 .args(["run", "--config"])
                 .arg(&configuration)

@@ -2,12 +2,12 @@
 //! WA_SBC_KEEP_CAPTURES=1 the captures between independent programs go to `pcaps/`, each with what comes of it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use tests::baresip::Codec;
 use tests::capture::Capture;
+use tests::captured::{LIMIT, Lab, capture, files, said, tables};
 use tests::certificates::Authority;
 use tests::kamailio::Edge;
 use tests::metronome::undisturbed;
@@ -15,57 +15,13 @@ use tests::phones::{Caller, Phones};
 use tests::place::Place;
 use tests::running::{Running, workspace};
 use tests::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME, binary};
-use tests::simulated::{Simulated, agent_speaks, meta_address, pbx_address, user_speaks};
+use tests::simulated::{Simulated, pbx_address, user_speaks};
 use tests::sipp::{Sipp, succeed};
 use tests::tone::{AGENT_HZ, Audio, USER_HZ, listen, to_alaw};
 use tests::tools::present;
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-struct Lab {
-    place: Place,
-    authority: Authority,
-    sbc: Sbc,
-}
-
-/// Where captures are asked for and written.
-fn tables(place: &Place) -> String {
-    format!(
-        "[control]\nsocket = \"{}\"\n[capture]\ndir = \"{}\"\n",
-        place.path("control.sock").display(),
-        place.path("captures").display(),
-    )
-}
-
 fn lab(story: &str) -> Lab {
-    let place = Place::new(story);
-    let authority = Authority::new(&place);
-    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
-    setup.tables = tables(&place);
-    let sbc = Sbc::start(&place, &authority, &setup);
-    Lab {
-        place,
-        authority,
-        sbc,
-    }
-}
-
-fn capture(place: &Place, sbc: &Sbc, arguments: &[&str]) -> Running {
-    let mut command = Command::new(binary());
-    command
-        .args(["capture", "--config"])
-        .arg(&sbc.configuration)
-        .args(arguments);
-    let mut running = Running::start(place, "capture", &mut command);
-    running.wait_for("capture-", LIMIT);
-    running
-}
-
-fn files(place: &Place) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(place.path("captures")).into_iter();
-    let mut files: Vec<PathBuf> = entries.flatten().flatten().map(|e| e.path()).collect();
-    files.sort();
-    files
+    Lab::new(story, |_, _| {})
 }
 
 /// Ends a capture, has tshark look at it, replays it: the core acts as it acted. Its last words.
@@ -109,36 +65,6 @@ fn judged(place: &Place, running: &mut Running, name: &str) -> String {
     text
 }
 
-impl Lab {
-    /// One call of the user's, of three seconds.
-    fn call(&self, more: &[&str]) {
-        let mut pbx: Vec<String> = agent_speaks().into();
-        pbx.extend(["--exit-after", "1", "--at-most", "25"].map(str::to_owned));
-        let mut meta: Vec<String> = user_speaks().into();
-        meta.extend(["--calls", "1", "--hang-up-after", "3", "--at-most", "25"].map(str::to_owned));
-        meta.extend(more.iter().map(|one| (*one).to_owned()));
-        let meta: Vec<&str> = meta.iter().map(String::as_str).collect();
-        let pbx: Vec<&str> = pbx.iter().map(String::as_str).collect();
-        let mut desk = Simulated::pbx(&self.place, "pbx", &pbx);
-        let mut user = Simulated::meta(&self.place, &self.authority, "meta", &meta);
-        user.succeed(LIMIT);
-        desk.succeed(LIMIT);
-    }
-}
-
-fn ask(lab: &Lab, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command
-        .args(arguments)
-        .arg("--config")
-        .arg(&lab.sbc.configuration);
-    command.output().expect("the binary runs")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
-}
-
 #[test]
 fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
     if !present("live-capture", &["tshark"]) {
@@ -147,7 +73,7 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
     undisturbed(|| {
         let mut lab = lab("live-capture");
         let mut capture = capture(&lab.place, &lab.sbc, &["--number", NUMBER]);
-        lab.call(&[]);
+        lab.call(3);
         lab.sbc.wait_for_records(1, LIMIT);
         capture.signal("INT");
         capture.succeed(LIMIT);
@@ -195,7 +121,7 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
             assert!(bytes[at..].starts_with("inline:AAAAAAAA"), "a key");
         }
 
-        let replay = ask(&lab, &["replay", &file.display().to_string()]);
+        let replay = lab.ask(&["replay", &file.display().to_string()]);
         let text = said(&replay);
         assert!(replay.status.success(), "{text}");
         for part in [
@@ -208,7 +134,7 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
-        let ladder = ask(&lab, &["ladder", "--file", &file.display().to_string()]);
+        let ladder = lab.ask(&["ladder", "--file", &file.display().to_string()]);
         let text = said(&ladder);
         for part in ["407", "INVITE", "first packet came", "BYE"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
@@ -345,20 +271,20 @@ fn a_transfer_by_a_sipp_pbx_is_captured_and_replayed() {
 fn the_running_program_is_asked_at_its_socket_for_captures_and_ladders() {
     let mut lab = lab("live-asked");
     let much = ["capture", "--all", "--files", "200", "--megabytes", "10"];
-    let refused = ask(&lab, &much);
+    let refused = lab.ask(&much);
     let why = said(&refused);
     assert!(
         !refused.status.success() && why.contains("may take 1000 MB"),
         "{why}"
     );
-    let detached = ask(&lab, &["capture", "--all", "--keys", "--detach"]);
+    let detached = lab.ask(&["capture", "--all", "--keys", "--detach"]);
     assert!(detached.status.success(), "{}", said(&detached));
     let name = said(&detached).trim().to_owned();
-    lab.call(&[]);
+    lab.call(3);
     lab.sbc.wait_for_records(1, LIMIT);
-    let list = said(&ask(&lab, &["capture", "--list"]));
+    let list = said(&lab.ask(&["capture", "--list"]));
     assert!(list.contains(&name) && list.contains("running"), "{list}");
-    let stopped = said(&ask(&lab, &["capture", "--stop", &name]));
+    let stopped = said(&lab.ask(&["capture", "--stop", &name]));
     assert!(
         stopped.contains("stopped") && stopped.contains(".pcapng"),
         "{stopped}"
@@ -370,10 +296,10 @@ fn the_running_program_is_asked_at_its_socket_for_captures_and_ladders() {
         text.contains("a=opened:") && !text.contains("inline:AAAAAAAA"),
         "keys as asked"
     );
-    let unknown = ask(&lab, &["capture", "--stop", "capture-0"]);
+    let unknown = lab.ask(&["capture", "--stop", "capture-0"]);
     assert!(!unknown.status.success(), "{}", said(&unknown));
 
-    let ladder = said(&ask(&lab, &["ladder", NUMBER]));
+    let ladder = said(&lab.ask(&["ladder", NUMBER]));
     for part in [
         "INVITE SDP",
         "first packet came",
@@ -381,17 +307,17 @@ fn the_running_program_is_asked_at_its_socket_for_captures_and_ladders() {
     ] {
         assert!(ladder.contains(part), "no {part:?} in\n{ladder}");
     }
-    let full = said(&ask(&lab, &["ladder", NUMBER, "--messages"]));
+    let full = said(&lab.ask(&["ladder", NUMBER, "--messages"]));
     assert!(
         full.contains("inline:AAAAAAAA") && full.contains("response=\"0000"),
         "{full}"
     );
-    let secret = said(&ask(&lab, &["ladder", NUMBER, "--messages", "--secrets"]));
+    let secret = said(&lab.ask(&["ladder", NUMBER, "--messages", "--secrets"]));
     assert!(secret.contains("inline:") && !secret.contains("inline:AAAAAAAA"));
     let picture = lab.place.path("call.svg");
     let path = picture.display().to_string();
     assert!(
-        ask(&lab, &["ladder", NUMBER, "--svg", &path])
+        lab.ask(&["ladder", NUMBER, "--svg", &path])
             .status
             .success()
     );

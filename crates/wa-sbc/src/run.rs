@@ -140,7 +140,7 @@ pub(crate) async fn run_telling(
     let mut task = CoreTask {
         trace: Trace::new(settings.trace.bounds).take(),
         taps,
-        captures: Captures::new(settings.capture.clone()),
+        captures: Captures::new(settings.capture.clone(), settings.core.clone()),
         keeper,
         _serving: serving,
         core,

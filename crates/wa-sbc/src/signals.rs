@@ -1,7 +1,9 @@
-//! SIGTERM and SIGINT end, SIGHUP reads the configuration again.
+//! SIGTERM and SIGINT end, SIGHUP reads the configuration again. SIGXFSZ, said where a file has reached the
+//! limit of its size (`LimitFSIZE`), means nothing: whoever writes that file is told, and calls go on.
 
 use std::io;
 
+use rustix::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -19,6 +21,8 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Taken over so that it does not kill.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -28,6 +32,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(process::Signal::XFSZ.as_raw()))?,
         })
     }
 

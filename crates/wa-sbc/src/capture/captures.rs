@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use b2bua::event::Facts;
+use b2bua::settings::Trunk;
+use sip::Transport;
 
 use super::files::{self, Files};
 use super::glimpse::Glimpses;
@@ -16,7 +18,7 @@ use super::status::Status;
 use super::wish::Wish;
 use super::writer::{Begun, Tell, run};
 use crate::config::CaptureSettings;
-use crate::trace::{By, Followed};
+use crate::trace::{By, Follow, Followed, Reach, reached};
 
 /// Things waiting for the writer.
 const QUEUE: usize = 4_096;
@@ -69,6 +71,8 @@ struct Thread {
 #[derive(Debug)]
 pub(crate) struct Captures {
     settings: CaptureSettings,
+    /// What is whose: trunks and numbers as configured now.
+    core: b2bua::Settings,
     counts: Arc<Counts>,
     thread: Option<Thread>,
     running: [Option<Arc<Status>>; AT_ONCE],
@@ -77,14 +81,15 @@ pub(crate) struct Captures {
     next: usize,
 }
 
-/// A capture that was begun: its bit, and how it is doing.
-pub(crate) type Begin = (By, Arc<Status>);
+/// A capture that was begun: its bit, what it follows, and how it is doing.
+pub(crate) type Begin = (By, Follow, Arc<Status>);
 
 impl Captures {
     /// None yet.
-    pub(crate) fn new(settings: CaptureSettings) -> Self {
+    pub(crate) fn new(settings: CaptureSettings, core: b2bua::Settings) -> Self {
         Self {
             settings,
+            core,
             counts: Arc::default(),
             thread: None,
             running: Default::default(),
@@ -103,6 +108,31 @@ impl Captures {
         self.running.iter().all(Option::is_none)
     }
 
+    /// Trunks and numbers from now on, for captures that begin.
+    pub(crate) fn reload(&mut self, core: b2bua::Settings) {
+        self.core = core;
+    }
+
+    /// What a wish follows beside the calls the core names.
+    fn follow(&self, wish: &Wish) -> Result<Follow, String> {
+        let trunks = &self.core.trunks;
+        let reach = wish.trunk.as_ref().map(|name| {
+            Reach::of(name, &self.core).ok_or_else(|| {
+                let known: Vec<&str> = trunks.iter().map(|trunk| &*trunk.name).collect();
+                format!("no trunk is called {name}: there is {}", known.join(", "))
+            })
+        });
+        Ok(Follow {
+            all: wish.all,
+            word: wish.word().map(str::to_owned),
+            trunk: reach.transpose()?,
+            secure: { trunks.iter() }
+                .filter(|trunk| is_secure(trunk))
+                .flat_map(|trunk| reached(trunk))
+                .collect(),
+        })
+    }
+
     /// Begins one. `taps` gives the ends of the media threads' rings; asked for where none runs yet.
     pub(crate) fn begin(
         &mut self,
@@ -113,13 +143,13 @@ impl Captures {
         if let Some(objection) = wish.objection() {
             return Err(objection.into());
         }
+        let follow = self.follow(&wish)?;
         self.admits(&wish)?;
         let bits = (self.next..).take(AT_ONCE).map(|at| at % AT_ONCE);
         let slot = { bits }
             .find(|at| self.running[*at].is_none())
             .ok_or_else(|| format!("{AT_ONCE} captures run already: stop one"))?;
-        let millis = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = format!("capture-{:013}-{slot}", millis.as_millis());
+        let name = named(wall, slot);
         let directory = &self.settings.directory;
         let cannot = |error: io::Error| format!("{}: {error}", directory.display());
         let files = Files::new(directory, &name, wish.files).map_err(cannot)?;
@@ -146,7 +176,7 @@ impl Captures {
             keys = status.wish.keys,
             "capture begun: what people say is written to disk"
         );
-        Ok((by, status))
+        Ok((by, follow, status))
     }
 
     /// Whether the disk it may take up is still to be had.
@@ -260,18 +290,43 @@ impl Captures {
     }
 }
 
+/// Whether a trunk may speak TLS with us.
+fn is_secure(trunk: &Trunk) -> bool {
+    let targets = trunk.destinations().chain(trunk.registrars());
+    let named = targets.map(|target| target.transport);
+    let registers = trunk.access.registers.then_some(trunk.target.transport);
+    let mut all = named
+        .chain(registers)
+        .chain(trunk.transports.iter().copied());
+    all.any(|transport| transport == Transport::Tls)
+}
+
+/// The name of a capture: when it began (UTC), and its slot. No row of digits is as long as that of a telephone
+/// number, which the log would shorten.
+fn named(wall: SystemTime, slot: usize) -> String {
+    let at = jiff::Timestamp::try_from(wall).unwrap_or_default();
+    format!("capture-{}-{slot}", at.strftime("%Y-%m-%d-%H%M%S"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
 
     #[test]
+    fn a_capture_is_called_by_when_it_began() {
+        let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_795_806_524_084);
+        assert_eq!(named(at, 3), "capture-2026-11-27-190844-3");
+    }
+
+    #[test]
     fn captures_take_no_more_of_the_disk_than_they_may() {
         let directory = std::env::temp_dir().join(format!("wa-sbc-most-{}", std::process::id()));
-        let mut captures = Captures::new(CaptureSettings {
+        let settings = CaptureSettings {
             directory: directory.clone(),
             bytes: 25_000_000,
-        });
+        };
+        let mut captures = Captures::new(settings, sim::scene::settings());
         let wish = Wish {
             all: true,
             files: 2,
@@ -279,13 +334,13 @@ mod tests {
             ..Wish::default()
         };
         let mut begin = |wish: Wish| captures.begin(wish, clock::wall(), Vec::new);
-        let (by, status) = begin(wish.clone()).expect("there is room");
+        let (by, _, status) = begin(wish.clone()).expect("there is room");
         let why = begin(wish.clone()).expect_err("there is no room for both");
         assert!(
             why.contains("25 MB") && why.contains("20 MB are taken"),
             "{why}"
         );
-        let (other, _) = begin(Wish {
+        let (other, ..) = begin(Wish {
             files: 1,
             megabytes: 5,
             ..wish

@@ -50,6 +50,8 @@ pub(crate) struct Files {
     begun: u64,
     kept: VecDeque<PathBuf>,
     bytes: Arc<AtomicU64>,
+    /// Of them, those that are on disk as whole packets.
+    whole: u64,
 }
 
 impl Files {
@@ -63,6 +65,7 @@ impl Files {
             begun: 0,
             kept: VecDeque::new(),
             bytes: Arc::default(),
+            whole: 0,
         })
     }
 
@@ -83,7 +86,7 @@ impl Files {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
         let file = options.open(&path)?;
         self.kept.push_back(path);
-        self.bytes = Arc::default();
+        (self.bytes, self.whole) = Default::default();
         Ok(Counted {
             file: BufWriter::new(file),
             bytes: self.bytes.clone(),
@@ -93,6 +96,23 @@ impl Files {
     /// Bytes written to the last file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Everything written so far is on disk.
+    pub(crate) fn flushed(&mut self) {
+        self.whole = self.bytes();
+    }
+
+    /// Takes from the last file what is no whole packet: its disk was full. Nobody writes to it any more.
+    pub(crate) fn mend(&self) -> io::Result<()> {
+        let Some(last) = self.kept.back() else {
+            return Ok(());
+        };
+        let file = OpenOptions::new().write(true).open(last)?;
+        match file.metadata()?.len() > self.whole {
+            true => file.set_len(self.whole),
+            false => Ok(()),
+        }
     }
 
     /// The files that are there, the oldest first.
@@ -114,6 +134,23 @@ pub(crate) fn taken(directory: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_the_disk_was_full_under_ends_with_its_last_whole_packet() {
+        let directory = std::env::temp_dir().join(format!("wa-sbc-mend-{}", std::process::id()));
+        let mut files = Files::new(&directory, "one", 2).expect("a directory");
+        files.mend().expect("there is none");
+        let mut file = files.begin().expect("a file");
+        file.write_all(b"whole").expect("room");
+        file.flush().expect("room");
+        files.flushed();
+        file.write_all(b"half a pa").expect("room");
+        drop(file);
+        assert_eq!(taken(&directory), 14);
+        files.mend().expect("it is there");
+        assert_eq!(std::fs::read(&files.kept()[0]).expect("there"), b"whole");
+        let _ = std::fs::remove_dir_all(&directory);
+    }
 
     #[test]
     fn the_oldest_file_goes_when_another_is_begun() {

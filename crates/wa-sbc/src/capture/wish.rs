@@ -17,13 +17,13 @@ pub(crate) struct Wish {
     /// Calls with this Call-ID, or this id of Meta's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) call: Option<String>,
-    /// Calls of this number, the business' or the user's.
+    /// Calls of this number, the business' or the user's, and whatever else names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) number: Option<String>,
-    /// Calls by way of this trunk.
+    /// Calls by way of this trunk, INVITEs that became none, its OPTIONS and REGISTER.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trunk: Option<String>,
-    /// Every call, and every INVITE that became none.
+    /// Every call, and every message outside calls.
     pub(crate) all: bool,
     /// Files kept: when the last is full, the oldest goes.
     pub(crate) files: u64,

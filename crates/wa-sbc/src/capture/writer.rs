@@ -2,7 +2,7 @@
 //! the order of time. A capture whose disk is full ends, and says so; nothing else does.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
@@ -77,8 +77,9 @@ impl Open {
             Item::Glimpse(glimpse, range) => self.glimpse(glimpse, &bytes[range.clone()])?,
         }
         if self.files.bytes() >= self.status.wish.file_size() {
+            self.flush()?;
             let next = self.files.begin()?;
-            self.writer.turn(next)?.flush()?;
+            self.writer.turn(next)?;
             self.status.has_files(self.files.kept());
         }
         Ok(())
@@ -88,7 +89,8 @@ impl Open {
         match &followed.what {
             Told::Seen(seen) => {
                 let more = self.more.remove(&followed.story).unwrap_or_default();
-                let more = format!(" story={}{more}", followed.story);
+                let outside = if followed.outside { " outside" } else { "" };
+                let more = format!(" story={}{outside}{more}", followed.story);
                 let call = followed.call.map_or(0, |call| call.0);
                 self.status.message();
                 self.writer.seen(call, seen, &more)?;
@@ -130,14 +132,36 @@ impl Open {
             .then_some("its time was over")
     }
 
-    pub(super) fn end(mut self, why: &str) {
-        let flushed = self.writer.flush();
-        self.status.has_files(self.files.kept());
-        match flushed {
-            Ok(()) => self.status.end(why),
-            Err(error) => self.status.end(&broken(&error)),
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        self.files.flushed();
+        Ok(())
+    }
+
+    /// Its end; its last words may still find the disk full.
+    fn end(mut self, why: &str, counts: &Counts) {
+        if let Err(error) = self.flush() {
+            return self.broke(&error, counts);
         }
+        self.status.has_files(self.files.kept());
+        self.status.end(why);
         tracing::info!(capture = self.status.name, why, "capture ended");
+    }
+
+    /// It cannot be written: what could be stays, to the last whole packet.
+    fn broke(self, error: &io::Error, counts: &Counts) {
+        let Self {
+            status,
+            files,
+            writer,
+            ..
+        } = self;
+        drop(writer);
+        if let Err(error) = files.mend() {
+            tracing::debug!(capture = status.name, %error, "its last file ends within a packet");
+        }
+        status.has_files(files.kept());
+        fail(counts, &status, error);
     }
 }
 
@@ -180,7 +204,7 @@ pub(super) fn run(tell: &Receiver<Tell>, counts: &Counts) {
             writing
                 .open
                 .drain(..)
-                .for_each(|open| open.end("the program ended"));
+                .for_each(|open| open.end("the program ended", counts));
             return;
         }
         writing.turn(clock::now(), clock::wall());
@@ -260,7 +284,7 @@ impl<'a> Writing<'a> {
         self.write(ripe);
         for (by, why) in over {
             if let Some(at) = self.open.iter().position(|open| open.by == by) {
-                self.open.remove(at).end(why);
+                self.open.remove(at).end(why, self.counts);
             }
         }
     }
@@ -284,7 +308,7 @@ impl<'a> Writing<'a> {
             });
         }
         if !ready.is_empty() {
-            self.each(|open, _| open.writer.flush());
+            self.each(|open, _| open.flush());
         }
         if self.pending.is_empty() {
             self.bytes.clear();
@@ -310,26 +334,20 @@ impl<'a> Writing<'a> {
 
     /// Does something to every capture; one that cannot is over.
     fn each(&mut self, mut act: impl FnMut(&mut Open, &[u8]) -> io::Result<()>) {
-        let (bytes, counts) = (&self.bytes, self.counts);
-        self.open.retain_mut(|open| match act(open, bytes) {
-            Ok(()) => true,
-            Err(error) => {
-                open.status.has_files(open.files.kept());
-                fail(counts, &open.status, &error);
-                false
+        let mut at = 0;
+        while let Some(open) = self.open.get_mut(at) {
+            match act(open, &self.bytes) {
+                Ok(()) => at += 1,
+                Err(error) => self.open.remove(at).broke(&error, self.counts),
             }
-        });
+        }
     }
 }
 
 fn fail(counts: &Counts, status: &Status, error: &io::Error) {
     counts.broke();
-    status.end(&broken(error));
+    status.end(&format!("cannot be written: {error}"));
     tracing::warn!(capture = status.name, %error, "a capture ended: it cannot be written; calls go on");
-}
-
-fn broken(error: &io::Error) -> String {
-    format!("cannot be written: {error}")
 }
 
 #[cfg(test)]
@@ -363,6 +381,7 @@ mod tests {
             by,
             story: 1,
             call: Some(CallId(7)),
+            outside: false,
             what: Told::Seen(Seen {
                 at,
                 what: What::Fact {

@@ -20,16 +20,16 @@ use crate::control::Ask;
         .args(["call", "number", "trunk", "all", "list", "stop"])
 ))]
 pub(crate) struct Options {
-    /// Calls with this Call-ID or this id of Meta's (wacid).
+    /// Calls with this Call-ID or this id of Meta's (wacid), on either leg.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
-    /// Calls of this telephone number, the business' or the user's.
+    /// Calls of this telephone number, the business' or the user's, and whatever else names it.
     #[arg(long, value_name = "E164")]
     number: Option<String>,
-    /// Calls by way of this trunk.
+    /// Calls by way of this trunk, those refused before they were any, and its OPTIONS and REGISTER.
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
-    /// Every call.
+    /// Every call, and every message outside calls.
     #[arg(long)]
     all: bool,
     /// List the captures that run, and the last ones that ran.

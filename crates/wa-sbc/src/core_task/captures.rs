@@ -53,12 +53,11 @@ impl CoreTask {
         wish: capture::Wish,
     ) -> Result<Arc<capture::Status>, String> {
         let workers = &self.workers;
-        let (all, word) = (wish.all, wish.word().map(str::to_owned));
-        let (by, status) = self.captures.begin(wish, clock::wall(), || workers.tap())?;
+        let (by, follow, status) = self.captures.begin(wish, clock::wall(), || workers.tap())?;
         if !self.trace.is_on() {
             self.trace = Trace::borrowed(FOR_CAPTURES);
         }
-        self.trace.follow(by, all, word.as_deref());
+        self.trace.follow(by, follow);
         let input = Input::Operator {
             ticket: FOR_A_CAPTURE,
             wish: Wish::Calls,

@@ -49,6 +49,7 @@ impl CoreTask {
             }
         }
         self.dialer = dialer;
+        self.captures.reload(core.clone());
         self.core.handle(now, Input::Reload(Box::new(core)));
     }
 

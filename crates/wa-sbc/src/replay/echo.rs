@@ -23,6 +23,8 @@ pub(super) struct Echo {
     names: Vec<(String, String)>,
     /// Call-ID and CSeq of then to CSeq of now.
     cseqs: HashMap<(String, u32), u32>,
+    /// Call-ID and CSeq of requests that were forbidden then.
+    forbidden: HashSet<(String, u32)>,
 }
 
 impl Echo {
@@ -31,6 +33,11 @@ impl Echo {
         if let Ok(message) = sip::parse(bytes.clone())
             && self.said[0].insert(bytes.clone())
         {
+            if let Message::Response(response) = &message
+                && response.status == 403
+            {
+                self.forbidden.extend(call_id(&message).zip(cseq(&message)));
+            }
             self.then
                 .entry(key(gap, &message))
                 .or_default()
@@ -87,7 +94,7 @@ impl Echo {
         let body = bytes.slice(bytes.len().min(head.len() + 4)..);
         let mut head = head.to_owned();
         let before = sip::parse(bytes.clone()).ok()?;
-        let right = answered_right(&before, scene);
+        let right = self.answered_right(&before, scene);
         for (old, new) in &self.names {
             head = head.replace(old.as_str(), new);
         }
@@ -118,6 +125,25 @@ impl Echo {
             }
         }
         Some(message)
+    }
+
+    /// Whether the digest answer of a request was right; of one that is blanked, whether it passed for right
+    /// then. `None` without one.
+    fn answered_right(&self, message: &Message, scene: &Scene) -> Option<bool> {
+        let Message::Request(request) = message else {
+            return None;
+        };
+        let value =
+            first(message, &Name::ProxyAuthorization).or(first(message, &Name::Authorization))?;
+        let parameters = Parameters::read(&value)?;
+        let given = parameters.value("response")?;
+        let right = computed(&parameters, &request.method.to_string(), scene)?;
+        let blanked = given.bytes().all(|byte| byte == b'0');
+        let passed = || {
+            let request = call_id(message).zip(cseq(message));
+            request.is_none_or(|request| !self.forbidden.contains(&request))
+        };
+        Some(if blanked { passed() } else { right == given })
     }
 
     /// What left then and does not now, in the order of kinds.
@@ -210,21 +236,6 @@ fn nonces(message: &Message) -> Vec<Option<String>> {
                 .map(str::to_owned)
         })
         .collect()
-}
-
-/// Whether the digest answer of a request was right, or blanked and so taken for right; `None` without
-/// one.
-fn answered_right(message: &Message, scene: &Scene) -> Option<bool> {
-    let Message::Request(request) = message else {
-        return None;
-    };
-    let value =
-        first(message, &Name::ProxyAuthorization).or(first(message, &Name::Authorization))?;
-    let parameters = Parameters::read(&value)?;
-    let given = parameters.value("response")?;
-    let blanked = given.bytes().all(|byte| byte == b'0');
-    let right = computed(&parameters, &request.method.to_string(), scene)?;
-    Some(blanked || right == given)
 }
 
 fn computed(parameters: &Parameters, method: &str, scene: &Scene) -> Option<String> {

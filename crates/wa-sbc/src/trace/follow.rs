@@ -1,20 +1,39 @@
 //! Stories somebody follows: all that was seen of them goes on at once, and what is seen from now on as it
 //! happens. Nobody follows usually; then this costs one look at an empty table.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use b2bua::CallId;
 use bytes::Bytes;
+use ipnet::IpNet;
 use sdp::Side;
 use sip::{Flow, Transport};
 
+use super::reach::{Fit, Reach};
 use super::ring::Kind;
+use super::scan;
 use super::seen::{Crossed, Seen, Wanted, What};
 
 /// A set of followers: one bit each.
 pub(crate) type By = u8;
+
+/// Call-IDs outside calls that are followed at once.
+const OUTSIDE: usize = 1024;
+
+/// What somebody wants to follow from now on, beside the calls named by [`super::Trace::follow_call`].
+#[derive(Debug, Default)]
+pub(crate) struct Follow {
+    /// Everything.
+    pub(crate) all: bool,
+    /// Stories in whose messages this stands.
+    pub(crate) word: Option<String>,
+    /// What is a trunk's before it is a call.
+    pub(crate) trunk: Option<Reach>,
+    /// Where PBXs that speak TLS are; over TLS everybody else is the carrier.
+    pub(crate) secure: Vec<IpNet>,
+}
 
 /// What followers are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +53,8 @@ pub(crate) struct Followed {
     pub(crate) story: u64,
     /// The call it has become.
     pub(crate) call: Option<CallId>,
+    /// It never will be one: OPTIONS, REGISTER, a request for a call nobody knows.
+    pub(crate) outside: bool,
     /// What.
     pub(crate) what: Told,
 }
@@ -56,7 +77,14 @@ pub(super) struct Following {
     all: By,
     /// Follow stories in whose messages a word stands.
     words: Vec<(By, Wanted)>,
+    /// Follow what is a trunk's.
+    trunks: Vec<(By, Reach)>,
     stories: HashMap<u64, By>,
+    /// Stories outside calls, by the hash of their Call-ID, and in which order they began.
+    outside: HashMap<u64, u64>,
+    began: VecDeque<u64>,
+    /// Where PBXs that speak TLS are.
+    secure: Vec<IpNet>,
     news: Vec<News>,
     /// Said on connections that are still being opened: waits for their addresses.
     held: Vec<Followed>,
@@ -65,21 +93,30 @@ pub(super) struct Following {
 impl Following {
     /// Whether nobody follows anything.
     pub(super) fn is_idle(&self) -> bool {
-        self.all == 0 && self.words.is_empty() && self.stories.is_empty()
+        self.all == 0 && self.words.is_empty() && self.trunks.is_empty() && self.stories.is_empty()
     }
 
-    /// Somebody follows stories that begin from now on: all, those with a word, or none by themselves.
-    pub(super) fn begin(&mut self, by: By, all: bool, word: Option<&str>) {
+    /// Somebody follows stories that begin from now on.
+    pub(super) fn begin(&mut self, by: By, follow: Follow) {
+        let Follow {
+            all,
+            word,
+            trunk,
+            secure,
+        } = follow;
         if all {
             self.all |= by;
         }
-        self.words.extend(word.map(|word| (by, Wanted::of(word))));
+        self.words.extend(word.map(|word| (by, Wanted::of(&word))));
+        self.trunks.extend(trunk.map(|trunk| (by, trunk)));
+        self.secure = secure;
     }
 
     /// These no longer follow anything.
     pub(super) fn end(&mut self, by: By) {
         self.all &= !by;
         self.words.retain(|(of, _)| of & by == 0);
+        self.trunks.retain(|(of, _)| of & by == 0);
         self.stories.retain(|_, of| {
             *of &= !by;
             *of != 0
@@ -97,12 +134,77 @@ impl Following {
         }
     }
 
-    /// Who does not follow a story yet and should, for what stands in a message of it.
-    pub(super) fn wanted(&self, story: u64, message: &[u8]) -> By {
+    /// Who does not follow a story yet and should, for what stands in a message of it. A story that is no call
+    /// yet is a trunk's if no other trunk can get it, or once we refused it.
+    pub(super) fn wanted(
+        &self,
+        story: u64,
+        is_call: bool,
+        (inward, remote): (bool, Option<IpAddr>),
+        message: &[u8],
+    ) -> By {
+        let mut by = self.named(message);
+        if !is_call {
+            let enough = match !inward && scan::is_refusal(message) {
+                true => Fit::Maybe,
+                false => Fit::Surely,
+            };
+            by |= self.of_trunks(enough, remote, message);
+        }
+        by & !self.by(story)
+    }
+
+    fn named(&self, message: &[u8]) -> By {
         let words = self.words.iter();
         let found = words.filter(|(_, word)| word.is_in(message));
-        let by = found.fold(self.all, |all, (by, _)| all | by);
-        by & !self.by(story)
+        found.fold(self.all, |all, (by, _)| all | by)
+    }
+
+    fn of_trunks(&self, enough: Fit, remote: Option<IpAddr>, message: &[u8]) -> By {
+        let trunks = self.trunks.iter();
+        let fit = trunks.filter(|(_, trunk)| trunk.fits(remote, message) >= enough);
+        fit.fold(0, |all, (by, _)| all | by)
+    }
+
+    /// The story of a message outside calls whose Call-ID has this hash, and who follows it; `next` is the
+    /// number of one that begins. `None`: nobody does.
+    pub(super) fn outside(
+        &mut self,
+        hash: u64,
+        next: u64,
+        remote: Option<IpAddr>,
+        message: &[u8],
+    ) -> Option<(u64, By)> {
+        let known = self.outside.get(&hash).copied();
+        let by = self.named(message) | self.of_trunks(Fit::Maybe, remote, message);
+        let by = by | known.map_or(0, |story| self.by(story));
+        if by == 0 {
+            return None;
+        }
+        let story = known.unwrap_or(next);
+        if known.is_none() {
+            if self.began.len() >= OUTSIDE
+                && let Some(oldest) = self.began.pop_front()
+                && let Some(story) = self.outside.remove(&oldest)
+            {
+                self.stories.remove(&story);
+            }
+            self.outside.insert(hash, story);
+            self.began.push_back(hash);
+        }
+        self.add(story, by);
+        Some((story, by))
+    }
+
+    /// Whether a PBX that speaks TLS is there.
+    pub(super) fn is_pbx(&self, remote: Option<IpAddr>) -> bool {
+        remote.is_some_and(|remote| self.secure.iter().any(|network| network.contains(&remote)))
+    }
+
+    /// Stories that are followed.
+    #[cfg(test)]
+    pub(super) fn stories(&self) -> usize {
+        self.stories.len()
     }
 
     pub(super) fn add(&mut self, story: u64, by: By) {
@@ -231,6 +333,20 @@ mod tests {
         trace.message(UNIX_EPOCH, true, (flow.id, Some(flow)), None, &bytes);
     }
 
+    fn everything() -> Follow {
+        Follow {
+            all: true,
+            ..Follow::default()
+        }
+    }
+
+    fn of(word: &str) -> Follow {
+        Follow {
+            word: Some(word.into()),
+            ..Follow::default()
+        }
+    }
+
     fn trace() -> Trace {
         Trace::new(Bounds {
             per_call: 100,
@@ -241,9 +357,8 @@ mod tests {
     #[test]
     fn a_number_is_followed_from_its_first_message_through_the_call_it_becomes() {
         let mut trace = trace();
-        trace.follow(1, false, Some("+1 219 555 0714"));
+        trace.follow(1, of("+1 219 555 0714"));
         say(&mut trace, "INVITE sip:x SIP/2.0", "one");
-        say(&mut trace, "OPTIONS sip:x SIP/2.0", "none");
         trace.leg(UNIX_EPOCH, CallId(5), Side::A, "one");
         trace.said(UNIX_EPOCH, CallId(5), "a word");
         let news = trace.news();
@@ -288,7 +403,7 @@ mod tests {
     #[test]
     fn what_is_said_on_a_connection_being_opened_waits_for_its_addresses() {
         let mut trace = trace();
-        trace.follow(1, true, None);
+        trace.follow(1, everything());
         let flow = flow(Transport::Tcp);
         let bytes = message("INVITE sip:x SIP/2.0", "one");
         let tcp = Some(Transport::Tcp);
@@ -296,5 +411,128 @@ mod tests {
         assert!(seen(&trace.news()).is_empty());
         trace.opened(flow);
         assert_eq!(seen(&trace.news())[0].2, "INVITE 10.0.0.20:5060");
+    }
+
+    #[test]
+    fn what_is_said_outside_calls_is_told_and_not_remembered() {
+        let mut trace = trace();
+        say(&mut trace, "OPTIONS sip:x SIP/2.0", "before");
+        trace.follow(1, everything());
+        trace.follow(2, of("nobody's number"));
+        say(&mut trace, "OPTIONS sip:x SIP/2.0", "asked");
+        say(&mut trace, "SIP/2.0 200 OK", "asked");
+        say(&mut trace, "BYE sip:x SIP/2.0", "forgotten");
+        let news = trace.news();
+        let told: Vec<(u64, bool)> = news
+            .iter()
+            .filter_map(|news| match news {
+                News::Seen(seen) if seen.by == 1 => Some((seen.story, seen.outside)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [(1, true), (1, true), (2, true)], "{news:?}");
+        assert!(trace.is_empty());
+        trace.unfollow(3);
+        say(&mut trace, "OPTIONS sip:x SIP/2.0", "asked");
+        assert!(trace.news().is_empty());
+    }
+
+    #[test]
+    fn stories_outside_calls_do_not_pile_up() {
+        let mut trace = trace();
+        trace.follow(1, everything());
+        for count in 0..3 * OUTSIDE {
+            say(&mut trace, "OPTIONS sip:x SIP/2.0", &format!("{count}"));
+        }
+        assert_eq!(trace.news().len(), 3 * OUTSIDE);
+        assert_eq!(trace.followed(), OUTSIDE);
+    }
+
+    fn of_trunk(name: &str) -> Follow {
+        Follow {
+            trunk: Reach::of(name, &sim::scene::settings()),
+            ..Follow::default()
+        }
+    }
+
+    fn starts(trace: &mut Trace) -> Vec<String> {
+        let told = seen(&trace.news()).into_iter();
+        told.map(|(.., text)| text).collect()
+    }
+
+    #[test]
+    fn a_trunk_is_followed_where_its_pbx_asks_how_we_are_and_where_its_number_is_refused() {
+        let mut trace = trace();
+        assert!(Reach::of("hq", &sim::scene::settings()).is_none());
+        trace.follow(1, of_trunk("office"));
+        say(&mut trace, "OPTIONS sip:us SIP/2.0", "asked");
+        assert_eq!(starts(&mut trace), ["OPTIONS 10.0.0.20:5060"]);
+        let meta = Flow {
+            remote: "[2a03:2880::1]:40000".parse().expect("an address"),
+            ..flow(Transport::Tls)
+        };
+        let mut say = |inward, start: &str, id: &str| {
+            let bytes = message(start, id);
+            trace.message(UNIX_EPOCH, inward, (meta.id, Some(meta)), None, &bytes);
+        };
+        say(true, "INVITE sip:+17125550259@us SIP/2.0", "one");
+        say(false, "SIP/2.0 403 Forbidden", "one");
+        say(
+            true,
+            "INVITE sip:+17125550999@us SIP/2.0",
+            "of another number",
+        );
+        say(false, "SIP/2.0 404 Not Found", "of another number");
+        say(true, "OPTIONS sip:us SIP/2.0", "of another");
+        let at = "[2a03:2880::1]:40000";
+        assert_eq!(
+            starts(&mut trace),
+            [format!("INVITE {at}"), format!("SIP/2.0 {at}")]
+        );
+    }
+
+    #[test]
+    fn a_number_of_two_trunks_is_followed_for_one_of_them_when_it_is_refused() {
+        let mut settings = sim::scene::settings();
+        let mut other = (*settings.trunks[0]).clone();
+        (other.name, other.networks) = ("other".into(), Vec::new());
+        other.target.host = "10.0.0.21".into();
+        settings.trunks.push(other.into());
+        settings.groups.push(b2bua::settings::Group {
+            name: "both".into(),
+            members: ["office", "other"]
+                .map(|trunk| b2bua::settings::Member {
+                    trunk: trunk.into(),
+                    priority: 1,
+                    weight: 1,
+                })
+                .into(),
+        });
+        let mut number = (*settings.numbers[0]).clone();
+        number.trunk = "both".into();
+        settings.numbers = vec![number.into()];
+        let mut trace = trace();
+        let trunk = Reach::of("office", &settings);
+        assert!(trunk.is_some());
+        trace.follow(
+            1,
+            Follow {
+                trunk,
+                ..Follow::default()
+            },
+        );
+        let meta = Flow {
+            remote: "192.0.2.9:40000".parse().expect("an address"),
+            ..flow(Transport::Tls)
+        };
+        for (status, told) in [("407 Prove it", 0), ("503 Later", 4)] {
+            let invite = "INVITE sip:+17125550259@us SIP/2.0";
+            let challenge = format!("SIP/2.0 {status}");
+            for (inward, start) in [(true, invite), (false, &challenge)] {
+                let bytes = message(&format!("{start}\r\nTo: <sip:+17125550259@us>"), "one");
+                trace.message(UNIX_EPOCH, inward, (meta.id, Some(meta)), None, &bytes);
+            }
+            assert_eq!(starts(&mut trace).len(), told, "{status}");
+        }
     }
 }

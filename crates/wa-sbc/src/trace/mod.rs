@@ -13,6 +13,7 @@ mod facts;
 mod file;
 mod follow;
 mod keep;
+mod reach;
 mod redact;
 mod ring;
 #[cfg(test)]
@@ -24,8 +25,9 @@ mod store;
 pub use draw::{Manner, draw};
 pub(crate) use file::word;
 pub use file::{StoryWriter, stories};
-pub(crate) use follow::{By, Followed, News, Told};
+pub(crate) use follow::{By, Follow, Followed, News, Told};
 pub use keep::{Keeper, find};
+pub(crate) use reach::{Reach, reached};
 pub(crate) use redact::closed;
 pub use redact::redacted;
 pub use seen::{Crossed, Gap, Seen, Story, What};

@@ -20,6 +20,14 @@ pub(crate) fn is_invite(message: &[u8]) -> bool {
     message.starts_with(b"INVITE ")
 }
 
+/// Whether it is a final answer that is no, and no challenge either.
+pub(super) fn is_refusal(message: &[u8]) -> bool {
+    let status = message
+        .strip_prefix(b"SIP/2.0 ")
+        .and_then(|rest| rest.get(..3));
+    status.is_some_and(|status| status[0] >= b'3' && status != b"401" && status != b"407")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ use sdp::Side;
 use sip::{Flow, FlowId, Slim, Transport};
 
 use super::facts;
-use super::follow::{By, Followed, Following, News, Told as Tells, told};
+use super::follow::{By, Follow, Followed, Following, News, Told as Tells, told};
 use super::ring::{Head, Kind, Ring};
 use super::scan;
 use super::seen::{Crossed, Gap, Seen, Story, Wanted, What};
@@ -154,16 +154,22 @@ impl Trace {
         let Some(call_id) = scan::call_id(bytes) else {
             return;
         };
-        let (story, side) = match self.by_call_id.get(&self.hasher.hash_one(call_id)) {
-            Some(known) => *known,
-            None if scan::is_invite(bytes) => (self.begin(call_id), None),
-            None => return,
+        let remote = flow.map(|flow| flow.remote.ip());
+        let hash = self.hasher.hash_one(call_id);
+        let (story, side, outside) = match self.by_call_id.get(&hash) {
+            Some((story, side)) => (*story, *side, None),
+            None if scan::is_invite(bytes) => (self.begin(call_id), None, None),
+            None if self.following.is_idle() => return,
+            None => match self.following.outside(hash, self.next + 1, remote, bytes) {
+                Some((story, by)) => (story, None, Some(by)),
+                None => return,
+            },
         };
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let transport = transport.or(flow.map(|flow| flow.transport));
         let transport = transport.unwrap_or(Transport::Udp);
         let gap = self.gap(story, side).unwrap_or(match transport {
-            Transport::Tls => Gap::Carrier,
+            Transport::Tls if !self.following.is_pbx(remote) => Gap::Carrier,
             _ => Gap::Pbx,
         });
         if flow.is_none() && self.awaited.len() < AWAITED {
@@ -179,12 +185,33 @@ impl Trace {
             local: flow.map_or(nowhere, |flow| flow.local),
             remote: flow.map_or(nowhere, |flow| flow.remote),
         };
+        if let Some(by) = outside {
+            self.next = self.next.max(story);
+            self.tell_outside(by, story, told(at, kind, bytes));
+            return;
+        }
         self.add(story, at, kind, bytes);
         if !self.following.is_idle() {
-            let by = self.following.wanted(story, bytes);
+            let is_call = { self.stories.get(&story) }.is_some_and(|told| told.call.is_some());
+            let by = self
+                .following
+                .wanted(story, is_call, (inward, remote), bytes);
             self.follow_story(story, by);
         }
         self.unless_empty(story, call_id);
+    }
+
+    /// A message outside calls: told, and remembered by nobody here.
+    fn tell_outside(&mut self, by: By, story: u64, what: Option<Tells>) {
+        if let Some(what) = what {
+            self.following.tell(Followed {
+                by,
+                story,
+                call: None,
+                outside: true,
+                what,
+            });
+        }
     }
 
     /// A connection that was being opened is open: messages written before now have their addresses.
@@ -337,10 +364,15 @@ impl Trace {
             .and_then(|key| self.story(key))
     }
 
-    /// Somebody follows stories from now on: every one, those with a word in a message, or, with neither,
-    /// those named by [`Trace::follow_call`].
-    pub(crate) fn follow(&mut self, by: By, all: bool, word: Option<&str>) {
-        self.following.begin(by, all, word);
+    /// Somebody follows stories from now on, beside those named by [`Trace::follow_call`].
+    pub(crate) fn follow(&mut self, by: By, follow: Follow) {
+        self.following.begin(by, follow);
+    }
+
+    /// Stories that are followed.
+    #[cfg(test)]
+    pub(super) fn followed(&self) -> usize {
+        self.following.stories()
     }
 
     /// Somebody follows the story of a call: all that is remembered of it is told, and what comes.
@@ -386,6 +418,7 @@ impl Trace {
                 by,
                 story,
                 call,
+                outside: false,
                 what,
             });
         }
@@ -498,6 +531,7 @@ impl Trace {
                 by,
                 story,
                 call,
+                outside: false,
                 what,
             });
         }
