@@ -21,6 +21,11 @@ test: ## everything: units, scenes, end to end, independent software (installs i
 check: ## formatting, clippy, the shape of the house, licences
 	@tests/check.sh
 
+.PHONY: deny
+deny: ## licences, advisories, sources and banned crates by cargo-deny, where it is installed
+	@command -v cargo-deny >/dev/null || { echo "make deny: cargo-deny is not installed; get it by: cargo install cargo-deny --locked"; exit 1; }
+	cargo deny --locked check
+
 pcap: ## every capture under pcaps/ through the cores: what comes of it is what is expected
 	cargo test --locked -p wa-sbc --test pcaps
 

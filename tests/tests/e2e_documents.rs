@@ -173,3 +173,93 @@ fn the_walk_through_the_code_names_functions_that_are_there() {
     }
     assert!(named > 30, "{named}");
 }
+
+/// What every crate in the build says of its licence, and where it comes from, as cargo itself knows it.
+#[test]
+fn every_crate_we_are_made_of_is_given_freely_and_comes_from_the_registry() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .arg("--filter-platform")
+        .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
+        .current_dir(workspace())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // One list: deny.toml has it, for cargo-deny, where that is installed.
+    let deny = read("deny.toml");
+    let list = |after: &str| -> BTreeSet<String> {
+        let list = deny
+            .split(after)
+            .nth(1)
+            .expect("a list")
+            .split("\n]")
+            .next();
+        let quoted = list.expect("its end").split('"').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    };
+    let allowed = list("allow = [");
+    assert!(
+        allowed.contains("MIT") && !allowed.iter().any(|name| name.contains("GPL")),
+        "{allowed:?}"
+    );
+    let tables = |name: &str| {
+        deny.split(&format!("[[{name}]]"))
+            .skip(1)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let word = |table: &str, key: &str| {
+        let line = table
+            .lines()
+            .find(|line| line.starts_with(&format!("{key} = ")));
+        line.and_then(|line| line.split('"').nth(1))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let clarified: Vec<String> = tables("licenses.clarify")
+        .iter()
+        .map(|table| word(table, "crate"))
+        .collect();
+    let banned: Vec<String> = tables("bans.deny")
+        .iter()
+        .map(|table| word(table, "crate"))
+        .collect();
+    assert!(banned.contains(&"openssl-sys".to_owned()), "{banned:?}");
+    // `A OR B` is fine if one is, `A AND B` if both are; brackets only ever stand around the whole of one side.
+    let is_fine = |expression: &str| {
+        let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
+        plain
+            .split(" AND ")
+            .all(|all| all.split(" OR ").any(|one| allowed.contains(one.trim())))
+    };
+    let packages = all["packages"].as_array().expect("packages");
+    let mut foreign = 0;
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        assert!(
+            !banned.contains(&name.to_owned()),
+            "{name} is banned by deny.toml"
+        );
+        let Some(source) = package["source"].as_str() else {
+            continue; // ours
+        };
+        foreign += 1;
+        assert!(
+            source.starts_with("registry+"),
+            "{name} comes from {source}"
+        );
+        match package["license"].as_str() {
+            Some(licence) => assert!(is_fine(licence), "{name} is {licence}"),
+            None => assert!(
+                clarified.contains(&name.to_owned()),
+                "{name} says nothing of its licence"
+            ),
+        }
+    }
+    assert!(foreign > 150, "{foreign} of {}", packages.len());
+}

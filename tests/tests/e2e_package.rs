@@ -127,6 +127,108 @@ fn the_package_names_what_it_needs_and_keeps_the_configuration_of_the_operator()
     }
 }
 
+/// What the unit has to say, whether systemd is here to judge it or not.
+#[test]
+fn the_unit_is_shut_in_knows_when_we_are_ready_and_gives_calls_time_to_end() {
+    let unit = std::fs::read_to_string(workspace().join("etc/systemd/wa-sbc.service"));
+    let unit = unit.expect("a unit");
+    let mut section = "";
+    let mut said = std::collections::BTreeMap::<(&str, &str), Vec<&str>>::new();
+    for line in unit.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.split_once('=')
+            && !line.starts_with('#')
+        {
+            said.entry((section, key)).or_default().push(value);
+        }
+    }
+    let one = |section: &'static str, key: &'static str| -> &str {
+        let all = said
+            .get(&(section, key))
+            .unwrap_or_else(|| panic!("no {key} in [{section}]"));
+        assert_eq!(all.len(), 1, "{key} is said once");
+        all[0]
+    };
+    // How it lives: what the program tells by sd_notify is what systemd waits for.
+    for (key, value) in [
+        ("Type", "notify"),
+        ("NotifyAccess", "main"),
+        ("WatchdogSec", "15"),
+        ("Restart", "on-failure"),
+        ("KillMode", "mixed"),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("User", "wa-sbc"),
+        ("StateDirectory", "wa-sbc"),
+        ("LogsDirectory", "wa-sbc"),
+        ("RuntimeDirectory", "wa-sbc"),
+    ] {
+        assert_eq!(one("Service", key), value, "{key}");
+    }
+    let seconds = |section, key| one(section, key).parse::<u32>().expect("seconds");
+    assert!(
+        seconds("Service", "TimeoutStopSec") > 60,
+        "longer than [sip] drain by itself"
+    );
+    assert!(
+        seconds("Service", "LimitNOFILE") >= 65_536,
+        "four sockets a call"
+    );
+    // Limits of starts belong to the unit, not to the service (systemd.unit(5)).
+    assert!(seconds("Unit", "StartLimitIntervalSec") >= 5 * (1 + seconds("Service", "RestartSec")));
+    assert_eq!(one("Unit", "StartLimitBurst"), "5");
+    // How it is shut in.
+    for yes in [
+        "NoNewPrivileges",
+        "ProtectHome",
+        "ProtectClock",
+        "ProtectHostname",
+        "PrivateTmp",
+        "PrivateDevices",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "RestrictNamespaces",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "RemoveIPC",
+        "MemoryDenyWriteExecute",
+        "LockPersonality",
+    ] {
+        assert_eq!(one("Service", yes), "yes", "{yes}");
+    }
+    assert_eq!(one("Service", "ProtectSystem"), "strict");
+    assert_eq!(
+        one("Service", "CapabilityBoundingSet"),
+        "CAP_NET_BIND_SERVICE"
+    );
+    assert_eq!(one("Service", "SystemCallArchitectures"), "native");
+    let families = one("Service", "RestrictAddressFamilies");
+    assert!(
+        !families.contains("PACKET") && !families.starts_with('~'),
+        "{families}"
+    );
+    let calls = said
+        .get(&("Service", "SystemCallFilter"))
+        .expect("a filter");
+    assert_eq!(calls[..], ["@system-service", "~@privileged"]);
+    // Every place the commented configuration writes to is one the unit leaves writable.
+    let usual = std::fs::read_to_string(workspace().join("etc/wa-sbc.toml")).expect("there");
+    for path in usual
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with("/var/") || word.starts_with("/run/"))
+    {
+        let given = ["/var/lib/wa-sbc", "/var/log/wa-sbc", "/run/wa-sbc"];
+        assert!(
+            given.iter().any(|root| path.starts_with(root)),
+            "{path} cannot be written"
+        );
+    }
+}
+
 #[test]
 fn installed_for_real_the_first_call_comes_as_the_document_says() {
     let story = "install walk";

@@ -1,15 +1,19 @@
 //! 10,000 numbers and 500 trunks are loaded in under a second, and loaded again while 200 calls talk: no call notices, a
-//! new number is served, one that was removed is not.
+//! new number is served, one that was removed is not. And an upgrade: the old program ends with its last call, the new one takes
+//! the next.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tests::certificates::Authority;
 use tests::load::{Generator, Pace, Talk};
 use tests::metronome::undisturbed;
 use tests::place::{Place, wait_until};
-use tests::sbc::{DOMAIN, Sbc, Setup};
-use tests::simulated::{meta_address, pbx_address};
+use tests::running::Running;
+use tests::sbc::{DOMAIN, PASSWORD, Sbc, Setup, binary};
+use tests::simulated::{Simulated, meta_address, pbx_address};
+use tests::sipp::wait_listening;
 
 const CALLS: u32 = 200;
 
@@ -107,4 +111,76 @@ fn story() {
     talk.expect("they were held")
         .assert_whole(&records, CALLS, 0.001);
     assert!(sbc.running.alive());
+}
+
+#[test]
+fn an_upgrade_lets_a_talking_call_end_by_itself_and_the_new_program_takes_the_next() {
+    const LIMIT: Duration = Duration::from_secs(30);
+    let place = Place::new("upgrade");
+    let authority = Authority::new(&place);
+    let setup = Setup::new(meta_address(&place), pbx_address(&place));
+    let mut sbc = Sbc::start(&place, &authority, &setup);
+    // Calls get more time; that is read while the program runs.
+    let text = std::fs::read_to_string(&sbc.configuration).expect("its configuration");
+    let longer = text.replace("\ndrain = 1\n", "\ndrain = 25\n");
+    assert_ne!(text, longer);
+    std::fs::write(&sbc.configuration, longer).expect("writable");
+    sbc.running.signal("HUP");
+    sbc.running.wait_for("configuration reloaded", LIMIT);
+
+    let calls = |name: &str, seconds: &str| {
+        let words = [
+            "--calls",
+            "1",
+            "--hang-up-after",
+            seconds,
+            "--at-most",
+            "25",
+        ];
+        Simulated::meta(&place, &authority, name, &words)
+    };
+    let mut desk = Simulated::pbx(&place, "pbx", &["--exit-after", "2", "--at-most", "60"]);
+    let mut user = calls("meta-1", "4");
+    user.wait_for("answered", 1, LIMIT);
+    let told = Instant::now();
+    sbc.running.signal("TERM");
+    sbc.running
+        .wait_for("taking no new calls calls=1 within_s=25", LIMIT);
+    user.wait_for("ended", 1, LIMIT);
+    let ended = &user.events("ended")[0];
+    assert!(
+        ended["by"] == "us" && ended["confirmed"] == true,
+        "the user hung up, nobody else: {ended}"
+    );
+    assert!(
+        told.elapsed() > Duration::from_secs(2),
+        "and talked on until then"
+    );
+    assert!(sbc.running.finish(LIMIT).success());
+    assert!(
+        told.elapsed() < Duration::from_secs(20),
+        "the end does not wait for the drain to be over"
+    );
+    drop(user);
+
+    let mut new = Running::start(
+        &place,
+        "wa-sbc-new",
+        Command::new(binary())
+            .args(["run", "--config"])
+            .arg(&sbc.configuration)
+            .env("WA_SBC_TEST_PASSWORD", PASSWORD),
+    );
+    new.wait_for("listening", LIMIT);
+    wait_listening(sbc.tls, true);
+    let mut user = calls("meta-2", "1");
+    user.wait_for("ended", 1, LIMIT);
+    assert_eq!(user.events("ended")[0]["confirmed"], true);
+    desk.wait_for("ended", 2, LIMIT);
+    let records = sbc.wait_for_records(2, LIMIT);
+    assert!(
+        records.iter().all(|record| record["cause"] == "normal"),
+        "{records:#?}"
+    );
+    new.terminate();
 }

@@ -35,7 +35,6 @@ pub(crate) async fn serve(
     log::install(&log(&settings))?;
     let mut signals = Signals::listen()?;
     rehearsal::hold();
-    let drain = settings.drain;
     let acme = settings.acme.clone().map(Acme::new);
     let progress = acme.as_ref().map(|acme| acme.progress.clone());
     let mut served = Served {
@@ -59,6 +58,7 @@ pub(crate) async fn serve(
             () = served.running.ended() => return Ok(()),
             wish = signals.next() => match wish {
                 Wish::End => {
+                    let drain = served.settings.drain;
                     served.supervisor.stopping(drain);
                     served.running.drain(drain).await;
                 }

@@ -16,6 +16,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+/// How long the end takes once calls are over: goodbyes, records.
+const AFTER_CALLS: Duration = Duration::from_secs(30);
+
 /// The way to whoever started us.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
@@ -47,11 +50,13 @@ impl Supervisor {
         self.say("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
-    /// No new calls are taken; running ones end.
+    /// No new calls are taken; running ones end. Whatever `TimeoutStopSec` the unit has, they get their
+    /// time, and records some more.
     pub(crate) fn stopping(&self, within: Duration) {
         let seconds = within.as_secs();
+        let patience = (within + AFTER_CALLS).as_micros();
         self.say(&format!(
-            "STOPPING=1\nSTATUS=no new calls; running ones may go on for {seconds} s"
+            "STOPPING=1\nEXTEND_TIMEOUT_USEC={patience}\nSTATUS=no new calls; running ones may go on for {seconds} s"
         ));
     }
 

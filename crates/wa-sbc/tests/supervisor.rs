@@ -122,7 +122,12 @@ fn the_service_manager_hears_that_ports_are_bound_that_the_core_lives_of_reloads
     assert!(status.contains("not reloaded"), "{status}");
 
     signal(&child, "-TERM");
-    until("STOPPING=1");
+    // A second of [sip] drain, and half a minute for goodbyes and records.
+    let status = until("STOPPING=1");
+    assert!(
+        status.contains("\nEXTEND_TIMEOUT_USEC=31000000\n"),
+        "{status}"
+    );
     assert!(child.0.wait().expect("it ends").success());
 }
 
