@@ -38,12 +38,15 @@ block() {
 }
 
 number=0
+SECONDS=0
 while number=$((number + 1)); block $number; do
     if [ $number = 1 ]; then
         # What certbot's hook would have done.
         install -m 0640 -g wa-sbc fullchain.pem key.pem /etc/wa-sbc/
     fi
 done 2>&1
+echo "== took"
+echo "$SECONDS"
 
 echo "== files"
 stat -c '%a %U:%G %n' /etc/wa-sbc /etc/wa-sbc/* /var/lib/wa-sbc

@@ -328,6 +328,17 @@ fn installed_for_real_the_first_call_comes_as_the_document_says() {
         "the ladder: {calls}"
     );
 
+    // Five minutes from the package to the first call: what the machine takes, and reading all of it at 200 words a
+    // minute, which is slow, or typing the blocks without copying one at 200 letters a minute.
+    let machine: usize = part("took").trim().parse().expect("seconds");
+    let before = document.split("## Upgrade").next().expect("a beginning");
+    let reading = before.split_whitespace().count() * 60 / 200;
+    let typing = blocks.iter().map(|block| block.len()).sum::<usize>() * 60 / 200;
+    println!(
+        "install walk: {machine} s of the machine, {reading} s of reading, {typing} s of typing"
+    );
+    assert!(machine + reading < 300, "{machine} s and {reading} s");
+
     let files = part("files");
     for line in [
         "2750 root:wa-sbc /etc/wa-sbc",

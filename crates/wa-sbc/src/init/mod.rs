@@ -35,6 +35,10 @@ pub(crate) struct Options {
     /// Its key, PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Have Let's Encrypt give the certificate, to whose terms you agree by this; this is whom it writes to.
+    /// Port 80 of the name has to lead here.
+    #[arg(long, value_name = "MAIL", conflicts_with_all = ["certificate", "key"])]
+    acme: Option<String>,
     /// The address Meta sends media to.
     #[arg(long, value_name = "ADDRESS")]
     public: Option<IpAddr>,
@@ -99,6 +103,13 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
     };
     let path = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
     let address = |value: &Option<IpAddr>| value.map(|address| address.to_string());
+    let state = match &options.state {
+        Some(state) => state.clone(),
+        None if directory.starts_with("/etc") => PathBuf::from(STATE),
+        None => directory.to_owned(),
+    };
+    // What is ordered is put where the service may write.
+    let ordered = |name: &str| options.acme.is_some().then(|| state.join(name));
     let mut answers = Answers {
         number: text(
             &options.number,
@@ -111,11 +122,16 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
             "our public DNS name, as in Meta's settings of the number",
         )?,
         certificate: text(
-            &path(&options.certificate),
+            &path(&options.certificate.clone().or(ordered("fullchain.pem"))),
             "--certificate",
-            "the file of the certificate chain (PEM)",
+            "the file of the certificate chain (PEM); there is none yet? begin again with --acme",
         )?,
-        key: text(&path(&options.key), "--key", "the file of its key (PEM)")?,
+        key: text(
+            &path(&options.key.clone().or(ordered("key.pem"))),
+            "--key",
+            "the file of its key (PEM)",
+        )?,
+        acme: options.acme.clone(),
         public: text(
             &address(&options.public),
             "--public",
@@ -129,11 +145,7 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
         pbx: text(&options.pbx, "--pbx", "the PBX, host or host:port")?,
         transport: options.transport.clone(),
         secret: directory.join("sip-password"),
-        state: match &options.state {
-            Some(state) => state.clone(),
-            None if directory.starts_with("/etc") => PathBuf::from(STATE),
-            None => directory.to_owned(),
-        },
+        state: state.clone(),
     };
     let password = match &options.password_file {
         Some(file) => std::fs::read_to_string(file).map_err(|source| InitError::Unwritable {

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use super::InitError;
 use crate::config::Settings;
 
+/// The authority most people ask.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// Everything that was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
@@ -15,6 +18,8 @@ pub(super) struct Answers {
     pub(super) host: String,
     pub(super) certificate: String,
     pub(super) key: String,
+    /// Whom the authority writes to that gives the certificate.
+    pub(super) acme: Option<String>,
     pub(super) public: String,
     pub(super) private: String,
     pub(super) pbx: String,
@@ -95,6 +100,13 @@ fn text(answers: &Answers) -> String {
         "tls" => String::new(),
         transport => format!("\n[sip.{transport}]\nlisten = {listen}\n"),
     };
+    let acme = answers.acme.as_ref().map(|mail| {
+        format!(
+            "\n[acme]\ndirectory = \"{LETS_ENCRYPT}\"\nagree = true\ncontact = [{}]\naccount = {}\n",
+            quoted(&format!("mailto:{mail}")),
+            quoted(&answers.state.join("acme-account.json").display().to_string()),
+        )
+    });
     let peer = quoted(&format!(
         "sip:{};transport={}",
         answers.pbx, answers.transport
@@ -109,7 +121,7 @@ host = {host}
 listen = "0.0.0.0:5061"
 certificate = {certificate}
 key = {key}
-{plain}
+{acme}{plain}
 [media]
 public = {public}
 private = {private}
@@ -129,6 +141,7 @@ sqlite = {records}
 [trace]
 dir = {traces}
 "#,
+        acme = acme.unwrap_or_default(),
         host = quoted(&answers.host),
         certificate = quoted(&answers.certificate),
         key = quoted(&answers.key),
@@ -139,4 +152,44 @@ dir = {traces}
         records = quoted(&answers.state.join("calls.db").display().to_string()),
         traces = quoted(&answers.state.join("traces").display().to_string()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_an_authority_the_certificate_is_ordered_for_the_host_into_the_state() {
+        let mut answers = Answers {
+            number: "+17125550259".into(),
+            host: "sbc.example.com".into(),
+            certificate: "/var/lib/wa-sbc/fullchain.pem".into(),
+            key: "/var/lib/wa-sbc/key.pem".into(),
+            acme: Some("sip@example.com".into()),
+            public: "203.0.113.7".into(),
+            private: "10.0.0.5".into(),
+            pbx: "10.0.0.20".into(),
+            transport: "udp".into(),
+            secret: "/etc/wa-sbc/sip-password".into(),
+            state: "/var/lib/wa-sbc".into(),
+        };
+        let read = |answers: &Answers| {
+            // A password that is there on every machine.
+            let text = text(answers).replace("/etc/wa-sbc/sip-password", "/etc/hostname");
+            Settings::read(Path::new("wa-sbc.toml"), &text, |_| None)
+                .unwrap_or_else(|wrong| panic!("{wrong}"))
+        };
+        let acme = read(&answers).acme.expect("an authority");
+        assert_eq!(
+            (acme.directory.as_str(), acme.names),
+            (LETS_ENCRYPT, vec!["sbc.example.com".to_owned()])
+        );
+        assert_eq!(acme.contact, ["mailto:sip@example.com"]);
+        assert!(
+            acme.account.starts_with(&answers.state)
+                && acme.certificate.starts_with(&answers.state)
+        );
+        answers.acme = None;
+        assert!(read(&answers).acme.is_none(), "off unless asked for");
+    }
 }

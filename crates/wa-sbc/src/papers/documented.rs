@@ -207,6 +207,11 @@ fn every_command_line_in_the_documents_is_one_we_take() {
             ErrorKind::MissingRequiredArgument
             | ErrorKind::MissingSubcommand
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => named.in_passing,
+            // The name of a flag, without what it takes.
+            ErrorKind::InvalidValue => {
+                let last = named.words.last();
+                named.in_passing && last.is_some_and(|word| word.starts_with("--"))
+            }
             // A sentence goes on behind the command: "wa-sbc doctor says why".
             ErrorKind::UnknownArgument => {
                 named.in_passing
