@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sdp::Side;
 
+use crate::number::Said;
+
 /// Why a call ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cause {
@@ -152,6 +154,11 @@ fn generic(status: u16) -> Refusal {
 }
 
 impl Cause {
+    /// The cause with its details for a log: numbers a peer named in its refusal are redacted.
+    pub fn said(&self) -> String {
+        Said(&self.to_string()).to_string()
+    }
+
     /// The status a leg that waits for a final answer gets.
     pub fn sip(&self) -> u16 {
         match self {
@@ -295,6 +302,7 @@ impl Cause {
     }
 }
 
+/// Whole, with the words of whoever refused: for the record. Only [`Cause::said`] is fit for a log.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())?;

@@ -65,9 +65,53 @@ impl fmt::Display for Redacted<'_> {
     }
 }
 
+/// Prints what a peer said, numbers in it redacted: `404 +4917…4567 is not here`. Digits in a row that could be a
+/// telephone number are taken for one, whatever they are.
+pub(crate) struct Said<'a>(pub(crate) &'a str);
+
+/// The shortest row of digits that names somebody.
+const NAMES_SOMEBODY: usize = 7;
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+            let (before, from) = rest.split_at(at);
+            let end = from.find(|c: char| !c.is_ascii_digit());
+            let (digits, behind) = from.split_at(end.unwrap_or(from.len()));
+            f.write_str(before)?;
+            match digits.len() < NAMES_SOMEBODY {
+                true => f.write_str(digits)?,
+                false => write!(f, "{}", Redacted(digits))?,
+            }
+            rest = behind;
+        }
+        f.write_str(rest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_peer_says_names_nobody() {
+        for (said, printed) in [
+            (
+                "User +4917012345678 is not here",
+                "User +4917…5678 is not here",
+            ),
+            ("12195550714", "1219…0714"),
+            ("no route to 5550714", "no route to …"),
+            (
+                "wait 3600 s, Q.850;cause=16 é",
+                "wait 3600 s, Q.850;cause=16 é",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(Said(said).to_string(), printed);
+        }
+    }
 
     #[test]
     fn a_number_is_the_same_however_it_is_written() {

@@ -1,5 +1,6 @@
 //! One media description of a session description, with what it inherits from the session level.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::attribute::{self, Fmtp, Rtcp, Rtpmap, Ssrc};
@@ -50,6 +51,7 @@ impl<'a> Media<'a> {
     ///
     /// Payload types 0 and 8 need no `a=rtpmap` (RFC 3551 §6).
     pub fn formats(&self) -> Vec<Format> {
+        let (mut maps, mut parameters) = (self.maps(), self.parameters());
         let mut seen = 0u128;
         let mut formats = Vec::new();
         for pt in self.media.fmt.split_ascii_whitespace() {
@@ -60,8 +62,14 @@ impl<'a> Media<'a> {
                 continue;
             }
             seen |= 1 << pt;
-            if let Some(codec) = self.codec(pt) {
-                let fmtp = self.fmtp(pt);
+            let codec = match (maps.remove(&pt), pt) {
+                (Some(map), _) => map.codec(),
+                (None, 0) => Some(Codec::Pcmu),
+                (None, 8) => Some(Codec::Pcma),
+                (None, _) => None,
+            };
+            if let Some(codec) = codec {
+                let fmtp = parameters.remove(&pt);
                 formats.push(Format { pt, codec, fmtp });
             }
         }
@@ -168,24 +176,22 @@ impl<'a> Media<'a> {
         })
     }
 
-    fn codec(&self, pt: u8) -> Option<Codec> {
-        let written = self
-            .values("rtpmap")
-            .filter_map(Rtpmap::parse)
-            .find(|map| map.pt == pt);
-        match (written, pt) {
-            (Some(map), _) => map.codec(),
-            (None, 0) => Some(Codec::Pcmu),
-            (None, 8) => Some(Codec::Pcma),
-            (None, _) => None,
+    /// The first `a=rtpmap` of each payload type, found in one pass: a stranger may write thousands.
+    fn maps(&self) -> BTreeMap<u8, Rtpmap> {
+        let mut maps = BTreeMap::new();
+        for map in self.values("rtpmap").filter_map(Rtpmap::parse) {
+            maps.entry(map.pt).or_insert(map);
         }
+        maps
     }
 
-    fn fmtp(&self, pt: u8) -> Option<String> {
-        self.values("fmtp")
-            .filter_map(Fmtp::parse)
-            .find(|fmtp| fmtp.pt == pt)
-            .map(|fmtp| fmtp.parameters)
+    /// The first `a=fmtp` of each payload type.
+    fn parameters(&self) -> BTreeMap<u8, String> {
+        let mut parameters = BTreeMap::new();
+        for fmtp in self.values("fmtp").filter_map(Fmtp::parse) {
+            parameters.entry(fmtp.pt).or_insert(fmtp.parameters);
+        }
+        parameters
     }
 
     fn value(&self, name: &'a str) -> Option<&'a str> {
@@ -243,6 +249,23 @@ mod tests {
                 (0, Codec::Pcmu)
             ]
         );
+    }
+
+    #[test]
+    fn of_thousands_of_mappings_the_first_of_each_number_counts() {
+        let mut media = vec!["m=audio 4000 RTP/AVP 111 8 0 126".to_owned()];
+        for name in ["opus/48000/2", "telephone-event/8000", "PCMU/8000"] {
+            media.extend(
+                (96..128)
+                    .cycle()
+                    .take(2_000)
+                    .map(|pt| format!("a=rtpmap:{pt} {name}")),
+            );
+        }
+        media.push("a=rtpmap:8 G722/8000".into());
+        let media: Vec<&str> = media.iter().map(String::as_str).collect();
+        let opus = |pt| (pt, Codec::Opus);
+        assert_eq!(codecs(&media), [opus(111), (0, Codec::Pcmu), opus(126)]);
     }
 
     #[test]

@@ -71,10 +71,7 @@ impl Observers {
         } = event;
         let happened_label = happened.label();
         let (cause, by) = match happened {
-            Happened::Over(record) => (
-                Some(record.cause.to_string()),
-                Some(record.released_by.label()),
-            ),
+            Happened::Over(record) => (Some(record.cause.said()), Some(record.released_by.label())),
             _ => (None, None),
         };
         tracing::info!(

@@ -72,6 +72,21 @@ pub(crate) fn behind_nat(world: &mut World) {
 }
 
 #[test]
+fn a_telephone_that_says_it_is_everywhere_at_once_is_nowhere() {
+    let mut world = silent_world_with(registers);
+    let everywhere = |count: u16| {
+        let place = |at| format!("<sip:desk@10.0.0.20:{}>", 10_000 + at);
+        let mut plan = desk();
+        plan.contacts = (0..count).map(place).collect();
+        plan
+    };
+    assert_eq!(register(&mut world, everywhere(101)), (403, vec![]));
+    // Of as many as may be said at once, as many are kept as the operator wants.
+    let (status, contacts) = register(&mut world, everywhere(100));
+    assert_eq!((status, contacts.len()), (200, 10));
+}
+
+#[test]
 fn a_telephone_that_registered_is_called_where_it_is_and_both_hear_each_other() {
     for hash in [Hash::Md5, Hash::Sha256] {
         let mut world = world_with(registers);

@@ -252,6 +252,25 @@ fn a_pbx_that_takes_update_in_words_only_is_refreshed_by_re_invite() {
 }
 
 #[test]
+fn a_pbx_that_asks_for_patience_without_end_keeps_its_call() {
+    let mut world = silent_world();
+    world.tamper(|_, _, text| {
+        let busy = "SIP/2.0 503 Service Unavailable\r\n";
+        let for_ever = format!("{busy}Retry-After: {}\r\n", u64::MAX);
+        Some(text.replacen(busy, &for_ever, 1))
+    });
+    world.pbx.script(answering_with("90;refresher=uac"));
+    world.user_calls(user().hanging_up_after(secs(100)));
+    world.pass(secs(10));
+    world.now(|world, _| world.pbx.refuses_refresh(1, 503));
+    let story = world.story(secs(300));
+    assert_eq!(story.record().cause.label(), "normal");
+    let refreshes = story.messages(Sbc, Pbx, "UPDATE");
+    let pause = refreshes[1].at - refreshes[0].at;
+    assert!(pause >= secs(10) && pause < secs(11), "{pause:?}");
+}
+
+#[test]
 fn a_pbx_that_does_not_know_the_call_any_more_ends_it_for_the_user_at_once() {
     let (cause, refreshes, world) = refused_once(481);
     assert_eq!((cause, refreshes.len()), ("session_expired", 1));

@@ -1,5 +1,6 @@
 //! A WhatsApp user calls the business and is not answered.
 
+use b2bua::Level;
 use sim::meta::knobs::BusinessNumber;
 use sim::report::What;
 use sim::scene::*;
@@ -42,6 +43,22 @@ fn a_host_that_is_not_ours_is_not_found() {
     world.user_calls(user());
     let story = world.story(secs(120));
     assert_eq!(story.refused(Meta).0, 404);
+}
+
+#[test]
+fn a_number_named_in_a_refusal_stands_in_the_record_and_in_no_log() {
+    let mut world = silent_world();
+    let words = "Business eligibility payment issue of 4917012345678";
+    world.meta.script(meta_refuses(403, words));
+    world.agent_calls(agent());
+    let story = world.story(secs(120));
+    assert!(story.record().cause.to_string().contains(words));
+    let told = world.log.iter().filter(|line| line.level > Level::Debug);
+    let told: String = told.map(|line| line.text.as_str()).collect();
+    assert!(
+        told.contains("4917…5678") && !told.contains("4917012345678"),
+        "{told}"
+    );
 }
 
 /// What the user's Meta gets for each final answer of the PBX (Meta reference 6).

@@ -54,7 +54,7 @@ impl Call {
         let dash = if hint.is_empty() { "" } else { ": " };
         cx.log(
             level,
-            format!("over, {cause}, by {}{dash}{hint}", by.label()),
+            format!("over, {}, by {}{dash}{hint}", cause.said(), by.label()),
         );
         self.draft.ended(cx.now, cx.wall());
         self.say_over(cx, &cause, by);

@@ -197,7 +197,7 @@ impl Call {
         }
         cx.log(
             Level::Warn,
-            format!("{cause}: trying the next destination of the trunk"),
+            format!("{}: trying the next destination of the trunk", cause.said()),
         );
         if let Some(leg) = &mut self.b {
             let _ = leg.release(cx, &Cause::Cancelled);
@@ -248,7 +248,11 @@ impl Call {
         }
         cx.log(
             Level::Warn,
-            format!("{cause}: calling once more in {} ms", pause.as_millis()),
+            format!(
+                "{}: calling once more in {} ms",
+                cause.said(),
+                pause.as_millis()
+            ),
         );
         self.called_again = true;
         self.state = State::Pausing {

@@ -333,7 +333,7 @@ impl Call {
         let Some(orphaned) = self.end_transfer(cx, status) else {
             return;
         };
-        cx.log(Level::Info, format!("not transferred, {cause}"));
+        cx.log(Level::Info, format!("not transferred, {}", cause.said()));
         match orphaned {
             true => self.release(cx, cause, ReleasedBy::Pbx),
             false => self.sounds(cx),

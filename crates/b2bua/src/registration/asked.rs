@@ -6,6 +6,9 @@ use sip::{Headers, Name, NameAddr, Scheme, Text, Uri};
 
 use super::Registrar;
 
+/// Contacts one REGISTER may name. Each is compared with all that hold: thousands would keep everybody waiting.
+const MOST: usize = 100;
+
 /// A REGISTER that is not taken: a status, and the header that says more.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Refusal {
@@ -31,7 +34,10 @@ pub(super) enum Asked {
 }
 
 pub(super) fn read(headers: &Headers, registrar: &Registrar) -> Result<Asked, Refusal> {
-    let values: Vec<Text> = headers.list(&Name::Contact).collect();
+    let values: Vec<Text> = headers.list(&Name::Contact).take(MOST + 1).collect();
+    if values.len() > MOST {
+        return Err(refused(403));
+    }
     let general = headers
         .first(&Name::Expires)
         .and_then(|value| seconds(&value.as_str()));

@@ -7,6 +7,7 @@ use crate::Cause;
 use crate::context::Context;
 use crate::io::Level;
 use crate::leg::LegEvent;
+use crate::number::Said;
 
 impl SipLeg {
     /// A request of the peer in this dialog.
@@ -146,7 +147,8 @@ impl SipLeg {
             // 481: for the peer it is over already.
             if !response.is_success() && response.status != 481 {
                 let (status, text) = (response.status, words::refusal_text(response));
-                self.goodbye_failed(cx, &format!("answered our BYE with {status} {text}"));
+                let how = format!("answered our BYE with {status} {}", Said(&text));
+                self.goodbye_failed(cx, &how);
             }
             return Some(self.gone());
         };

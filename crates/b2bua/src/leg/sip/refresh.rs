@@ -18,6 +18,9 @@ use crate::leg::LegEvent;
 /// How soon a refresh that failed for some passing reason is tried again.
 const LATER: Duration = Duration::from_secs(5);
 
+/// How long a peer may ask us to wait with the next try: a session that is not refreshed ends.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A refresh of ours that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Refreshing {
@@ -152,7 +155,10 @@ impl SipLeg {
             408 | 481 => return Some(LegEvent::Failed(Cause::SessionExpired(self.side))),
             422 if self.session.refused(&response) => Duration::ZERO,
             491 => self.glare_pause(cx),
-            500..=599 => words::retry_after(&response.headers).unwrap_or(LATER),
+            500..=599 => {
+                let wish = words::retry_after(&response.headers);
+                wish.unwrap_or(LATER).min(PATIENCE)
+            }
             _ if !refreshing.offers => {
                 // It says it takes UPDATE and does not: there is the other way.
                 self.takes_update = false;

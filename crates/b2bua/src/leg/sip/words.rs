@@ -97,14 +97,18 @@ pub(crate) fn refusal_text(response: &Response) -> String {
         .collect()
 }
 
-/// The seconds of a Retry-After; a comment or parameters behind them say nothing to us.
+/// Who asks to be left alone for longer than this asks for nothing else.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The seconds of a Retry-After, a day at most; a comment or parameters behind them say nothing to us.
 pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
     let value = headers.first(&Name::RetryAfter)?.as_str().into_owned();
     let digits = value
         .trim_start()
         .split(|c: char| !c.is_ascii_digit())
         .next()?;
-    digits.parse().ok().map(Duration::from_secs)
+    let wish = digits.parse().ok().map(Duration::from_secs)?;
+    Some(wish.min(A_DAY))
 }
 
 /// The names ITU-T Q.850 gives the causes we use.

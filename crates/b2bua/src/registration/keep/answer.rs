@@ -7,6 +7,7 @@ use sip::{Flow, Ident, Method, Name, NameAddr, Response, Unanswerable};
 use super::News;
 use super::ours::{Doing, Held, Ours, Trouble};
 use crate::leg::sip::words;
+use crate::number::Said;
 
 /// The first pause after a round in which no server took us.
 pub(super) const PAUSE: Duration = Duration::from_secs(30);
@@ -111,11 +112,11 @@ impl Ours {
                 let wish = words::retry_after(&response.headers).unwrap_or_default();
                 asking.pause = asking.pause.max(wish.min(LONGEST_WISH));
                 let text = words::refusal_text(response);
-                self.next_server(now, format!("it answers {status} {text}"), ident)
+                self.next_server(now, format!("it answers {status} {}", Said(&text)), ident)
             }
             status => {
                 let text = words::refusal_text(response);
-                self.refused(now, format!("it answers {status} {text}"), ident)
+                self.refused(now, format!("it answers {status} {}", Said(&text)), ident)
             }
         }
     }
