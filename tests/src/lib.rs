@@ -29,6 +29,8 @@
 //! | [`desk`] | one call between the simulated Meta and a PBX played by SIPp |
 //! | [`phones`] | the usual call: baresip, wa-sbc, baresip |
 //! | [`sbc`] | the accused |
+//! | [`http`], [`lab`] | its operator, and the accused with everything an operator asks for |
+//! | [`schema`] | whether an answer is what the OpenAPI document promises |
 
 pub mod baresip;
 pub mod capture;
@@ -39,6 +41,7 @@ pub mod forgetful;
 pub mod hostile;
 pub mod http;
 pub mod kamailio;
+pub mod lab;
 pub mod load;
 pub mod metronome;
 pub mod mutate;
@@ -48,6 +51,7 @@ pub mod place;
 pub mod postgres;
 pub mod running;
 pub mod sbc;
+pub mod schema;
 pub mod simulated;
 pub mod sipp;
 pub mod tone;

@@ -2,80 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tests::certificates::Authority;
 use tests::http::Client;
-use tests::place::{Place, wait_until};
+use tests::lab::Lab;
+use tests::place::wait_until;
 use tests::running::workspace;
-use tests::sbc::{NUMBER, Sbc, Setup};
-use tests::simulated::{Simulated, meta_address, pbx_address};
-use tests::sipp::wait_listening;
+use tests::sbc::NUMBER;
+use tests::simulated::pbx_address;
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// A lab token; it opens nothing.
-const TOKEN: &str = "Zk3vQ8wLr5";
-
-struct Lab {
-    place: Place,
-    authority: Authority,
-    sbc: Sbc,
-    http: Client,
-}
-
-fn lab(story: &str) -> Lab {
-    let place = Place::new(story);
-    let authority = Authority::new(&place);
-    let token = place.write("token", TOKEN);
-    let address = SocketAddr::new(place.address(3), 9090);
-    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
-    setup.log = "info";
-    setup.record_lines = format!("sqlite = \"{}\"", place.path("calls.db").display());
-    setup.tables = format!(
-        "[http]\nlisten = \"{address}\"\ntoken = {{ file = \"{}\" }}\ndoctor_every = 2\n[capture]\ndir = \"{}\"\n",
-        token.display(),
-        place.path("captures").display(),
-    );
-    let sbc = Sbc::start(&place, &authority, &setup);
-    wait_listening(address, true);
-    let http = Client {
-        address,
-        token: TOKEN.into(),
-    };
-    Lab {
-        place,
-        authority,
-        sbc,
-        http,
-    }
-}
-
-impl Lab {
-    fn peers(&self, calls: &str, hang_up_after: &str) -> (Simulated, Simulated) {
-        let pbx = Simulated::pbx(
-            &self.place,
-            "pbx",
-            &["--silent", "--answer-after", "0.1", "--at-most", "30"],
-        );
-        let placing = [
-            "--silent",
-            "--calls",
-            calls,
-            "--rate",
-            "20",
-            "--hang-up-after",
-            hang_up_after,
-            "--at-most",
-            "30",
-        ];
-        (
-            Simulated::meta(&self.place, &self.authority, "meta", &placing),
-            pbx,
-        )
-    }
-}
-
 /// The names of our metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -92,7 +28,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_operator_shuts_a_source_out_and_lets_it_in_again() {
-    let lab = lab("operator-bans");
+    let lab = Lab::start("operator-bans");
     let http = &lab.http;
     let empty = serde_json::json!({ "bans": [] });
     assert_eq!(http.get("/v1/bans").json(), empty);
@@ -120,7 +56,7 @@ fn the_operator_shuts_a_source_out_and_lets_it_in_again() {
 
 #[test]
 fn the_operator_captures_over_http_and_a_capture_of_a_talking_call_has_its_beginning() {
-    let lab = lab("operator-captures");
+    let lab = Lab::start("operator-captures");
     let http = &lab.http;
     let (meta, _pbx) = lab.peers("1", "20");
     wait_until("the call talks", LIMIT, || {
@@ -167,7 +103,7 @@ fn the_operator_captures_over_http_and_a_capture_of_a_talking_call_has_its_begin
 
 #[test]
 fn the_operator_watches_a_call_hangs_it_up_and_finds_its_record() {
-    let lab = lab("operator");
+    let lab = Lab::start("operator");
     let http = &lab.http;
     let stranger = Client {
         token: "wrong".into(),
@@ -259,7 +195,7 @@ fn the_operator_watches_a_call_hangs_it_up_and_finds_its_record() {
 
 #[test]
 fn the_operator_drains_reloads_and_takes_numbers_out_of_service() {
-    let lab = lab("operator-service");
+    let lab = Lab::start("operator-service");
     let http = &lab.http;
     assert_eq!(
         http.ask("PUT", "/v1/drain", r#"{"draining":true}"#).status,
@@ -329,7 +265,7 @@ fn the_operator_drains_reloads_and_takes_numbers_out_of_service() {
 
 #[test]
 fn every_metric_of_the_dashboard_and_the_alerts_is_there_and_counts() {
-    let lab = lab("operator-metrics");
+    let lab = Lab::start("operator-metrics");
     let (_meta, _pbx) = lab.peers("12", "0.2");
     let mut text = String::new();
     wait_until("twelve calls are counted", LIMIT, || {

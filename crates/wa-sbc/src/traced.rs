@@ -25,12 +25,19 @@ struct Who {
 }
 
 impl Traced {
-    /// Begins or ends to trace a call.
-    pub(crate) fn call(&self, id: u64, on: bool) {
+    /// Begins or ends to trace a call; whether that is news.
+    pub(crate) fn call(&self, id: u64, on: bool) -> bool {
         self.change(|who| match on {
             true => who.calls.insert(id),
             false => who.calls.remove(&id),
-        });
+        })
+    }
+
+    /// The calls and the numbers that are traced.
+    pub(crate) fn who(&self) -> (Vec<u64>, Vec<E164>) {
+        let who = self.lock();
+        let (calls, numbers) = (who.calls.iter().copied(), who.numbers.iter().cloned());
+        (calls.collect(), numbers.collect())
     }
 
     /// Begins or ends to trace the calls of a number that begin from now on.
@@ -65,11 +72,12 @@ impl Traced {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Who) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut Who) -> bool) -> bool {
         let mut who = self.lock();
-        change(&mut who);
+        let changed = change(&mut who);
         let any = !who.calls.is_empty() || !who.numbers.is_empty();
         self.any.store(any, Ordering::Relaxed);
+        changed
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Who> {

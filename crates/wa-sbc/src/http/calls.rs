@@ -51,6 +51,7 @@ pub(super) async fn hang_up(State(operator): State<Operator>, Path(id): Path<u64
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     last: Option<usize>,
     number: Option<String>,

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use b2bua::E164;
 use b2bua::operator::{Reply, Wish};
+use b2bua::{CallId, E164};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -66,8 +66,10 @@ pub(super) struct Filter {
     filter: String,
 }
 
-pub(super) async fn log_filter() -> Response {
-    Json(json!({ "filter": log::filter() })).into_response()
+pub(super) async fn log_filter(State(operator): State<Operator>) -> Response {
+    let (calls, numbers) = operator.traced.who();
+    let numbers: Vec<String> = numbers.iter().map(E164::plus).collect();
+    Json(json!({ "filter": log::filter(), "calls": calls, "numbers": numbers })).into_response()
 }
 
 pub(super) async fn set_log_filter(Json(filter): Json<Filter>) -> Response {
@@ -78,13 +80,21 @@ pub(super) async fn set_log_filter(Json(filter): Json<Filter>) -> Response {
 }
 
 pub(super) async fn trace_call(State(operator): State<Operator>, Path(id): Path<u64>) -> Response {
-    operator.traced.call(id, true);
-    StatusCode::NO_CONTENT.into_response()
+    match operator.ask(Wish::Call(CallId(id))).await {
+        Some(Reply::Calls(calls)) if calls.is_empty() => problem(404, "no such call at the moment"),
+        Some(_) => {
+            operator.traced.call(id, true);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => problem(503, "the core does not answer"),
+    }
 }
 
 pub(super) async fn leave_call(State(operator): State<Operator>, Path(id): Path<u64>) -> Response {
-    operator.traced.call(id, false);
-    StatusCode::NO_CONTENT.into_response()
+    match operator.traced.call(id, false) {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => problem(404, "nobody traces that call"),
+    }
 }
 
 pub(super) async fn trace_number(

@@ -5,28 +5,27 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use b2bua::operator::{Reply, Wish};
 use serde_json::{Value, json};
 
-use super::Operator;
+use super::{Operator, problem};
 use crate::clock;
 
-type Answer = (StatusCode, Json<Value>);
-
 /// Alive: the core answers.
-pub(super) async fn livez(State(operator): State<Operator>) -> Answer {
+pub(super) async fn livez(State(operator): State<Operator>) -> Response {
     let alive = operator.ask(Wish::Status).await.is_some();
     answer(alive, json!({ "core": alive }))
 }
 
 /// Ready: every check holds.
-pub(super) async fn readyz(State(operator): State<Operator>) -> Answer {
+pub(super) async fn readyz(State(operator): State<Operator>) -> Response {
     let (status, trunks) = (
         operator.ask(Wish::Status).await,
         operator.ask(Wish::Trunks).await,
     );
     let (Some(Reply::Status(status)), Some(Reply::Trunks(trunks))) = (status, trunks) else {
-        return answer(false, json!({ "core": "does not answer" }));
+        return problem(503, "the core does not answer");
     };
     let now = clock::wall();
     let expired: Vec<String> = operator
@@ -81,11 +80,11 @@ fn valid(until: Option<SystemTime>, now: SystemTime) -> bool {
     until.is_some_and(|until| now < until)
 }
 
-fn answer(fine: bool, body: Value) -> Answer {
+fn answer(fine: bool, body: Value) -> Response {
     let status = if fine {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(body))
+    (status, Json(body)).into_response()
 }

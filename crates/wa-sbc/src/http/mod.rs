@@ -21,21 +21,21 @@ mod health;
 mod ladders;
 mod memory;
 mod metrics;
+mod problems;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use axum::{Json, Router};
 use b2bua::operator::{Reply, Wish};
-use serde_json::json;
 use sip::Secret;
 use subtle::ConstantTimeEq;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -55,6 +55,7 @@ use crate::records::SinkCounts;
 use crate::traced::Traced;
 
 pub(crate) use calls::{Told, facts};
+use problems::problem;
 
 /// The interface, described.
 const OPENAPI: &str = include_str!("../../../../etc/openapi.json");
@@ -203,15 +204,23 @@ pub(crate) async fn bind(listen: SocketAddr) -> std::io::Result<tokio::net::TcpL
 
 /// Serves until aborted.
 pub(crate) async fn serve(listener: tokio::net::TcpListener, operator: Operator) {
+    if let Err(error) = axum::serve(listener, router(operator)).await {
+        tracing::error!(%error, "the HTTP port is gone");
+    }
+}
+
+fn router(operator: Operator) -> Router {
     let add = |router: Router<Operator>, (_, path, answer): Route| router.route(path, answer);
     let guarded = guarded_routes()
         .into_iter()
         .fold(Router::new(), add)
         .layer(middleware::from_fn_with_state(operator.clone(), guard));
-    let router = open_routes().into_iter().fold(guarded, add);
-    if let Err(error) = axum::serve(listener, router.with_state(operator)).await {
-        tracing::error!(%error, "the HTTP port is gone");
-    }
+    open_routes()
+        .into_iter()
+        .fold(guarded, add)
+        .fallback(|| async { problem(404, "there is nothing here: see /openapi.json") })
+        .layer(middleware::map_response(problems::told))
+        .with_state(operator)
 }
 
 /// Lets a request through that brings the token.
@@ -234,12 +243,8 @@ async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// An answer that says what is wrong.
-fn problem(status: u16, why: &str) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(json!({ "error": why }))).into_response()
-}
-
+#[cfg(test)]
+mod deaf_tests;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
