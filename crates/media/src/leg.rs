@@ -1,5 +1,6 @@
 //! One leg: its agreement, its keys, whom we believe, what we send it and what it reported.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use sdp::plan::{Care, Gate, LegPlan, Proof, Silence, Sound};
@@ -10,6 +11,7 @@ use crate::codec::{self, CodecError, Law, OpusSettings, SAMPLES_PER_MS, Spare};
 use crate::latch::Latch;
 use crate::noise;
 use crate::player::Player;
+use crate::redundancy::Redundancy;
 use crate::rtcp;
 use crate::rtp::Clock;
 use crate::srtp::{Protect, Unprotect};
@@ -43,13 +45,14 @@ pub(crate) struct Leg {
     pub(crate) care: Care,
     pub(crate) rtp_latch: Latch,
     pub(crate) rtcp_latch: Latch,
-    pub(crate) protect: Option<Protect>,
-    pub(crate) unprotect: Option<Unprotect>,
+    /// On the heap: most legs of a PBX have none.
+    pub(crate) protect: Option<Box<Protect>>,
+    pub(crate) unprotect: Option<Box<Unprotect>>,
     pub(crate) tx: Transmitter,
     /// Samples at 8 kHz per frame we send.
     pub(crate) frame: usize,
     /// A frame of silence, ready to send where no encoder runs.
-    silence_frame: codec::Silence,
+    silence_frame: Cow<'static, [u8]>,
     /// What the leg hears of us while the other leg has nothing to say.
     pub(crate) player: Option<Player>,
     /// The figures of who was at this leg before.
@@ -57,6 +60,10 @@ pub(crate) struct Leg {
     pub(crate) counters: Counters,
     pub(crate) watch: Watch,
     pub(crate) reports: Reports,
+    /// How Opus is encoded for the leg: within what it asks for, by what it reports.
+    pub(crate) redundancy: Redundancy,
+    /// A report changed that, and the encoder does not know yet.
+    pub(crate) untold: bool,
 }
 
 /// When we last heard of the far side.
@@ -81,30 +88,6 @@ pub(crate) struct Reports {
     pub(crate) last_sender: Option<(u32, Instant)>,
     /// RTP packets sent when the last two reports left.
     pub(crate) sent_before: [u64; 2],
-    /// Loss of what we send, in 1/256, as the encoder is to expect it.
-    expected: Option<u8>,
-    /// The same in percent, when it has changed and the encoder does not know yet.
-    pub(crate) told_loss: Option<u8>,
-}
-
-/// The encoder always expects a little loss, or the first lost packet would find it unprepared.
-const LEAST_LOSS: u8 = 5;
-/// More redundancy than for this costs more quality than it saves.
-const MOST_LOSS: u8 = 30;
-
-impl Reports {
-    /// The far side reported a fraction lost, in 1/256: up at once, down by a quarter of the way.
-    fn hear_loss(&mut self, fraction: u8) {
-        let before = self.expected.unwrap_or(fraction);
-        let expected = if fraction >= before {
-            fraction
-        } else {
-            before - (before - fraction).div_ceil(4)
-        };
-        self.expected = Some(expected);
-        let percent = (u32::from(expected) * 100).div_ceil(256) as u8;
-        self.told_loss = Some(percent.clamp(LEAST_LOSS, MOST_LOSS));
-    }
 }
 
 impl Leg {
@@ -154,6 +137,8 @@ impl Leg {
                 quiet: false,
             },
             reports: Reports::default(),
+            redundancy: Redundancy::new(asked(&agreed, opus)),
+            untold: false,
             agreed,
         })
     }
@@ -171,15 +156,18 @@ impl Leg {
             self.silence_frame = silence(agreed.audio.codec, length, opus, &mut Spare::none())?;
             self.frame = length;
         }
-        if agreed.audio.codec != self.codec()
-            && let Some(player) = &mut self.player
-        {
-            player.retune(agreed.audio.codec, opus)?;
+        self.redundancy.agree(asked(&agreed, opus));
+        let settings = self.opus();
+        if let Some(player) = &mut self.player {
+            match agreed.audio.codec == self.agreed.audio.codec {
+                true => player.tune(&settings),
+                false => player.retune(agreed.audio.codec, &settings)?,
+            }
         }
         let (local, remote) = (crypto(&agreed.keying), crypto(&self.agreed.keying));
         if local.map(|(local, _)| local) != remote.map(|(local, _)| local) {
             let before = self.protect.take();
-            self.protect = local.map(|(local, _)| Protect::new(local));
+            self.protect = local.map(|(local, _)| Box::new(Protect::new(local)));
             let same = local.zip(remote).is_some_and(|((new, _), (old, _))| {
                 let (new, old) = (new.key.key(), old.key.key());
                 new.starts_with(old) || old.starts_with(new)
@@ -191,9 +179,11 @@ impl Leg {
         }
         if local.map(|(_, remote)| remote) != remote.map(|(_, remote)| remote) {
             let before = self.unprotect.take();
-            self.unprotect = local.map(|(_, remote)| match &before {
-                Some(before) => Unprotect::succeeding(remote, before),
-                None => Unprotect::new(remote),
+            self.unprotect = local.map(|(_, remote)| {
+                Box::new(match &before {
+                    Some(before) => Unprotect::succeeding(remote, before),
+                    None => Unprotect::new(remote),
+                })
             });
         }
         let secured = agreed.keying != Keying::None;
@@ -208,22 +198,9 @@ impl Leg {
         Ok(())
     }
 
-    /// How Opus is encoded for the leg: within what its `a=fmtp` asks for (RFC 7587 §6.1). We encode
-    /// 8 kHz, which is below any `maxplaybackrate`.
-    pub(crate) fn opus(&self, engine: &OpusSettings) -> OpusSettings {
-        let asked = self.agreed.audio.remote_fmtp.as_deref().unwrap_or("");
-        let value = |name: &str| {
-            asked.split(';').find_map(|parameter| {
-                let (key, value) = parameter.split_once('=')?;
-                key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
-            })
-        };
-        let most = value("maxaveragebitrate").and_then(|most| most.parse().ok());
-        OpusSettings {
-            bitrate: engine.bitrate.min(most.unwrap_or(u32::MAX)),
-            fec: engine.fec && value("useinbandfec") != Some("0"),
-            ..*engine
-        }
+    /// How Opus is encoded for the leg now.
+    pub(crate) fn opus(&self) -> OpusSettings {
+        self.redundancy.settings()
     }
 
     pub(crate) fn codec(&self) -> Codec {
@@ -266,15 +243,11 @@ impl Leg {
 
     /// Plays a sound to the leg from its beginning whenever the other leg has nothing to say, or no
     /// longer. A sound that plays already goes on.
-    pub(crate) fn play(
-        &mut self,
-        sound: Option<Sound>,
-        opus: &OpusSettings,
-    ) -> Result<(), CodecError> {
+    pub(crate) fn play(&mut self, sound: Option<Sound>) -> Result<(), CodecError> {
         let playing = self.player.as_ref().map(Player::sound);
         if playing != sound.as_ref() {
-            let codec = self.codec();
-            let player = sound.map(|sound| Player::new(sound, codec, opus));
+            let (codec, opus) = (self.codec(), self.opus());
+            let player = sound.map(|sound| Player::new(sound, codec, &opus));
             self.player = player.transpose()?;
         }
         Ok(())
@@ -287,7 +260,7 @@ impl Leg {
     }
 
     pub(crate) fn silence_payload(&self) -> &[u8] {
-        &self.silence_frame.bytes[..self.silence_frame.len]
+        &self.silence_frame
     }
 
     /// When the far side's silence is worth telling. A leg on hold, in either direction, may be silent.
@@ -312,13 +285,15 @@ impl Leg {
     pub(crate) fn read_rtcp(&mut self, now: Instant, ntp: u64, bytes: &[u8]) {
         let (ssrc, clock) = (self.tx.ssrc(), self.tx.clock());
         let (counters, reports) = (&mut self.counters, &mut self.reports);
+        let (redundancy, untold) = (&mut self.redundancy, &mut self.untold);
         let whole = rtcp::read(bytes, |item| match item {
             rtcp::Item::Sender { report, .. } => {
                 reports.last_sender = Some(((report.ntp >> 16) as u32, now))
             }
             rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
                 counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
-                reports.hear_loss(block.fraction_lost);
+                redundancy.hear(block.fraction_lost);
+                *untold = true;
                 counters.remote_lost = block.lost.max(0) as u64;
                 counters.remote_jitter = clock.duration(i64::from(block.jitter));
                 if block.last_report != 0 {
@@ -343,24 +318,45 @@ impl Leg {
     }
 }
 
+/// How Opus is to be encoded for a leg: within what its `a=fmtp` asks for (RFC 7587 §6.1). We encode 8 kHz,
+/// which is below any `maxplaybackrate`.
+fn asked(agreed: &Agreed, engine: &OpusSettings) -> OpusSettings {
+    let asked = agreed.audio.remote_fmtp.as_deref().unwrap_or("");
+    let value = |name: &str| {
+        asked.split(';').find_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let most = value("maxaveragebitrate").and_then(|most| most.parse().ok());
+    OpusSettings {
+        bitrate: engine.bitrate.min(most.unwrap_or(u32::MAX)),
+        fec: engine.fec && value("useinbandfec") != Some("0"),
+        ..*engine
+    }
+}
+
 /// One frame of silence in the leg's codec.
 fn silence(
     codec: Codec,
     samples: usize,
     opus: &OpusSettings,
     spare: &mut Spare,
-) -> Result<codec::Silence, CodecError> {
-    let law = match codec {
-        Codec::Pcma => Law::A,
-        Codec::Pcmu => Law::Mu,
-        Codec::Opus => return spare.silence(samples, opus),
+) -> Result<Cow<'static, [u8]>, CodecError> {
+    Ok(match codec {
+        Codec::Pcma => (&A_SILENCE[..samples]).into(),
+        Codec::Pcmu => (&MU_SILENCE[..samples]).into(),
+        Codec::Opus => {
+            let silence = spare.silence(samples, opus)?;
+            silence.bytes[..silence.len].to_vec().into()
+        }
         Codec::TelephoneEvent => return Err(CodecError::NotAudio(codec)),
-    };
-    Ok(codec::Silence {
-        bytes: [law.silence(); codec::SILENCE],
-        len: samples,
     })
 }
+
+/// The longest frame we send, 60 ms, of nothing.
+static A_SILENCE: [u8; codec::SILENCE] = [Law::A.silence(); codec::SILENCE];
+static MU_SILENCE: [u8; codec::SILENCE] = [Law::Mu.silence(); codec::SILENCE];
 
 fn frame(agreed: &Agreed) -> usize {
     usize::from(codec::frame_ms(agreed.audio.codec, agreed.ptime)) * SAMPLES_PER_MS
@@ -373,11 +369,11 @@ fn crypto(keying: &Keying) -> Option<(&Crypto, &Crypto)> {
     }
 }
 
-fn keys(keying: &Keying) -> (Option<Protect>, Option<Unprotect>) {
+fn keys(keying: &Keying) -> (Option<Box<Protect>>, Option<Box<Unprotect>>) {
     let pair = crypto(keying);
     (
-        pair.map(|(local, _)| Protect::new(local)),
-        pair.map(|(_, remote)| Unprotect::new(remote)),
+        pair.map(|(local, _)| Box::new(Protect::new(local))),
+        pair.map(|(_, remote)| Box::new(Unprotect::new(remote))),
     )
 }
 

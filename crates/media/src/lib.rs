@@ -37,6 +37,7 @@ mod player;
 mod preroll;
 pub mod quality;
 mod queue;
+mod redundancy;
 pub mod rtcp;
 pub mod rtp;
 pub mod rx;

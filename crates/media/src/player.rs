@@ -34,6 +34,13 @@ impl Player {
         Ok(())
     }
 
+    /// Its encoder, where it has one, goes on with other settings.
+    pub(crate) fn tune(&mut self, opus: &OpusSettings) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.tune(opus);
+        }
+    }
+
     pub(crate) fn sound(&self) -> &Sound {
         &self.sound
     }

@@ -9,8 +9,8 @@ mod spare;
 
 pub use self::g711::{Law, decode_pcma, decode_pcmu, encode_pcma, encode_pcmu};
 pub use self::opus::{OpusDecoder, OpusEncoder, OpusSettings};
+pub(crate) use self::spare::SILENCE;
 pub use self::spare::Spare;
-pub(crate) use self::spare::{SILENCE, Silence};
 
 use sdp::Codec;
 
@@ -106,10 +106,10 @@ impl Encoder {
         })
     }
 
-    /// Prepares for loss, in percent.
-    pub fn expect_loss(&mut self, percent: u8) {
+    /// Goes on with other settings; what is no Opus has none.
+    pub fn tune(&mut self, settings: &OpusSettings) {
         if let Encoder::Opus(encoder) = self {
-            encoder.expect_loss(percent);
+            encoder.tune(settings);
         }
     }
 

@@ -65,10 +65,10 @@ impl OpusEncoder {
         renew().is_ok()
     }
 
-    /// Prepares for loss, in percent: more of it brings more redundancy within the same bitrate.
-    pub fn expect_loss(&mut self, percent: u8) {
-        // libopus refuses nothing from 0 to 100.
-        let _ = self.state.set_packet_loss_perc(i32::from(percent.min(100)));
+    /// Goes on with other settings from the next frame on.
+    pub fn tune(&mut self, settings: &OpusSettings) {
+        // libopus refuses nothing within the bounds `set` keeps.
+        let _ = set(&mut self.state, settings);
     }
 
     /// Encodes 10, 20, 40 or 60 ms.
@@ -191,7 +191,10 @@ mod tests {
         // Without redundancy a lost onset stays lost; the more is expected the more of it is kept.
         let run = |percent| {
             let mut encoder = OpusEncoder::new(&OpusSettings::default()).unwrap();
-            encoder.expect_loss(percent);
+            encoder.tune(&OpusSettings {
+                expected_loss: percent,
+                ..OpusSettings::default()
+            });
             let mut decoder = OpusDecoder::new().unwrap();
             let (mut pcm, mut payload, mut out) = ([0; 160], [0; 400], [0; MAX_SAMPLES]);
             let (mut octets, mut made) = (0, [0; 160]);

@@ -170,13 +170,23 @@ mod tests {
         }
     }
 
-    fn say(encoder: &mut OpusEncoder, seed: u64, samples: usize, frames: usize) -> Vec<Vec<u8>> {
+    fn say(
+        encoder: &mut OpusEncoder,
+        tuned: &OpusSettings,
+        seed: u64,
+        samples: usize,
+        frames: usize,
+    ) -> Vec<Vec<u8>> {
         let mut voice = Voice(seed);
         let (mut pcm, mut out) = ([0; SILENCE], [0; 1_500]);
         (0..frames)
             .map(|n| {
                 if n == frames / 2 {
-                    encoder.expect_loss(25);
+                    encoder.tune(&OpusSettings {
+                        fec: !tuned.fec,
+                        expected_loss: 25,
+                        ..*tuned
+                    });
                 }
                 voice.fill(n, &mut pcm[..samples]);
                 let len = encoder.encode(&pcm[..samples], &mut out).expect("encodes");
@@ -194,15 +204,15 @@ mod tests {
             let before = &settings[(round * 7 + 3) % settings.len()];
             assert!(used.renew(before));
             let samples = [80, 160, 320, 480][round % 4];
-            say(&mut used, round as u64, samples, 3 + round % 40);
+            say(&mut used, before, round as u64, samples, 3 + round % 40);
 
             let next = &settings[round];
             assert!(used.renew(next));
             let mut new = OpusEncoder::new(next).unwrap();
             let samples = [160, 480, 160, 80][round % 4];
             assert_eq!(
-                say(&mut used, 99, samples, 36),
-                say(&mut new, 99, samples, 36),
+                say(&mut used, next, 99, samples, 36),
+                say(&mut new, next, 99, samples, 36),
                 "{next:?} after {before:?}"
             );
         }
@@ -231,13 +241,19 @@ mod tests {
         for round in 0..settings.len() {
             let samples = [80, 160, 320, 480][round % 4];
             let mut encoder = OpusEncoder::new(&settings[round]).unwrap();
-            let packets = say(&mut encoder, round as u64, samples, 5 + round % 40);
+            let packets = say(
+                &mut encoder,
+                &settings[round],
+                round as u64,
+                samples,
+                5 + round % 40,
+            );
             hear(&mut used, &packets, samples);
 
             assert!(used.renew());
-            let mut encoder =
-                OpusEncoder::new(&settings[(round * 5 + 1) % settings.len()]).unwrap();
-            let packets = say(&mut encoder, 4_711, 160, 30);
+            let other = &settings[(round * 5 + 1) % settings.len()];
+            let mut encoder = OpusEncoder::new(other).unwrap();
+            let packets = say(&mut encoder, other, 4_711, 160, 30);
             let mut new = OpusDecoder::new().unwrap();
             assert_eq!(
                 hear(&mut used, &packets, 160),

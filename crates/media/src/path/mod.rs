@@ -72,7 +72,7 @@ pub(crate) struct Path {
     /// or packets are missing is known only when the next one comes.
     continued: usize,
     /// What came before the way to the other leg was proven.
-    preroll: Option<Preroll>,
+    preroll: Option<Box<Preroll>>,
     /// Ticks to take off the source's positions: what was cut out of the preroll.
     shift: i64,
     /// The noise the source described for its pause.
@@ -99,7 +99,7 @@ impl Path {
             keyboard: Keyboard::new(),
             heard: 20 * SAMPLES_PER_MS,
             continued: MAX_CONCEALED,
-            preroll,
+            preroll: preroll.map(Box::new),
             shift: 0,
             comfort: None,
             inband: None,
@@ -137,7 +137,9 @@ impl Path {
         (self.from, self.to) = (from, to);
         self.comfort = None;
         self.frames = Frames::new(codes(from, to));
-        self.make_coders(opus, decoder, encoder, &mut Spare::none())
+        self.make_coders(opus, decoder, encoder, &mut Spare::none())?;
+        self.tune(opus);
+        Ok(())
     }
 
     /// It is over, and leaves its coders for calls to come.
@@ -360,7 +362,7 @@ impl Path {
     /// When the relay of events or what waits wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let keys = self.keyboard.next_timeout(self.relay.active());
-        let waits = self.preroll.as_ref().and_then(Preroll::next_timeout);
+        let waits = self.preroll.as_ref().and_then(|one| one.next_timeout());
         [self.relay.next_timeout(), keys, waits]
             .into_iter()
             .flatten()
@@ -383,7 +385,7 @@ impl Path {
         {
             self.proven(now, to);
         }
-        let waited = self.preroll.as_ref().and_then(Preroll::next_timeout);
+        let waited = self.preroll.as_ref().and_then(|one| one.next_timeout());
         if waited.is_some_and(|at| at <= now) {
             return self.play_out(now, from, to, queue);
         }
@@ -571,10 +573,10 @@ impl Path {
         true
     }
 
-    /// The far side told how much of what we send is lost, in percent.
-    pub(crate) fn expect_loss(&mut self, percent: u8) {
+    /// The encoder is to go on with other settings.
+    pub(crate) fn tune(&mut self, opus: &OpusSettings) {
         if let Some(encoder) = &mut self.encoder {
-            encoder.expect_loss(percent);
+            encoder.tune(opus);
         }
     }
 

@@ -175,14 +175,14 @@ impl Session {
             Path::new(
                 legs[from.index()].codec(),
                 to.codec(),
-                &to.opus(&opus),
+                &to.opus(),
                 preroll,
                 spare,
             )
             .map_err(|why| StartError { side: from, why })
         };
         let mut paths = [path(Side::A)?, path(Side::B)?];
-        tones(&legs, &mut paths, &opus)?;
+        tones(&legs, &mut paths)?;
         let smooth = smooth::buffers(now, &legs);
         let rx =
             Side::BOTH.map(|side| Receiver::new(now, Clock(legs[side.index()].codec().clock())));
@@ -483,15 +483,15 @@ impl Session {
         self.legs[side.index()]
             .agree(now, agreed, &self.opus)
             .map_err(failed)?;
-        let to_side = self.legs[side.index()].opus(&self.opus);
-        let to_other = self.legs[(!side).index()].opus(&self.opus);
+        let to_side = self.legs[side.index()].opus();
+        let to_other = self.legs[(!side).index()].opus();
         self.paths[side.index()]
             .agree(codec, other, &to_other)
             .map_err(failed)?;
         self.paths[(!side).index()]
             .agree(other, codec, &to_side)
             .map_err(failed)?;
-        tones(&self.legs, &mut self.paths, &self.opus)?;
+        tones(&self.legs, &mut self.paths)?;
         self.rx[side.index()].agree(Clock(codec.clock()));
         self.held[side.index()].deadline = None;
         if let Some(buffer) = &mut self.smooth[side.index()] {
@@ -568,7 +568,7 @@ impl std::fmt::Debug for Session {
 }
 
 /// Events that can wait to be fetched; more are not kept.
-const EVENTS: usize = 32;
+const EVENTS: usize = 16;
 
 /// Reports that can wait to be fetched: the last ones of both legs, and those before.
 const REPORTS: usize = 4;
@@ -580,10 +580,10 @@ fn tell(events: &mut VecDeque<Event>, event: Event) {
 }
 
 /// Gives each path ears and a voice for tones, where its legs need them.
-fn tones(legs: &[Leg; 2], paths: &mut [Path; 2], opus: &OpusSettings) -> Result<(), StartError> {
+fn tones(legs: &[Leg; 2], paths: &mut [Path; 2]) -> Result<(), StartError> {
     for side in Side::BOTH {
         let (from, to) = (&legs[side.index()], &legs[(!side).index()]);
-        let made = paths[side.index()].tones(from.has_tones(), to.has_tones(), &to.opus(opus));
+        let made = paths[side.index()].tones(from.has_tones(), to.has_tones(), &to.opus());
         made.map_err(|why| StartError { side, why })?;
     }
     Ok(())

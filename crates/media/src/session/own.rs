@@ -28,7 +28,7 @@ impl Session {
         let mut leg =
             Leg::new(now, side, plan, &self.opus, sequence, timestamp, none).map_err(failed)?;
         let (codec, other) = (leg.codec(), self.legs[far].codec());
-        let (to_side, to_other) = (leg.opus(&self.opus), self.legs[far].opus(&self.opus));
+        let (to_side, to_other) = (leg.opus(), self.legs[far].opus());
         self.paths[at]
             .agree(codec, other, &to_other)
             .map_err(failed)?;
@@ -40,7 +40,7 @@ impl Session {
         leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
         self.legs[at] = leg;
         self.smooth = super::smooth::buffers(now, &self.legs);
-        super::tones(&self.legs, &mut self.paths, &self.opus)?;
+        super::tones(&self.legs, &mut self.paths)?;
         self.rx[at] = Receiver::new(now, Clock(codec.clock()));
         self.held[at].deadline = None;
         self.paths[at].restart(&mut self.legs[far]);
@@ -59,7 +59,7 @@ impl Session {
         side: Side,
         sound: Option<Sound>,
     ) -> Result<(), StartError> {
-        let played = self.legs[side.index()].play(sound, &self.opus);
+        let played = self.legs[side.index()].play(sound);
         if !self.stopped {
             self.fill(now);
         }

@@ -215,8 +215,12 @@ impl Session {
         // RTCP on the RTP port keeps the latch where it is; where RTP comes from, RTP says.
         latch.confirm(now, src, channel == Channel::Rtcp);
         leg.read_rtcp(now, ntp, packet.as_slice());
-        if let Some(percent) = leg.reports.told_loss.take() {
-            self.paths[(!from).index()].expect_loss(percent);
+        if std::mem::take(&mut leg.untold) {
+            let settings = leg.opus();
+            if let Some(player) = &mut leg.player {
+                player.tune(&settings);
+            }
+            self.paths[(!from).index()].tune(&settings);
         }
         self.heard(now, from);
     }

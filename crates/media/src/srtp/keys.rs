@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use sdp::{SrtpKey, Suite};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::gcm::Gcm;
 use super::kdf::{Label, derive};
@@ -37,8 +37,9 @@ impl SessionKeys {
 
 /// SRTP and SRTCP of RFC 3711.
 pub(super) struct Counter {
-    pub(super) rtp: Cipher,
-    pub(super) rtcp: Cipher,
+    pub(super) rtp: Cipher<Aes128Enc>,
+    /// Its key is expanded for every packet: they are seconds apart, and the schedule is 700 octets.
+    pub(super) rtcp: Cipher<Zeroizing<[u8; 16]>>,
     /// Octets of tag on SRTP: 10, or 4 with a `_32` suite.
     pub(super) rtp_tag: usize,
 }
@@ -51,12 +52,14 @@ impl Counter {
                 Label::RtpEncryption,
                 Label::RtpAuthentication,
                 Label::RtpSalt,
+                |key| Aes128Enc::new(&(*key).into()),
             ),
             rtcp: Cipher::derive(
                 master,
                 Label::RtcpEncryption,
                 Label::RtcpAuthentication,
                 Label::RtcpSalt,
+                |key| key,
             ),
             rtp_tag: match suite {
                 Suite::AesCm128HmacSha1_32 => 4,
@@ -66,33 +69,38 @@ impl Counter {
     }
 }
 
-/// Encryption and authentication of one kind of packet.
-pub(super) struct Cipher {
-    aes: Aes128Enc,
+/// Encryption and authentication of one kind of packet; `K`: a key schedule, or what one is made of.
+pub(super) struct Cipher<K> {
+    key: K,
     salt: [u8; 14],
     mac: Hmac<Sha1>,
 }
 
-impl Cipher {
-    fn derive(master: &SrtpKey, encryption: Label, authentication: Label, salting: Label) -> Self {
-        let (mut key, mut auth, mut salt) = ([0; 16], [0; 20], [0; 14]);
-        derive(master, encryption, &mut key);
+impl<K> Cipher<K> {
+    fn derive(
+        master: &SrtpKey,
+        encryption: Label,
+        authentication: Label,
+        salting: Label,
+        keep: impl FnOnce(Zeroizing<[u8; 16]>) -> K,
+    ) -> Self {
+        let (mut key, mut auth, mut salt) = (Zeroizing::new([0; 16]), [0; 20], [0; 14]);
+        derive(master, encryption, &mut key[..]);
         derive(master, authentication, &mut auth);
         derive(master, salting, &mut salt);
         let cipher = Self {
-            aes: Aes128Enc::new(&key.into()),
+            key: keep(key),
             salt,
             mac: <Hmac<Sha1> as KeyInit>::new_from_slice(&auth)
                 .expect("HMAC takes keys of any length"),
         };
-        key.zeroize();
         auth.zeroize();
         salt.zeroize();
         cipher
     }
 
     /// Encrypts or decrypts in place: AES in counter mode (RFC 3711 §4.1.1).
-    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
+    fn apply(&self, aes: &Aes128Enc, ssrc: u32, index: u64, bytes: &mut [u8]) {
         let mut iv = [0u8; 16];
         iv[..14].copy_from_slice(&self.salt);
         for (byte, with) in iv[4..8].iter_mut().zip(ssrc.to_be_bytes()) {
@@ -101,7 +109,7 @@ impl Cipher {
         for (byte, with) in iv[8..14].iter_mut().zip(&index.to_be_bytes()[2..]) {
             *byte ^= with;
         }
-        CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(&self.aes, &iv.into())
+        CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(aes, &iv.into())
             .apply_keystream_partial(bytes.into());
     }
 
@@ -119,7 +127,19 @@ impl Cipher {
     }
 }
 
-impl Drop for Cipher {
+impl Cipher<Aes128Enc> {
+    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
+        self.apply(&self.key, ssrc, index, bytes);
+    }
+}
+
+impl Cipher<Zeroizing<[u8; 16]>> {
+    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
+        self.apply(&Aes128Enc::new(&(*self.key).into()), ssrc, index, bytes);
+    }
+}
+
+impl<K> Drop for Cipher<K> {
     fn drop(&mut self) {
         self.salt.zeroize();
     }
