@@ -1,7 +1,5 @@
 //! Re-framing: PCM of any packet length in, frames of one length out.
 
-/// The longest frame: 60 ms.
-const LONGEST: usize = 480;
 /// Samples that are added at once at most: 10 ms.
 pub(crate) const PART: usize = 80;
 
@@ -17,9 +15,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// `used`: a path that passes everything on needs no room.
-    pub(crate) fn new(used: bool) -> Self {
-        let room = if used { LONGEST + PART } else { 0 };
+    /// Room for frames of `length` samples; none for a path that passes everything on.
+    pub(crate) fn new(length: usize) -> Self {
+        let room = if length > 0 { length + PART } else { 0 };
         Self {
             pcm: vec![0; room].into_boxed_slice(),
             len: 0,
@@ -92,12 +90,17 @@ mod tests {
 
     #[test]
     fn thirty_milliseconds_in_twenty_out() {
-        let mut frames = Frames::new(true);
+        let mut frames = Frames::new(160);
         let pcm: Vec<i16> = (0..2_400).collect();
         let mut out = Vec::new();
-        for (n, packet) in pcm.chunks(240).enumerate() {
-            assert!(frames.continues(n as i64 * 240));
-            frames.push(n as i64 * 240, packet);
+        for (n, part) in pcm
+            .chunks(240)
+            .flat_map(|packet| packet.chunks(PART))
+            .enumerate()
+        {
+            let position = (n * PART) as i64;
+            assert!(frames.continues(position));
+            frames.push(position, part);
             while let Some((head, frame)) = frames.first(160) {
                 assert_eq!(head, out.len() as i64);
                 out.extend_from_slice(frame);
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_rest_before_a_pause_is_completed_with_silence() {
-        let mut frames = Frames::new(true);
+        let mut frames = Frames::new(160);
         frames.push(0, &[5; 80]);
         assert!(!frames.continues(8_000));
         frames.pad(160);

@@ -13,6 +13,9 @@ const SLOTS: usize = 32;
 /// Octets that can wait: two packets of the longest kind, or sixteen of the usual.
 const OCTETS: usize = 2 * LONGEST;
 
+/// Octets that can wait where packets are passed on, and a packet brings no more than itself and one that was held.
+const PASSED: usize = LONGEST + LEAST;
+
 /// The least room worth filling: 60 ms of G.711 and a header, or a report.
 const LEAST: usize = 512;
 
@@ -46,7 +49,8 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new() -> Self {
+    /// Whether audio may be `coded`: one packet may then bring the frames of a whole hole.
+    pub(crate) fn new(coded: bool) -> Self {
         let empty = Waiting {
             to: Side::A,
             channel: Channel::Rtp,
@@ -58,8 +62,17 @@ impl Queue {
             waiting: [empty; SLOTS],
             first: 0,
             len: 0,
-            bytes: vec![0; OCTETS].into_boxed_slice(),
+            bytes: vec![0; if coded { OCTETS } else { PASSED }].into_boxed_slice(),
             used: 0,
+        }
+    }
+
+    /// Audio may be coded from now on; what waits stays.
+    pub(crate) fn widen(&mut self) {
+        if self.bytes.len() < OCTETS {
+            let mut wider = vec![0; OCTETS];
+            wider[..self.used].copy_from_slice(&self.bytes[..self.used]);
+            self.bytes = wider.into_boxed_slice();
         }
     }
 

@@ -82,9 +82,11 @@ pub(crate) struct Path {
 }
 
 impl Path {
+    /// `frame`: samples in the frames the other leg gets.
     pub(crate) fn new(
         from: Codec,
         to: Codec,
+        frame: usize,
         opus: &OpusSettings,
         preroll: Option<Preroll>,
         spare: &mut Spare,
@@ -94,7 +96,7 @@ impl Path {
             to,
             decoder: None,
             encoder: None,
-            frames: Frames::new(codes(from, to)),
+            frames: Frames::new(room(from, to, frame)),
             relay: Relay::default(),
             keyboard: Keyboard::new(),
             heard: 20 * SAMPLES_PER_MS,
@@ -125,6 +127,7 @@ impl Path {
         &mut self,
         from: Codec,
         to: Codec,
+        frame: usize,
         opus: &OpusSettings,
     ) -> Result<(), CodecError> {
         let passed = !self.codes();
@@ -136,7 +139,7 @@ impl Path {
         let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
         (self.from, self.to) = (from, to);
         self.comfort = None;
-        self.frames = Frames::new(codes(from, to));
+        self.frames = Frames::new(room(from, to, frame));
         self.make_coders(opus, decoder, encoder, &mut Spare::none())?;
         self.tune(opus);
         Ok(())
@@ -580,7 +583,8 @@ impl Path {
         }
     }
 
-    fn codes(&self) -> bool {
+    /// Whether audio may have to be decoded.
+    pub(crate) fn codes(&self) -> bool {
         codes(self.from, self.to) || self.inband.is_some()
     }
 
@@ -608,6 +612,11 @@ impl Path {
 /// Whether audio between these codecs may have to be decoded.
 fn codes(from: Codec, to: Codec) -> bool {
     !(from == Codec::Opus && to == Codec::Opus)
+}
+
+/// Samples in the frames audio may have to be cut into; 0: in none.
+fn room(from: Codec, to: Codec, frame: usize) -> usize {
+    if codes(from, to) { frame } else { 0 }
 }
 
 /// Puts the header before a payload of `len` octets in the vacant slot and queues it.

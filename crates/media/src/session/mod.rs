@@ -175,6 +175,7 @@ impl Session {
             Path::new(
                 legs[from.index()].codec(),
                 to.codec(),
+                to.frame,
                 &to.opus(),
                 preroll,
                 spare,
@@ -184,6 +185,7 @@ impl Session {
         let mut paths = [path(Side::A)?, path(Side::B)?];
         tones(&legs, &mut paths)?;
         let smooth = smooth::buffers(now, &legs);
+        let held = Side::BOTH.map(|side| Held::new(legs[side.index()].codec()));
         let rx =
             Side::BOTH.map(|side| Receiver::new(now, Clock(legs[side.index()].codec().clock())));
         let mut session = Session {
@@ -192,10 +194,10 @@ impl Session {
             opus,
             legs,
             rx,
-            held: [Held::new(), Held::new()],
+            held,
+            queue: Queue::new(paths.iter().any(Path::codes)),
             paths,
             smooth,
-            queue: Queue::new(),
             events: VecDeque::with_capacity(EVENTS),
             chance,
             idle: now + IDLE,
@@ -485,15 +487,19 @@ impl Session {
             .map_err(failed)?;
         let to_side = self.legs[side.index()].opus();
         let to_other = self.legs[(!side).index()].opus();
+        let frames = Side::BOTH.map(|side| self.legs[side.index()].frame);
         self.paths[side.index()]
-            .agree(codec, other, &to_other)
+            .agree(codec, other, frames[(!side).index()], &to_other)
             .map_err(failed)?;
         self.paths[(!side).index()]
-            .agree(other, codec, &to_side)
+            .agree(other, codec, frames[side.index()], &to_side)
             .map_err(failed)?;
         tones(&self.legs, &mut self.paths)?;
+        if self.paths.iter().any(Path::codes) {
+            self.queue.widen();
+        }
         self.rx[side.index()].agree(Clock(codec.clock()));
-        self.held[side.index()].deadline = None;
+        self.held[side.index()] = Held::new(codec);
         if let Some(buffer) = &mut self.smooth[side.index()] {
             buffer.restart(now);
         }

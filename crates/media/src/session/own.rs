@@ -7,8 +7,10 @@ use sdp::plan::{LegPlan, Sound};
 use sdp::report::LegReport;
 
 use super::Session;
+use super::receive::Held;
 use crate::codec::Spare;
 use crate::leg::Leg;
+use crate::path::Path;
 use crate::rtp::Clock;
 use crate::rx::Receiver;
 use crate::settings::StartError;
@@ -30,10 +32,10 @@ impl Session {
         let (codec, other) = (leg.codec(), self.legs[far].codec());
         let (to_side, to_other) = (leg.opus(), self.legs[far].opus());
         self.paths[at]
-            .agree(codec, other, &to_other)
+            .agree(codec, other, self.legs[far].frame, &to_other)
             .map_err(failed)?;
         self.paths[far]
-            .agree(other, codec, &to_side)
+            .agree(other, codec, leg.frame, &to_side)
             .map_err(failed)?;
         leg.before = Some(Box::new(self.leg_report(side)));
         leg.rtp_latch.follows(&self.legs[at].rtp_latch);
@@ -42,7 +44,10 @@ impl Session {
         self.smooth = super::smooth::buffers(now, &self.legs);
         super::tones(&self.legs, &mut self.paths)?;
         self.rx[at] = Receiver::new(now, Clock(codec.clock()));
-        self.held[at].deadline = None;
+        if self.paths.iter().any(Path::codes) {
+            self.queue.widen();
+        }
+        self.held[at] = Held::new(codec);
         self.paths[at].restart(&mut self.legs[far]);
         if self.legs[at].gate.is_some() {
             self.opened(now, side);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use sdp::Side;
+use sdp::{Codec, Side};
 
 use super::{Channel, Event, Session, pair, tell};
 use crate::leg::Kind;
@@ -240,10 +240,6 @@ pub(super) enum Refused {
     Closed(UnprotectError),
 }
 
-/// The longest payload that can be held: 60 ms of G.711, or of Opus at 64 kbit/s. A longer one goes on
-/// at once.
-const HELD: usize = 500;
-
 /// Room for the one packet behind a hole.
 pub(super) struct Held {
     /// Until when it waits; `None`: nothing is held.
@@ -252,18 +248,21 @@ pub(super) struct Held {
     kind: Kind,
     position: i64,
     len: usize,
-    payload: [u8; HELD],
+    payload: Box<[u8]>,
 }
 
 impl Held {
-    pub(super) fn new() -> Self {
+    /// For packets of a codec. The longest payload that can be held is 60 ms of G.711, or 20 ms of Opus at 96
+    /// kbit/s; a longer one goes on at once.
+    pub(super) fn new(codec: Codec) -> Self {
+        let longest = if codec == Codec::Opus { 240 } else { 480 };
         Self {
             deadline: None,
             index: 0,
             kind: Kind::Audio,
             position: 0,
             len: 0,
-            payload: [0; HELD],
+            payload: vec![0; longest].into_boxed_slice(),
         }
     }
 
