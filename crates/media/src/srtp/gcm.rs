@@ -253,6 +253,33 @@ mod tests {
         }
     }
 
+    /// RFC 7714 §17.1 and §17.3: a sender report with index 5d4.
+    #[test]
+    fn rtcp_of_rfc_7714() {
+        let plain = hex(
+            "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 deadbeef deadbeef deadbeef deadbeef deadbeef",
+        );
+        for (key_len, expected) in [
+            (
+                16,
+                "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
+            ),
+            (
+                32,
+                "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1 110555be 8415f658 c61de047 6f1b6fad 1d1eb30c 4446839f 57ff6f6c b26ac3be 800005d4",
+            ),
+        ] {
+            let gcm = gcm(key_len);
+            let mut bytes = [plain.as_slice(), &[0; TAG + 4]].concat();
+            let word = super::super::ENCRYPTED | 0x5d4;
+            let sealed = gcm.seal_rtcp(&mut bytes, plain.len(), 0x4d61_7273, word);
+            assert_eq!(bytes[..sealed], hex(expected), "{key_len}");
+            let opened = gcm.open_rtcp(&mut bytes, sealed - 4, 0x4d61_7273, word);
+            assert_eq!(opened, Some(plain.len()));
+            assert_eq!(bytes[..plain.len()], plain);
+        }
+    }
+
     /// RTCP encrypted and in the clear, bent in every octet.
     #[test]
     fn rtcp_is_authenticated_in_every_octet_encrypted_or_not() {

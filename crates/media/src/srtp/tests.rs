@@ -96,78 +96,86 @@ fn what_is_protected_comes_back_for_every_suite_with_and_without_mki() {
 
 #[test]
 fn a_packet_passes_once() {
-    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
-    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
-    let mut packet = rtp_packet(5, b"audio");
-    protect.rtp(&mut packet).unwrap();
-    let wire = packet.as_slice().to_vec();
-    unprotect.rtp(&mut packet).unwrap();
-    packet.fill(&wire);
-    assert_eq!(unprotect.rtp(&mut packet), Err(UnprotectError::Replayed));
-    assert_eq!(packet.as_slice(), wire);
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+        let mut packet = rtp_packet(5, b"audio");
+        protect.rtp(&mut packet).unwrap();
+        let wire = packet.as_slice().to_vec();
+        unprotect.rtp(&mut packet).unwrap();
+        packet.fill(&wire);
+        assert_eq!(unprotect.rtp(&mut packet), Err(UnprotectError::Replayed));
+        assert_eq!(packet.as_slice(), wire);
 
-    packet.fill(&[0x80, 201, 0, 1, 1, 2, 3, 4]);
-    protect.rtcp(&mut packet).unwrap();
-    let wire = packet.as_slice().to_vec();
-    unprotect.rtcp(&mut packet).unwrap();
-    packet.fill(&wire);
-    assert_eq!(unprotect.rtcp(&mut packet), Err(UnprotectError::Replayed));
+        packet.fill(&[0x80, 201, 0, 1, 1, 2, 3, 4]);
+        protect.rtcp(&mut packet).unwrap();
+        let wire = packet.as_slice().to_vec();
+        unprotect.rtcp(&mut packet).unwrap();
+        packet.fill(&wire);
+        assert_eq!(unprotect.rtcp(&mut packet), Err(UnprotectError::Replayed));
+    }
 }
 
 #[test]
 fn forged_packets_move_neither_window_nor_rollover_counter() {
-    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
-    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
-    let mut packet = rtp_packet(100, b"audio");
-    protect.rtp(&mut packet).unwrap();
-    unprotect.rtp(&mut packet).unwrap();
-    let before: Vec<_> = unprotect.streams().collect();
-    for sequence in [101u16, 20_000, 40_000, 65_535] {
-        let mut forged = rtp_packet(sequence, b"audio and ten octets");
-        assert_eq!(unprotect.rtp(&mut forged), Err(UnprotectError::Forged));
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+        let mut packet = rtp_packet(100, b"audio");
+        protect.rtp(&mut packet).unwrap();
+        unprotect.rtp(&mut packet).unwrap();
+        let before: Vec<_> = unprotect.streams().collect();
+        for sequence in [101u16, 20_000, 40_000, 65_535] {
+            let mut forged = rtp_packet(sequence, b"audio and ten octets");
+            assert_eq!(unprotect.rtp(&mut forged), Err(UnprotectError::Forged));
+        }
+        assert_eq!(unprotect.streams().collect::<Vec<_>>(), before);
     }
-    assert_eq!(unprotect.streams().collect::<Vec<_>>(), before);
 }
 
 #[test]
 fn every_bit_of_a_packet_is_authenticated() {
-    let crypto = crypto(Suite::AesCm128HmacSha1_32, None);
-    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
-    let mut packet = rtp_packet(100, b"audio");
-    protect.rtp(&mut packet).unwrap();
-    let wire = packet.as_slice().to_vec();
-    for bit in 0..wire.len() * 8 {
-        let mut bent = wire.clone();
-        bent[bit / 8] ^= 1 << (bit % 8);
-        packet.fill(&bent);
-        assert!(unprotect.rtp(&mut packet).is_err(), "bit {bit}");
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+        let mut packet = rtp_packet(100, b"audio");
+        protect.rtp(&mut packet).unwrap();
+        let wire = packet.as_slice().to_vec();
+        for bit in 0..wire.len() * 8 {
+            let mut bent = wire.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            packet.fill(&bent);
+            assert!(unprotect.rtp(&mut packet).is_err(), "bit {bit}");
+        }
+        packet.fill(&wire);
+        unprotect.rtp(&mut packet).unwrap();
     }
-    packet.fill(&wire);
-    unprotect.rtp(&mut packet).unwrap();
 }
 
 #[test]
 fn the_rollover_counter_survives_loss_around_the_wrap_and_a_standby_takes_it_over() {
-    let crypto = crypto(Suite::AesCm128HmacSha1_80, None);
-    let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
-    let mut standby = None;
-    for n in 0u32..200_000 {
-        let mut packet = rtp_packet(30_000u32.wrapping_add(n) as u16, &n.to_be_bytes());
-        protect.rtp(&mut packet).unwrap();
-        if n % 3 == 0 {
-            continue; // lost
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let (mut protect, mut unprotect) = (Protect::new(&crypto), Unprotect::new(&crypto));
+        let mut standby = None;
+        for n in 0u32..110_000 {
+            let mut packet = rtp_packet(30_000u32.wrapping_add(n) as u16, &n.to_be_bytes());
+            protect.rtp(&mut packet).unwrap();
+            if n % 3 == 0 {
+                continue; // lost
+            }
+            if n == 70_001 {
+                let mut other = Unprotect::new(&crypto);
+                unprotect.streams().for_each(|state| other.restore(state));
+                standby = Some(other);
+            }
+            standby
+                .as_mut()
+                .unwrap_or(&mut unprotect)
+                .rtp(&mut packet)
+                .unwrap();
+            assert_eq!(&packet.as_slice()[12..], &n.to_be_bytes());
         }
-        if n == 120_001 {
-            let mut other = Unprotect::new(&crypto);
-            unprotect.streams().for_each(|state| other.restore(state));
-            standby = Some(other);
-        }
-        standby
-            .as_mut()
-            .unwrap_or(&mut unprotect)
-            .rtp(&mut packet)
-            .unwrap();
-        assert_eq!(&packet.as_slice()[12..], &n.to_be_bytes());
     }
 }
 
@@ -187,12 +195,14 @@ fn a_key_stops_at_its_lifetime() {
 
 #[test]
 fn a_sequence_number_is_never_used_twice() {
-    let mut protect = Protect::new(&crypto(Suite::AesCm128HmacSha1_80, None));
-    protect.rtp(&mut rtp_packet(7, b"a")).unwrap();
-    assert_eq!(
-        protect.rtp(&mut rtp_packet(7, b"b")),
-        Err(ProtectError::Reused)
-    );
+    for suite in Suite::ALL {
+        let mut protect = Protect::new(&crypto(suite, None));
+        protect.rtp(&mut rtp_packet(7, b"a")).unwrap();
+        assert_eq!(
+            protect.rtp(&mut rtp_packet(7, b"b")),
+            Err(ProtectError::Reused)
+        );
+    }
 }
 
 #[test]
