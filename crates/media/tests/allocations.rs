@@ -258,6 +258,60 @@ fn ten_seconds_of_a_sound_allocate_nothing() {
 }
 
 #[test]
+fn reports_of_loss_allocate_nothing() {
+    for (b, sound) in [(Codec::Pcma, false), (Codec::Opus, true)] {
+        let plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, b)];
+        let mut far = Call::new(plans.clone());
+        let start = Instant::now();
+        let mut session =
+            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+        if sound {
+            let melody = media::source::melody();
+            session.sound(start, Side::A, Some(melody)).unwrap();
+        }
+        let losses = [0, 60, 60, 60, 60, 60, 60, 0, 20, 0, 0, 255];
+        let reports = losses.map(|fraction_lost| {
+            let block = media::rtcp::Block {
+                ssrc: 0x1111_1111,
+                fraction_lost,
+                ..Default::default()
+            };
+            let (mut bytes, mut packet) = ([0; 400], Packet::new());
+            let len = media::rtcp::write(&mut bytes, 5, None, Some(&block), b"user", false);
+            packet.fill(&bytes[..len]);
+            let protect = far.peer(Side::A).protect.as_mut().unwrap();
+            protect.rtcp(&mut packet).unwrap();
+            packet
+        });
+        let words: Vec<Packet> = (0..120).map(|_| far.peer(Side::B).say()).collect();
+        let (mut packet, mut sent) = (Packet::new(), 0);
+        let mut receive = |session: &mut Session, at: u64, side, one: &Packet| {
+            let now = start + ms(at);
+            packet.fill(one.as_slice());
+            session.timeout(now);
+            let mut forward = session.receive(now, side, Channel::Rtp, address(side), &mut packet);
+            while let Some(to) = forward {
+                sent += u64::from(to.to == Side::A);
+                forward = session.transmit(now, &mut packet);
+            }
+        };
+        let work = allocation_counter::measure(|| {
+            for (n, word) in (0..).zip(&words) {
+                if !sound {
+                    receive(&mut session, 20 * n, Side::B, word);
+                }
+                if n % 10 == 0 {
+                    receive(&mut session, 20 * n, Side::A, &reports[n as usize / 10]);
+                }
+            }
+        });
+        assert_eq!(work.count_total, 0, "{b:?}: {work:?}");
+        let heard = session.report(start + ms(2_400)).legs[0].rtcp_received;
+        assert!(sent >= 10 && heard == 12, "{sent} sent, {heard} reports");
+    }
+}
+
+#[test]
 fn the_counter_counts() {
     let work = allocation_counter::measure(|| {
         std::hint::black_box(Packet::new());

@@ -108,3 +108,16 @@ fn peers_that_ask_get_voip_metrics_and_others_do_not() {
         }
     }
 }
+
+#[test]
+fn every_lost_packet_is_concealed_once_and_counted_to_the_millisecond() {
+    let mut call = call(false);
+    call.link = Box::new(|side, n| match (side, n % 20) {
+        (Side::A, 7 | 8) | (Side::B, 13) if n < 200 => Fate::Lose,
+        _ => Fate::Pass,
+    });
+    call.run(ms(5_000));
+    let report = call.session.report(call.now);
+    let figures = report.legs.map(|leg| (leg.lost, leg.concealed));
+    assert_eq!(figures, [(20, ms(400)), (10, ms(200))]);
+}
