@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use b2bua::Level;
 use b2bua::settings::{Rate, Unknown};
 use b2bua::{Input, Load};
 use sim::World;
@@ -321,6 +322,31 @@ fn a_forged_flood_in_the_name_of_a_trunk_or_of_meta_shuts_nobody_out() {
         world.story(secs(120)).is_clean();
         assert_eq!(world.records.len(), 1);
     }
+}
+
+#[test]
+fn a_flood_from_everywhere_is_counted_whole_and_does_not_fill_the_log() {
+    let mut world = guarded(|_| {});
+    for n in 0..3_000_u32 {
+        let [.., high, low] = n.to_be_bytes();
+        let source = SocketAddr::from(([198, 18, high, low], 5060));
+        let invite = request("INVITE", "sip:100@10.0.0.5", n, "");
+        world.stranger_says(Transport::Udp, source, &invite);
+    }
+    let refused: u64 = world.core.counters().refused.values().sum();
+    assert_eq!(refused, 3_000);
+    let told = |level| {
+        let of = |line: &&b2bua::LogLine| line.text.starts_with("INVITE refused");
+        let lines = world.log.iter().filter(of);
+        lines.filter(|line| line.level == level).count()
+    };
+    let (loud, quiet) = (told(Level::Warn), told(Level::Debug));
+    // A hundred at once, and ten in each second it took.
+    let most = 110 + 10 * world.at().as_secs() as usize;
+    assert!(
+        loud >= 100 && loud <= most && loud + quiet == 3_000,
+        "{loud} {quiet}"
+    );
 }
 
 #[test]

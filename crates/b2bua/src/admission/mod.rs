@@ -55,7 +55,7 @@ pub(crate) use bans::{Ban, Bans, Offence};
 pub use overload::{Load, OverloadPolicy};
 pub(crate) use overload::{Overload, Turn};
 pub use rate::Rate;
-pub(crate) use rate::Rates;
+pub(crate) use rate::{Bucket, Rates};
 pub use source::Source;
 
 /// The most nonces whose use is remembered at once.

@@ -6,7 +6,7 @@ use sip::{Event, Flow, Method, Name, Request, Response, Scheme, ServerKey, Text}
 
 use super::Core;
 use crate::Cause;
-use crate::admission::{Admitted, Asking, Decision, Offence};
+use crate::admission::{Admitted, Asking, Decision, Offence, Rate};
 use crate::alias::Alias;
 use crate::call::Call;
 use crate::call_id::CallId;
@@ -20,6 +20,12 @@ use crate::number::E164;
 use crate::privacy::Privacy;
 use crate::record::Direction;
 use crate::settings::Settings;
+
+/// Refused INVITEs the log is told of: all are counted, but a flood, or overload, is not to fill the disk as well.
+const TOLD: Rate = Rate {
+    per_second: 10,
+    burst: 100,
+};
 
 impl Core {
     pub(super) fn dispatch(&mut self, now: Instant) {
@@ -294,10 +300,11 @@ impl Core {
 
     fn refuse(&mut self, now: Instant, key: ServerKey, invite: &Request, cause: &Cause, why: &str) {
         self.counters.refuse(cause);
-        self.log(
-            Level::Warn,
-            format!("INVITE refused, {}: {why}", cause.label()),
-        );
+        let level = match self.told.take(now, TOLD) {
+            true => Level::Warn,
+            false => Level::Debug,
+        };
+        self.log(level, format!("INVITE refused, {}: {why}", cause.label()));
         let tag = self.ident.tag();
         let refusal = words::refusal(invite, cause, &tag, &self.settings.product);
         self.endpoint.respond(now, key, refusal);

@@ -21,7 +21,7 @@ use sip::{Endpoint, Event, FlowId, Ident, Slim};
 
 use crate::Cause;
 use crate::admission::limits::Limits;
-use crate::admission::{Admission, Offence};
+use crate::admission::{Admission, Bucket, Offence};
 use crate::alias::Aliases;
 use crate::call::Call;
 use crate::call_id::CallId;
@@ -70,6 +70,8 @@ pub struct Core {
     wakes: BTreeMap<CallId, Instant>,
     schedule: BTreeSet<(Instant, CallId)>,
     counters: Counters,
+    /// How often refusals were told lately.
+    told: Bucket,
     pending: VecDeque<Event>,
     out: VecDeque<Output>,
 }
@@ -113,6 +115,7 @@ impl Core {
             wakes: BTreeMap::new(),
             schedule: BTreeSet::new(),
             counters: Counters::default(),
+            told: Bucket::default(),
             pending: VecDeque::new(),
             out: VecDeque::new(),
         }

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Limits, Writer};
 use super::flows::FlowIds;
+use super::seldom::Seldom;
 use super::tally::{Handshake, Role};
 use super::{Door, Event, tls};
 use crate::clock;
@@ -40,6 +41,8 @@ pub struct Listener {
     limits: Limits,
     door: Door,
     ids: FlowIds,
+    /// How often the log was told of handshakes that failed.
+    failures: Seldom,
 }
 
 impl Listener {
@@ -59,6 +62,7 @@ impl Listener {
             limits,
             door,
             ids,
+            failures: Seldom::default(),
         })
     }
 
@@ -73,6 +77,7 @@ impl Listener {
             all: Arc::new(Semaphore::new(self.limits.connections)),
             strangers: Arc::new(Semaphore::new(self.limits.connections / 2)),
             sources: Sources::default(),
+            refusals: Seldom::default(),
         };
         loop {
             let accepted = tokio::select! {
@@ -95,7 +100,10 @@ impl Listener {
                 Ok(place) => drop(tokio::spawn(
                     self.visitor(remote, place).serve(stream, events.clone()),
                 )),
-                Err(why) => tracing::warn!(%remote, why, "connection refused"),
+                Err(why) if doors.refusals.may(clock::now()) => {
+                    tracing::warn!(%remote, why, "connection refused");
+                }
+                Err(why) => tracing::debug!(%remote, why, "connection refused"),
             }
         }
     }
@@ -125,6 +133,7 @@ impl Listener {
             limits: self.limits,
             ids: self.ids.clone(),
             remote,
+            failures: self.failures.clone(),
             _place: place,
         }
     }
@@ -136,6 +145,7 @@ struct Visitor {
     limits: Limits,
     ids: FlowIds,
     remote: SocketAddr,
+    failures: Seldom,
     _place: Place,
 }
 
@@ -162,11 +172,17 @@ impl Visitor {
             Ok(Err(error)) => {
                 Handshake::failed(&error).count(Role::Server);
                 let hint = tls::hint(&error);
-                tracing::info!(%remote, %error, hint, "TLS handshake failed");
+                match self.failures.may(clock::now()) {
+                    true => tracing::info!(%remote, %error, hint, "TLS handshake failed"),
+                    false => tracing::debug!(%remote, %error, hint, "TLS handshake failed"),
+                }
             }
             Err(_) => {
                 Handshake::TimedOut.count(Role::Server);
-                tracing::info!(%remote, "TLS handshake not finished in time");
+                match self.failures.may(clock::now()) {
+                    true => tracing::info!(%remote, "TLS handshake not finished in time"),
+                    false => tracing::debug!(%remote, "TLS handshake not finished in time"),
+                }
             }
         }
     }
@@ -201,6 +217,8 @@ struct Doors {
     all: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     sources: Sources,
+    /// How often the log was told that somebody got nothing.
+    refusals: Seldom,
 }
 
 /// The place of a connection, given back when it is dropped.

@@ -15,6 +15,7 @@ pub mod flows;
 mod identity;
 pub mod listen;
 pub(crate) mod listeners;
+mod seldom;
 pub mod tally;
 pub mod tls;
 pub mod udp;
