@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Trust this authority beside the public ones, as Meta never would (labs), PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Ask this STUN server how a media port looks from outside (UDP, port 3478 unless named).
+    #[arg(long, value_name = "HOST[:PORT]")]
+    stun: Option<String>,
     /// Seconds anything may take to answer.
     #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
     patience: f64,
@@ -66,6 +69,7 @@ fn findings(config: &Path, options: &Options) -> Vec<Finding> {
         settings,
         number: options.number.clone(),
         authority: options.ca.clone(),
+        stun: options.stun.clone(),
         now: clock::wall(),
         patience: Duration::from_secs_f64(options.patience.clamp(0.1, 60.0)),
     };

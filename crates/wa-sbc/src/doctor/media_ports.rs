@@ -61,7 +61,7 @@ fn look(address: IpAddr, pairs: &[u16]) -> Finding {
             "widen [media] ports: a call takes two pairs, and a pair rests for 30 s after a call",
         ),
         _ => Finding::pass(format!(
-            "{share} % of {total} pairs of media ports are free on {address}; that packets reach them from outside can only be seen in a call"
+            "{share} % of {total} pairs of media ports are free on {address}; how they look from outside, --stun asks, and a call shows"
         )),
     }
 }

@@ -18,6 +18,7 @@ mod line;
 mod media_ports;
 mod meta;
 mod names;
+mod outside;
 mod passwords;
 mod patient;
 mod port;
@@ -57,6 +58,7 @@ pub fn checks() -> Vec<Box<dyn Check>> {
         Box::new(trunks::Trunks),
         Box::new(registrations::Registrations),
         Box::new(media_ports::MediaPorts),
+        Box::new(outside::Outside),
     ]
 }
 

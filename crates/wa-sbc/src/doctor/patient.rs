@@ -23,6 +23,8 @@ pub struct Patient {
     pub number: Option<String>,
     /// An authority trusted beside the public ones (labs), PEM.
     pub authority: Option<PathBuf>,
+    /// A STUN server that may be asked how our media ports look from outside, `host` or `host:port`.
+    pub stun: Option<String>,
     /// The time, as this machine has it.
     pub now: SystemTime,
     /// How long anything may take to answer.

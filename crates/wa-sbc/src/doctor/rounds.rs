@@ -83,6 +83,7 @@ impl Rounds {
             settings,
             number: None,
             authority: None,
+            stun: None,
             now: at,
             patience: PATIENCE,
         };
@@ -153,6 +154,6 @@ mod tests {
         let all = checks();
         let disturbing: Vec<_> = all.iter().filter(|check| check.disturbs()).collect();
         let names: Vec<_> = disturbing.iter().map(|check| check.name()).collect();
-        assert_eq!(names, ["registrations", "media-ports"]);
+        assert_eq!(names, ["registrations", "media-ports", "media-outside"]);
     }
 }

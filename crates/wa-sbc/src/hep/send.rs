@@ -209,6 +209,12 @@ impl Sending {
     }
 
     fn line(&mut self) -> io::Result<&mut Line> {
+        // What is written to a connection the collector has closed is gone, and nobody says so.
+        if let Some(Line::Tcp(stream)) = &self.line
+            && is_over(stream)
+        {
+            self.line = None;
+        }
         if self.line.is_none() {
             if self.again.is_some_and(|at| clock::now() < at) {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -244,6 +250,18 @@ fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
     Ok(socket)
+}
+
+/// Whether the far side has closed: a collector never says anything else.
+fn is_over(stream: &TcpStream) -> bool {
+    let looked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    let is_over = match looked {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    };
+    is_over || stream.set_nonblocking(false).is_err()
 }
 
 fn stream(address: SocketAddr) -> io::Result<TcpStream> {
@@ -309,6 +327,30 @@ mod tests {
             assert!(rest.is_empty());
             assert_eq!(counts.sent.load(Ordering::Relaxed), 3);
         }
+    }
+
+    #[test]
+    fn a_collector_that_was_started_again_gets_the_next_message_on_a_new_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let sender = Sender::start(&settings(address, false)).expect("a thread");
+        let counts = sender.counts();
+        let read = |stream: &mut TcpStream| {
+            let mut head = [0; 6];
+            stream.read_exact(&mut head).expect("a packet");
+            let mut rest = vec![0; usize::from(u16::from_be_bytes([head[4], head[5]])) - 6];
+            stream.read_exact(&mut rest).expect("all of it");
+            String::from_utf8_lossy(&rest).into_owned()
+        };
+        sender.send(item("OPTIONS sip:one SIP/2.0\r\n\r\n"));
+        let (mut first, _) = listener.accept().expect("connected");
+        assert!(read(&mut first).contains("sip:one"));
+        drop(first);
+        sender.send(item("OPTIONS sip:two SIP/2.0\r\n\r\n"));
+        let (mut second, _) = listener.accept().expect("connected again");
+        assert!(read(&mut second).contains("sip:two"));
+        drop(sender);
+        assert_eq!(counts.sent.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -249,3 +249,66 @@ fn a_script_gets_status_0_for_warnings_and_1_for_a_failure() {
         "{said}"
     );
 }
+
+/// A STUN server that sees everybody as one address and port; port 0: the one it really came from.
+fn stun(seen: std::net::SocketAddrV4) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let at = socket.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            assert_eq!(
+                (length, &buffer[..8]),
+                (20, &[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..]),
+                "a question"
+            );
+            let port = if seen.port() == 0 {
+                from.port()
+            } else {
+                seen.port()
+            };
+            let mut answer = vec![1, 1, 0, 12];
+            answer.extend(&buffer[4..20]);
+            answer.extend([0, 0x20, 0, 8, 0, 1]);
+            answer.extend((port ^ 0x2112).to_be_bytes());
+            answer.extend((seen.ip().to_bits() ^ 0x2112_a442).to_be_bytes());
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    at
+}
+
+#[test]
+fn media_ports_that_look_different_from_outside_are_named_where_somebody_is_asked() {
+    let lab = Lab::new();
+    let seen_as = |address: &str| {
+        let mut patient = healthy(&lab);
+        patient.stun = Some(stun(address.parse().expect("an address")));
+        examine(&patient)
+    };
+    fails(
+        &seen_as("198.51.100.9:0"),
+        "media-outside",
+        "come from 198.51.100.9, but Meta is told to send media to 203.0.113.7",
+    );
+    warns(&seen_as("203.0.113.7:1025"), "media-outside", "into 1025");
+    let right = seen_as("203.0.113.7:0");
+    let found = right
+        .iter()
+        .find(|f| f.check == "media-outside")
+        .expect("asked");
+    assert!(
+        found.verdict == Verdict::Pass && found.found.contains("as Meta is told"),
+        "{found}"
+    );
+    let mut patient = healthy(&lab);
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    patient.stun = Some(silent.local_addr().expect("bound").to_string());
+    warns(&examine(&patient), "media-outside", "did not answer");
+    assert!(
+        lab.examined(same)
+            .iter()
+            .all(|f| f.check != "media-outside"),
+        "nobody is asked unasked"
+    );
+}

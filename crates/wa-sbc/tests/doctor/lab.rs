@@ -120,6 +120,7 @@ peer = "sip:{pbx};transport=udp"
             settings,
             number: None,
             authority: Some(self.path("ca.pem")),
+            stun: None,
             now: SystemTime::now(),
             patience: Duration::from_millis(600),
         }
