@@ -337,7 +337,8 @@ fn installed_for_real_the_first_call_comes_as_the_document_says() {
     println!(
         "install walk: {machine} s of the machine, {reading} s of reading, {typing} s of typing"
     );
-    assert!(machine + reading < 300, "{machine} s and {reading} s");
+    // 14 s on two cores that do nothing else; a machine that is busy with other tests may take longer.
+    assert!(machine < 120 && reading < 270, "{machine} s and {reading} s");
 
     let files = part("files");
     for line in [
@@ -452,6 +453,30 @@ fn the_recipe_for_a_container_builds_with_our_rust_and_runs_as_nobody_in_particu
     assert!(
         last.iter()
             .any(|line| line.starts_with("ENTRYPOINT [\"/usr/bin/wa-sbc\"]"))
+    );
+    // Nothing secret is baked in, and nothing is fetched past the package manager and Cargo.lock.
+    for line in &lines {
+        let small = line.to_ascii_lowercase();
+        for word in [
+            "password", "secret", "token", "curl ", "wget ", "http://", "https://",
+        ] {
+            assert!(!small.contains(word), "{word}: {line}");
+        }
+        assert!(!line.starts_with("ADD "), "{line}");
+    }
+    // What the entry point and its state need is made before the user is somebody else.
+    let at = |words: &str| {
+        let found = last.iter().position(|line| line.starts_with(words));
+        found.unwrap_or_else(|| panic!("no {words}"))
+    };
+    assert!(at("COPY --from=build /installed/usr/bin/wa-sbc /usr/bin/wa-sbc") < at("USER "));
+    assert!(
+        at("RUN install -d") < at("USER ")
+            && last[at("RUN install -d")].contains("/var/lib/wa-sbc")
+    );
+    assert!(
+        last.iter().any(|line| line == &"STOPSIGNAL SIGTERM"),
+        "calls end properly"
     );
     // What the first stage copies from the sources and installs is there.
     for copied in last
