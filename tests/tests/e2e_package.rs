@@ -338,7 +338,10 @@ fn installed_for_real_the_first_call_comes_as_the_document_says() {
         "install walk: {machine} s of the machine, {reading} s of reading, {typing} s of typing"
     );
     // 14 s on two cores that do nothing else; a machine that is busy with other tests may take longer.
-    assert!(machine < 120 && reading < 270, "{machine} s and {reading} s");
+    assert!(
+        machine < 120 && reading < 270,
+        "{machine} s and {reading} s"
+    );
 
     let files = part("files");
     for line in [
