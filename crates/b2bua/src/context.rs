@@ -64,14 +64,24 @@ pub(crate) struct Registry {
     clients: HashMap<ClientKey, Owner>,
     servers: HashMap<ServerKey, Owner>,
     dialogs: HashMap<DialogId, Owner>,
-    of_call: BTreeMap<CallId, Vec<Entry>>,
+    of_call: BTreeMap<CallId, Owned>,
 }
 
-#[derive(Debug)]
-enum Entry {
+/// Transactions of one call that are known at once: far more than live at the same time. The oldest give way, so that a
+/// peer that asks on and on within a call fills nothing.
+const TRANSACTIONS: usize = 64;
+
+/// What a call owns.
+#[derive(Debug, Default)]
+struct Owned {
+    transactions: VecDeque<Transaction>,
+    dialogs: Vec<DialogId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Transaction {
     Client(ClientKey),
     Server(ServerKey),
-    Dialog(DialogId),
 }
 
 impl Registry {
@@ -89,36 +99,47 @@ impl Registry {
 
     fn add_client(&mut self, key: ClientKey, owner: Owner) {
         self.clients.insert(key, owner);
-        self.of_call
-            .entry(owner.0)
-            .or_default()
-            .push(Entry::Client(key));
+        self.add(owner.0, Transaction::Client(key));
     }
 
     fn add_server(&mut self, key: ServerKey, owner: Owner) {
         self.servers.insert(key, owner);
-        self.of_call
-            .entry(owner.0)
-            .or_default()
-            .push(Entry::Server(key));
+        self.add(owner.0, Transaction::Server(key));
+    }
+
+    fn add(&mut self, call: CallId, transaction: Transaction) {
+        let of_call = &mut self.of_call.entry(call).or_default().transactions;
+        of_call.push_back(transaction);
+        if of_call.len() > TRANSACTIONS
+            && let Some(oldest) = of_call.pop_front()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, transaction: Transaction) {
+        match transaction {
+            Transaction::Client(key) => drop(self.clients.remove(&key)),
+            Transaction::Server(key) => drop(self.servers.remove(&key)),
+        }
     }
 
     fn add_dialog(&mut self, id: DialogId, owner: Owner) {
         self.dialogs.insert(id.clone(), owner);
-        self.of_call
-            .entry(owner.0)
-            .or_default()
-            .push(Entry::Dialog(id));
+        self.of_call.entry(owner.0).or_default().dialogs.push(id);
     }
 
     /// Forgets everything a call owned.
     pub(crate) fn forget(&mut self, call: CallId) {
-        for entry in self.of_call.remove(&call).unwrap_or_default() {
-            match entry {
-                Entry::Client(key) => drop(self.clients.remove(&key)),
-                Entry::Server(key) => drop(self.servers.remove(&key)),
-                Entry::Dialog(id) => drop(self.dialogs.remove(&id)),
-            }
+        let Owned {
+            transactions,
+            dialogs,
+        } = self.of_call.remove(&call).unwrap_or_default();
+        for transaction in transactions {
+            self.remove(transaction);
+        }
+        for dialog in dialogs {
+            self.dialogs.remove(&dialog);
         }
     }
 
@@ -279,5 +300,42 @@ pub(crate) fn drain(
             sip::Output::Send { flow, bytes } => out.push_back(Output::Send { flow, bytes }),
             sip::Output::Event(event) => pending.push_back(event),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sip::{Name, TimerSettings, Uri};
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the one moment virtual time is counted from
+    fn a_call_that_asks_on_and_on_owns_its_latest_requests_and_its_dialogs() {
+        let now = Instant::now();
+        let mut endpoint = Endpoint::new(TimerSettings::default(), Ident::new(1, [7; 32]));
+        let mut registry = Registry::default();
+        let owner = (CallId(1), Side::A);
+        let dialog = DialogId {
+            call_id: Text::fixed("1"),
+            local_tag: Text::fixed("us"),
+            remote_tag: Text::fixed("them"),
+        };
+        registry.add_dialog(dialog.clone(), owner);
+        let mut ask = |registry: &mut Registry, cseq: u32| {
+            let mut info = Request::new(Method::Info, Uri::sip("a", "b"));
+            info.headers.push(Name::CSeq, format!("{cseq} INFO"));
+            let key = endpoint.request(now, FlowId(1), Transport::Udp, "10.0.0.5:5060", info);
+            registry.add_client(key, owner);
+            key
+        };
+        let first = ask(&mut registry, 1);
+        let last = (2..1_000).map(|cseq| ask(&mut registry, cseq)).last();
+        assert_eq!(registry.client(first), None);
+        assert_eq!(registry.client(last.expect("a request")), Some(owner));
+        assert_eq!(registry.dialog(&dialog), Some(owner));
+        assert_eq!(registry.len(), TRANSACTIONS + 1);
+        registry.forget(owner.0);
+        assert_eq!((registry.len(), registry.of_call.len()), (0, 0));
     }
 }
