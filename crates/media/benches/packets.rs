@@ -12,10 +12,11 @@ use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
+use media::rtp::Header;
 use media::srtp::{Protect, Unprotect};
 use media::tone::Tone;
 use media::{Channel, EngineSettings, Packet, Session};
-use sdp::plan::{LegPlan, Silence};
+use sdp::plan::{LegPlan, Silence, Smoothing};
 use sdp::{Codec, Keying, Side, Suite};
 use support::*;
 
@@ -53,6 +54,13 @@ fn one_way(c: &mut Criterion, name: &str, plans: [LegPlan; 2], from: Side) {
 
 fn packets(c: &mut Criterion) {
     let plain = |side, codec| plan(side, codec);
+    let smooth = |mut plan: LegPlan| {
+        plan.care.smoothing = Some(Smoothing {
+            least: 20,
+            most: 200,
+        });
+        plan
+    };
     let savp = |side, codec| LegPlan {
         silence: Silence::Rtcp,
         ..secured(plan(side, codec))
@@ -77,6 +85,15 @@ fn packets(c: &mut Criterion) {
     );
     one_way(
         c,
+        "aware, PCMA to PCMA through a jitter buffer",
+        [
+            plain(Side::A, Codec::Pcma),
+            smooth(plain(Side::B, Codec::Pcma)),
+        ],
+        Side::A,
+    );
+    one_way(
+        c,
         "terminate, PCMU to PCMA",
         [plain(Side::A, Codec::Pcma), plain(Side::B, Codec::Pcmu)],
         Side::B,
@@ -96,32 +113,91 @@ fn packets(c: &mut Criterion) {
 }
 
 fn srtp(c: &mut Criterion) {
-    let Keying::Sdes { local, .. } = sdes(Suite::AesCm128HmacSha1_80, None) else {
-        unreachable!("sdes() makes keys")
-    };
     let mut group = c.benchmark_group("srtp");
-    for payload in [60usize, 160] {
-        let (mut protect, mut unprotect) = (Protect::new(&local), Unprotect::new(&local));
-        let mut sequence = 0u16;
-        let mut packet = Packet::new();
-        group.bench_function(format!("protect and unprotect {payload} octets"), |bench| {
-            bench.iter(|| {
-                let mut bytes = [0u8; 172];
-                bytes[0] = 0x80;
-                bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
-                sequence = sequence.wrapping_add(1);
-                packet.fill(&bytes[..12 + payload]);
-                protect.rtp(&mut packet).unwrap();
-                unprotect.rtp(&mut packet).unwrap();
+    group.throughput(Throughput::Elements(50));
+    for (suite, name) in [
+        (Suite::AesCm128HmacSha1_80, "AES_CM_128_HMAC_SHA1_80"),
+        (Suite::AesCm128HmacSha1_32, "AES_CM_128_HMAC_SHA1_32"),
+        (Suite::AeadAes128Gcm, "AEAD_AES_128_GCM"),
+        (Suite::AeadAes256Gcm, "AEAD_AES_256_GCM"),
+    ] {
+        let Keying::Sdes { local, .. } = sdes(suite, None) else {
+            unreachable!("sdes() makes keys")
+        };
+        for payload in [60usize, 160] {
+            // A second of a call, plain and sealed.
+            let mut sequence = 0u16;
+            let mut plain = || -> Vec<Packet> {
+                (0..50)
+                    .map(|_| {
+                        let mut bytes = [0u8; 172];
+                        bytes[0] = 0x80;
+                        bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
+                        sequence = sequence.wrapping_add(1);
+                        let mut packet = Packet::new();
+                        packet.fill(&bytes[..12 + payload]);
+                        packet
+                    })
+                    .collect()
+            };
+            let mut protect = Protect::new(&local);
+            group.bench_function(format!("{name} protect {payload} octets"), |bench| {
+                bench.iter_batched_ref(
+                    &mut plain,
+                    |packets| packets.iter_mut().for_each(|one| protect.rtp(one).unwrap()),
+                    BatchSize::SmallInput,
+                );
             });
-        });
+            let (mut protect, mut unprotect) = (Protect::new(&local), Unprotect::new(&local));
+            let mut sealed = || {
+                let mut packets = plain();
+                packets.iter_mut().for_each(|one| protect.rtp(one).unwrap());
+                packets
+            };
+            group.bench_function(format!("{name} unprotect {payload} octets"), |bench| {
+                bench.iter_batched_ref(
+                    &mut sealed,
+                    |packets| {
+                        packets
+                            .iter_mut()
+                            .for_each(|one| unprotect.rtp(one).unwrap())
+                    },
+                    BatchSize::SmallInput,
+                );
+            });
+        }
     }
     group.finish();
 }
 
+fn headers(c: &mut Criterion) {
+    let mut packet = support::Call::new([plan(Side::A, Codec::Pcma), plan(Side::B, Codec::Pcma)])
+        .peer(Side::B)
+        .say();
+    let bytes = packet.as_mut_slice();
+    c.bench_function("parse an RTP header", |bench| {
+        bench.iter(|| Header::parse(std::hint::black_box(bytes)));
+    });
+    let (mut report, block) = ([0; 400], media::rtcp::Block::default());
+    let sender = media::rtcp::SenderReport {
+        ntp: 1,
+        timestamp: 2,
+        packets: 3,
+        octets: 4,
+    };
+    let len = media::rtcp::write(&mut report, 1, Some(&sender), Some(&block), b"audio", false);
+    c.bench_function("read an RTCP report", |bench| {
+        bench.iter(|| {
+            media::rtcp::read(std::hint::black_box(&report[..len]), |item| {
+                std::hint::black_box(item);
+            })
+        });
+    });
+}
+
 fn codecs(c: &mut Criterion) {
     let mut group = c.benchmark_group("codec");
-    for codec in [Codec::Opus, Codec::Pcma] {
+    for codec in [Codec::Opus, Codec::Pcma, Codec::Pcmu] {
         let mut encoder = Encoder::new(codec, &OpusSettings::default()).unwrap();
         let mut decoder = Decoder::new(codec).unwrap();
         let mut tone = Tone::new(440.0, -10.0);
@@ -144,9 +220,12 @@ fn codecs(c: &mut Criterion) {
         group.bench_function(format!("{} decode", codec.name()), |bench| {
             bench.iter(|| decoder.decode(&payload[..len], &mut out).unwrap());
         });
+        group.bench_function(format!("{} recover or conceal", codec.name()), |bench| {
+            bench.iter(|| decoder.recover(&payload[..len], &mut out[..160]));
+        });
     }
     group.finish();
 }
 
-criterion_group!(benches, packets, srtp, codecs);
+criterion_group!(benches, packets, srtp, headers, codecs);
 criterion_main!(benches);
