@@ -134,16 +134,7 @@ impl Worker {
                 .map(|at| at.saturating_duration_since(clock::now()));
             self.poll.wait(timeout)?;
             let woken = clock::now();
-            for at in 0..self.poll.found() {
-                let Some(token) = self.poll.token(at) else {
-                    continue;
-                };
-                match SharedPort::channel(token) {
-                    Some(channel) => self.shared_readable(channel),
-                    None => self.readable(token),
-                }
-            }
-            self.fire(clock::now());
+            self.look();
             let over = loop {
                 match self.commands.try_recv() {
                     Ok(Command::Call(call, command)) => self.command(call, command),
@@ -167,6 +158,20 @@ impl Worker {
                 std::thread::sleep(REST.saturating_sub(worked));
             }
         }
+    }
+
+    /// Takes what was found ready, and does what is due.
+    fn look(&mut self) {
+        for at in 0..self.poll.found() {
+            let Some(token) = self.poll.token(at) else {
+                continue;
+            };
+            match SharedPort::channel(token) {
+                Some(channel) => self.shared_readable(channel),
+                None => self.readable(token),
+            }
+        }
+        self.fire(clock::now());
     }
 
     /// Takes one datagram from a socket: where there is another, the next look finds it.
@@ -337,3 +342,7 @@ fn parts(token: u64) -> (usize, Side, Channel) {
     };
     ((token / 4) as usize, side, channel)
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
