@@ -10,6 +10,7 @@ use sdp::{Agreed, Codec, Crypto, Direction, Keying, Side};
 use crate::codec::{self, CodecError, Law, OpusSettings, SAMPLES_PER_MS, Spare};
 use crate::latch::Latch;
 use crate::noise;
+use crate::path::Path;
 use crate::player::Player;
 use crate::redundancy::Redundancy;
 use crate::rtcp;
@@ -201,6 +202,15 @@ impl Leg {
     /// How Opus is encoded for the leg now.
     pub(crate) fn opus(&self) -> OpusSettings {
         self.redundancy.settings()
+    }
+
+    /// Tells that to whatever encodes for the leg; `path` leads to it.
+    pub(crate) fn tune(&mut self, path: &mut Path) {
+        let settings = self.opus();
+        if let Some(player) = &mut self.player {
+            player.tune(&settings);
+        }
+        path.tune(&settings);
     }
 
     pub(crate) fn codec(&self) -> Codec {

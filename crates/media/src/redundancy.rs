@@ -1,9 +1,10 @@
 //! How our Opus encoder follows what the far side reports of our packets: redundancy and bitrate.
 //!
 //! ```text
-//!   loss reported ──► expected      up at once, down by a quarter of the way
-//!                 ├─► redundancy    from 7 % expected on
-//!                 └─► bitrate       full ──10 % or more, twice──► a step lower … least
+//!   loss reported ─┬─► expected     up at once, down by a quarter of the way
+//!   loss seen here ┘      └─► redundancy    from 7 % on
+//!
+//!   loss reported ──► bitrate       full ──10 % or more, twice──► a step lower … least
 //!                                    ▲ ▲                           │          │ 10 % all the same:
 //!                                    │ └──below 3 %: 1 kbit/s up───┘          │ it is not our bits
 //!                                    └──────────────full for 24 reports───────┘
@@ -14,6 +15,9 @@
 //! way that loses less sounds better without. Fewer bits never sound better by themselves; they are given up
 //! only where they may be what is lost: on a way too narrow for us, where heavy loss goes on. If it goes on
 //! with the least of them, the way is rough and not narrow, and they come back.
+//!
+//! A relay between us and the far side may report for itself and know nothing of the way behind it. So what
+//! is lost of the far side's own packets counts as well: the way back is mostly as rough as the way there.
 
 use crate::codec::OpusSettings;
 
@@ -41,8 +45,10 @@ const REST: u8 = 24;
 pub(crate) struct Redundancy {
     /// As configured and agreed: its bitrate is the most there may be.
     agreed: OpusSettings,
-    /// Loss to expect, in 1/256; `None` before the first report.
+    /// Loss to expect by what is reported, in 1/256; `None` before the first report.
     expected: Option<u8>,
+    /// Loss to expect by what comes from there.
+    seen: u8,
     /// Bits per second given up.
     given_up: u32,
     /// Heavy reports in a row.
@@ -57,6 +63,7 @@ impl Redundancy {
         Self {
             agreed,
             expected: None,
+            seen: 0,
             given_up: 0,
             heavy: 0,
             rest: 0,
@@ -78,7 +85,7 @@ impl Redundancy {
                 ..self.agreed
             };
         };
-        let percent = u32::from(expected) * 100 / 256;
+        let percent = u32::from(expected.max(self.seen)) * 100 / 256;
         OpusSettings {
             bitrate,
             fec: self.agreed.fec && percent >= WORTH,
@@ -89,11 +96,7 @@ impl Redundancy {
 
     /// The far side reported a fraction lost, in 1/256.
     pub(crate) fn hear(&mut self, fraction: u8) {
-        let before = self.expected.unwrap_or(fraction);
-        self.expected = Some(match fraction < before {
-            true => before - (before - fraction).div_ceil(4),
-            false => fraction,
-        });
+        self.expected = Some(follow(self.expected.unwrap_or(fraction), fraction));
         self.rest = self.rest.saturating_sub(1);
         self.heavy = match fraction >= HEAVY {
             true => self.heavy.saturating_add(1),
@@ -111,9 +114,22 @@ impl Redundancy {
         }
     }
 
+    /// We miss a fraction of what comes from there, in 1/256.
+    pub(crate) fn see(&mut self, fraction: u8) {
+        self.seen = follow(self.seen, fraction);
+    }
+
     /// What may be given up.
     fn room(&self) -> u32 {
         self.agreed.bitrate.saturating_sub(LEAST_BITRATE)
+    }
+}
+
+/// Up at once, down by a quarter of the way.
+fn follow(before: u8, fraction: u8) -> u8 {
+    match fraction < before {
+        true => before - (before - fraction).div_ceil(4),
+        false => fraction,
     }
 }
 
@@ -159,6 +175,20 @@ mod tests {
         let afterwards = [0.0; 12].map(|loss| told(loss).0);
         let kept = afterwards.iter().take_while(|fec| **fec).count();
         assert!((3..10).contains(&kept), "half a minute at most: {kept}");
+    }
+
+    #[test]
+    fn a_relay_that_reports_for_itself_hides_no_rough_way() {
+        let mut one = full();
+        one.hear(0);
+        one.see(percent(8.0));
+        let now = one.settings();
+        assert_eq!((now.fec, now.expected_loss, now.bitrate), (true, 8, 20_000));
+        for _ in 0..3 {
+            one.hear(0);
+            one.see(0);
+        }
+        assert!(!one.settings().fec, "and it is over when it is over");
     }
 
     #[test]

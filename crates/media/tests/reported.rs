@@ -166,3 +166,31 @@ fn a_sound_of_our_own_keeps_to_what_the_far_side_asked_for_too() {
     let kbit = octets as f64 * 8.0 / 5_000.0;
     assert!((4.0..8.8).contains(&kbit), "{kbit}");
 }
+
+/// Whether a packet of 20 ms, SILK, mono, has its predecessor in it too (RFC 6716 §4.2.4: behind the bit for
+/// voice activity).
+fn is_redundant(payload: &[u8]) -> bool {
+    payload.len() > 1 && payload[1] & 0x40 != 0
+}
+
+/// The relay in front of the user gets all we send and says so; what the user sends through it is lost.
+#[test]
+fn a_user_who_is_heard_with_holes_gets_redundancy_though_nobody_reports_loss() {
+    let redundant = |every: u64| {
+        let mut call = Call::new([
+            secured(plan(Side::A, Codec::Opus)),
+            plan(Side::B, Codec::Pcma),
+        ]);
+        call.link = Box::new(move |side, n| match side == Side::A && n % every == 3 {
+            true => Fate::Lose,
+            false => Fate::Pass,
+        });
+        call.peer(Side::B).talking = false;
+        heard_by(&mut call, &[0; 12]);
+        let last = &call.peers[0].received[500..];
+        let with = last.iter().filter(|one| is_redundant(&one.payload));
+        with.count() as f64 / last.len() as f64
+    };
+    let (clean, rough) = (redundant(1_000), redundant(8));
+    assert!(rough > 0.9 && clean == 0.0, "{clean} and {rough}");
+}

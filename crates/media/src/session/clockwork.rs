@@ -18,6 +18,13 @@ impl Session {
             block.last_report = last;
             block.delay = rtcp::short(now.saturating_duration_since(at));
         }
+        if let Some(block) = &block {
+            let before = leg.opus();
+            leg.redundancy.see(block.fraction_lost);
+            if leg.opus() != before {
+                leg.tune(&mut self.paths[(!side).index()]);
+            }
+        }
         let sent = leg.counters.packets_sent;
         let sender = (sent > leg.reports.sent_before[0]).then(|| rtcp::SenderReport {
             ntp,

@@ -216,11 +216,7 @@ impl Session {
         latch.confirm(now, src, channel == Channel::Rtcp);
         leg.read_rtcp(now, ntp, packet.as_slice());
         if std::mem::take(&mut leg.untold) {
-            let settings = leg.opus();
-            if let Some(player) = &mut leg.player {
-                player.tune(&settings);
-            }
-            self.paths[(!from).index()].tune(&settings);
+            leg.tune(&mut self.paths[(!from).index()]);
         }
         self.heard(now, from);
     }
