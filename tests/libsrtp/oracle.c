@@ -3,7 +3,8 @@
  * Arguments: suite (80 | 32 | 128 | 256: the latter GCM), master key and salt as hex digits, MKI as hex digits or "-".
  * Each request on stdin: one octet of command, two octets of length (big endian), the packet.
  *   'P' protect RTP, 'U' unprotect RTP, 'p' protect RTCP, 'u' unprotect RTCP.
- * Each answer on stdout: one octet of status (0: done), two octets of length, the packet.
+ * Each answer on stdout: one octet of status (0: done), two octets of length, the packet; they leave with 'F', which has
+ * no length, no packet and no answer.
  */
 #include <srtp2/srtp.h>
 #include <stdio.h>
@@ -63,7 +64,14 @@ int main(int argc, char **argv) {
     in = session(suite, key, mki, mki_len, ssrc_any_inbound);
     if (!out || !in)
         return 3;
-    while (fread(head, 1, 3, stdin) == 3) {
+    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    while (fread(head, 1, 1, stdin) == 1) {
+        if (head[0] == 'F') {
+            fflush(stdout);
+            continue;
+        }
+        if (fread(head + 1, 1, 2, stdin) != 2)
+            return 4;
         int len = head[1] << 8 | head[2];
         unsigned use_mki = mki_len > 0;
         srtp_err_status_t status = srtp_err_status_fail;
@@ -82,7 +90,6 @@ int main(int argc, char **argv) {
         head[2] = (unsigned char)len;
         fwrite(head, 1, 3, stdout);
         fwrite(packet, 1, (size_t)len, stdout);
-        fflush(stdout);
     }
     return 0;
 }
