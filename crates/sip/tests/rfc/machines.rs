@@ -145,6 +145,30 @@ impl Told {
         self.now += time;
     }
 
+    /// Plays the steps to both, a machine and its drawing, until the drawing is over; `next` gives the interval after one of the
+    /// timer that repeats, and `happens` what a step that is no time means.
+    fn plays<'s>(
+        mut self,
+        mut drawn: Drawn,
+        steps: impl IntoIterator<Item = &'s Step>,
+        next: fn(&str, u64) -> u64,
+        mut happens: impl FnMut(&mut Bench, &mut Drawn, Step),
+    ) -> Result<(), TestCaseError> {
+        for step in steps {
+            if drawn.is_over() {
+                break;
+            }
+            if let Wait(time) = *step {
+                self.pass(time);
+                drawn.pass(time, next);
+            } else {
+                happens(&mut self.bench, &mut drawn, *step);
+                self.note();
+            }
+        }
+        self.ends_as(&mut drawn, next)
+    }
+
     fn ends_as(
         mut self,
         drawn: &mut Drawn,
@@ -180,22 +204,17 @@ fn doubles(_: &str, interval: u64) -> u64 {
 
 /// §17.1.1 and RFC 6026 §7.2.
 fn invite_client(transport: Transport, steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut told, _, invite) = asks(transport, Method::Invite);
+    let (told, _, invite) = asks(transport, Method::Invite);
     let mut drawn = Drawn::new(transport, "Calling");
     drawn.repeats("send INVITE".into());
     drawn.until(LONG, Some("failed Timeout"));
-    let end = [Status(486)];
-    for step in steps.iter().chain(&end) {
-        if drawn.is_over() {
-            break;
-        }
-        match *step {
-            Wait(time) => {
-                told.pass(time);
-                drawn.pass(time, doubles);
-            }
+    told.plays(
+        drawn,
+        steps.iter().chain(&[Status(486)]),
+        doubles,
+        |bench, drawn, step| match step {
             Status(status) => {
-                told.bench.receive(answer(&invite, status));
+                bench.receive(answer(&invite, status));
                 match (drawn.state, status) {
                     ("Calling" | "Proceeding", ..=199) => {
                         drawn.say(format!("response {status}"));
@@ -218,22 +237,17 @@ fn invite_client(transport: Transport, steps: &[Step]) -> Result<(), TestCaseErr
                     ("Completed", 300..) => drawn.say("send ACK"),
                     _ => {}
                 }
-                told.note();
             }
             Lost => {
-                told.bench
-                    .endpoint
-                    .flow_lost(told.bench.now, told.bench.flow.id);
+                bench.endpoint.flow_lost(bench.now, bench.flow.id);
                 if matches!(drawn.state, "Calling" | "Proceeding") {
                     drawn.say("failed FlowLost");
                     drawn.ends();
                 }
-                told.note();
             }
-            Again | Ack => {}
-        }
-    }
-    told.ends_as(&mut drawn, doubles)
+            Wait(_) | Again | Ack => {}
+        },
+    )
 }
 
 /// §17.1.2.2: timer E doubles up to T2, and is T2 in Proceeding.
@@ -246,48 +260,34 @@ fn up_to_t2(state: &str, interval: u64) -> u64 {
 
 /// §17.1.2.
 fn other_client(transport: Transport, steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut told, _, bye) = asks(transport, Method::Bye);
+    let (told, _, bye) = asks(transport, Method::Bye);
     let mut drawn = Drawn::new(transport, "Trying");
     drawn.repeats("send BYE".into());
     drawn.until(LONG, Some("failed Timeout"));
-    for step in steps {
-        if drawn.is_over() {
-            break;
-        }
-        match *step {
-            Wait(time) => {
-                told.pass(time);
-                drawn.pass(time, up_to_t2);
-            }
-            Status(status) => {
-                told.bench.receive(answer(&bye, status));
-                match (drawn.state, status) {
-                    ("Trying" | "Proceeding", ..=199) => {
-                        drawn.say(format!("response {status}"));
-                        drawn.state = "Proceeding";
-                    }
-                    ("Trying" | "Proceeding", _) => {
-                        drawn.say(format!("response {status}"));
-                        drawn.absorbs("Completed", T4);
-                    }
-                    _ => {}
+    told.plays(drawn, steps, up_to_t2, |bench, drawn, step| match step {
+        Status(status) => {
+            bench.receive(answer(&bye, status));
+            match (drawn.state, status) {
+                ("Trying" | "Proceeding", ..=199) => {
+                    drawn.say(format!("response {status}"));
+                    drawn.state = "Proceeding";
                 }
-                told.note();
-            }
-            Lost => {
-                told.bench
-                    .endpoint
-                    .flow_lost(told.bench.now, told.bench.flow.id);
-                if matches!(drawn.state, "Trying" | "Proceeding") {
-                    drawn.say("failed FlowLost");
-                    drawn.ends();
+                ("Trying" | "Proceeding", _) => {
+                    drawn.say(format!("response {status}"));
+                    drawn.absorbs("Completed", T4);
                 }
-                told.note();
+                _ => {}
             }
-            Again | Ack => {}
         }
-    }
-    told.ends_as(&mut drawn, up_to_t2)
+        Lost => {
+            bench.endpoint.flow_lost(bench.now, bench.flow.id);
+            if matches!(drawn.state, "Trying" | "Proceeding") {
+                drawn.say("failed FlowLost");
+                drawn.ends();
+            }
+        }
+        Wait(_) | Again | Ack => {}
+    })
 }
 
 // ---- we are asked ----
@@ -305,22 +305,17 @@ fn asked(transport: Transport, method: &str) -> (Told, ServerKey, Request) {
 
 /// §17.2.1 and RFC 6026 §7.1.
 fn invite_server(transport: Transport, steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut told, key, invite) = asked(transport, "INVITE");
-    let mut drawn = Drawn::new(transport, "Proceeding");
+    let (told, key, invite) = asked(transport, "INVITE");
+    let drawn = Drawn::new(transport, "Proceeding");
     // The 100 that left at once.
     let mut last = "send 100 INVITE".to_owned();
-    let end = [Status(486)];
-    for step in steps.iter().chain(&end) {
-        if drawn.is_over() {
-            break;
-        }
-        match *step {
-            Wait(time) => {
-                told.pass(time);
-                drawn.pass(time, up_to_t2);
-            }
+    told.plays(
+        drawn,
+        steps.iter().chain(&[Status(486)]),
+        up_to_t2,
+        |bench, drawn, step| match step {
             Status(status) => {
-                told.bench.respond(key, answer(&invite, status));
+                bench.respond(key, answer(&invite, status));
                 let words = format!("send {status} INVITE");
                 match (drawn.state, status) {
                     ("Proceeding", ..=199) => {
@@ -343,74 +338,58 @@ fn invite_server(transport: Transport, steps: &[Step]) -> Result<(), TestCaseErr
                     ("Accepted", 200..=299) => drawn.say(&words),
                     _ => {}
                 }
-                told.note();
             }
             Again => {
-                told.bench.receive(incoming("INVITE", "z9hG4bKone"));
+                bench.receive(incoming("INVITE", "z9hG4bKone"));
                 if matches!(drawn.state, "Proceeding" | "Completed") {
                     drawn.say(&last);
                 }
-                told.note();
             }
             Ack => {
-                told.bench.receive(incoming("ACK", "z9hG4bKone"));
+                bench.receive(incoming("ACK", "z9hG4bKone"));
                 match drawn.state {
                     "Accepted" => drawn.say("ack"),
                     "Completed" => drawn.absorbs("Confirmed", T4),
                     _ => {}
                 }
-                told.note();
             }
-            Lost => {}
-        }
-    }
-    told.ends_as(&mut drawn, up_to_t2)
+            Wait(_) | Lost => {}
+        },
+    )
 }
 
 /// §17.2.2; a user who says nothing for 64·T1 is no longer waited for, as his peer does not wait either.
 fn other_server(transport: Transport, steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut told, key, options) = asked(transport, "OPTIONS");
+    let (told, key, options) = asked(transport, "OPTIONS");
     let mut drawn = Drawn::new(transport, "Trying");
     drawn.until(LONG, None);
     let mut last = String::new();
-    for step in steps {
-        if drawn.is_over() {
-            break;
-        }
-        match *step {
-            Wait(time) => {
-                told.pass(time);
-                drawn.pass(time, up_to_t2);
-            }
-            Status(status) => {
-                told.bench.respond(key, answer(&options, status));
-                let words = format!("send {status} OPTIONS");
-                match (drawn.state, status) {
-                    ("Trying" | "Proceeding", ..=199) => {
-                        drawn.say(&words);
-                        drawn.state = "Proceeding";
-                        last = words;
-                    }
-                    ("Trying" | "Proceeding", _) => {
-                        drawn.say(&words);
-                        drawn.absorbs("Completed", LONG);
-                        last = words;
-                    }
-                    _ => {}
+    told.plays(drawn, steps, up_to_t2, |bench, drawn, step| match step {
+        Status(status) => {
+            bench.respond(key, answer(&options, status));
+            let words = format!("send {status} OPTIONS");
+            match (drawn.state, status) {
+                ("Trying" | "Proceeding", ..=199) => {
+                    drawn.say(&words);
+                    drawn.state = "Proceeding";
+                    last = words;
                 }
-                told.note();
-            }
-            Again => {
-                told.bench.receive(incoming("OPTIONS", "z9hG4bKone"));
-                if matches!(drawn.state, "Proceeding" | "Completed") {
-                    drawn.say(&last);
+                ("Trying" | "Proceeding", _) => {
+                    drawn.say(&words);
+                    drawn.absorbs("Completed", LONG);
+                    last = words;
                 }
-                told.note();
+                _ => {}
             }
-            Ack | Lost => {}
         }
-    }
-    told.ends_as(&mut drawn, up_to_t2)
+        Again => {
+            bench.receive(incoming("OPTIONS", "z9hG4bKone"));
+            if matches!(drawn.state, "Proceeding" | "Completed") {
+                drawn.say(&last);
+            }
+        }
+        Wait(_) | Ack | Lost => {}
+    })
 }
 
 const ANSWERS: &[u16] = &[100, 180, 183, 200, 202, 302, 407, 486, 503, 603];
