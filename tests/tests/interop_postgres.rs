@@ -14,6 +14,48 @@ use tests::tools::{present, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The name the program calls the database by.
+const HOST: &str = "db.example.com";
+
+/// A database, and a configuration whose records go there.
+struct Lab {
+    place: Place,
+    authority: Authority,
+    cluster: Cluster,
+    setup: Setup,
+}
+
+/// A database whose certificate has this name. `None`: this machine has no server, and the story is skipped.
+fn lab(story: &'static str, certified: &str) -> Option<Lab> {
+    if !present(story, &["psql", "setpriv"])
+        || (programs().is_none() && !skip(story, "no PostgreSQL server"))
+    {
+        return None;
+    }
+    let place = Place::new(story);
+    let authority = Authority::new(&place);
+    let identity = authority.identity(&place, &[certified]);
+    let listen = SocketAddr::new(place.address(61), 5432);
+    let cluster = Cluster::start(&place, listen, &identity);
+    let password = place.write("postgres-password", format!("{PASSWORD}\n"));
+    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
+    setup.log = "info";
+    setup.record_lines = format!(
+        "[records.postgres]\nurl = \"postgresql://{USER}@{HOST}:{}/postgres?hostaddr={}\"\n\
+         password = {{ file = \"{}\" }}\nca = \"{}\"\n",
+        listen.port(),
+        listen.ip(),
+        password.display(),
+        authority.certificate.display()
+    );
+    Some(Lab {
+        place,
+        authority,
+        cluster,
+        setup,
+    })
+}
+
 /// The Call-IDs of the carrier's leg, as often as they stand there.
 fn stored(cluster: &Cluster) -> Vec<String> {
     let asked = cluster.ask("SELECT carrier_call_id FROM call_records");
@@ -36,29 +78,16 @@ fn seen(meta: &Simulated) -> BTreeSet<String> {
 
 #[test]
 fn with_the_database_stopped_and_the_program_killed_every_record_is_there_once() {
-    let story = "postgres";
-    if !present(story, &["psql", "setpriv"])
-        || (programs().is_none() && !skip(story, "no PostgreSQL server"))
-    {
+    let Some(Lab {
+        place,
+        authority,
+        mut cluster,
+        mut setup,
+    }) = lab("postgres", HOST)
+    else {
         return;
-    }
-    let place = Place::new("postgres");
-    let authority = Authority::new(&place);
-    let host = "db.example.com";
-    let identity = authority.identity(&place, &[host]);
-    let listen = SocketAddr::new(place.address(61), 5432);
-    let mut cluster = Cluster::start(&place, listen, &identity);
-    let password = place.write("postgres-password", format!("{PASSWORD}\n"));
-    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
-    setup.log = "info";
-    setup.record_lines = format!(
-        "[records.postgres]\nurl = \"postgresql://{USER}@{host}:{}/postgres?hostaddr={}\"\n\
-         password = {{ file = \"{}\" }}\nca = \"{}\"\nlongest_pause = 1\n",
-        listen.port(),
-        listen.ip(),
-        password.display(),
-        authority.certificate.display()
-    );
+    };
+    setup.record_lines += "longest_pause = 1\n";
     let mut sbc = Sbc::start(&place, &authority, &setup);
     let _pbx = Simulated::pbx(
         &place,
@@ -162,29 +191,16 @@ fn with_the_database_stopped_and_the_program_killed_every_record_is_there_once()
 
 #[test]
 fn a_certificate_of_nobody_we_know_gets_no_record() {
-    let story = "postgres-tls";
-    if !present(story, &["psql", "setpriv"])
-        || (programs().is_none() && !skip(story, "no PostgreSQL server"))
-    {
-        return;
-    }
-    let place = Place::new("postgres-tls");
-    let authority = Authority::new(&place);
     // Made for another name than the one that is called.
-    let identity = authority.identity(&place, &["elsewhere.example.com"]);
-    let listen = SocketAddr::new(place.address(61), 5432);
-    let cluster = Cluster::start(&place, listen, &identity);
-    let password = place.write("postgres-password", PASSWORD);
-    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
-    setup.log = "info";
-    setup.record_lines = format!(
-        "[records.postgres]\nurl = \"postgresql://{USER}@db.example.com:{}/postgres?hostaddr={}\"\n\
-         password = {{ file = \"{}\" }}\nca = \"{}\"\n",
-        listen.port(),
-        listen.ip(),
-        password.display(),
-        authority.certificate.display()
-    );
+    let Some(Lab {
+        place,
+        authority,
+        cluster,
+        setup,
+    }) = lab("postgres-tls", "elsewhere.example.com")
+    else {
+        return;
+    };
     let mut sbc = Sbc::start(&place, &authority, &setup);
     let _pbx = Simulated::pbx(
         &place,
