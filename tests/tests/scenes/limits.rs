@@ -5,6 +5,7 @@ use sim::report::What;
 use sim::scene::*;
 use sim::world::Party::{Meta, Pbx, Sbc};
 use sim::world::World;
+use sip::Transport;
 
 /// A call of another user.
 fn another_user(last: u32) -> sim::meta::knobs::UserCall {
@@ -35,6 +36,26 @@ fn the_call_above_the_limit_hears_503_and_later_ones_get_through() {
     assert_eq!(refused(&world, late), None);
     assert_eq!(world.records.len(), 3);
     assert_eq!(world.core.counters().refused.get("limit"), Some(&1));
+}
+
+#[test]
+fn invites_that_name_no_place_to_answer_take_up_no_room() {
+    let mut world = silent_world_with(|b| b.settings.max_calls = 2);
+    let pbx = "10.0.0.20:5060".parse().expect("an address");
+    for n in 0..3 {
+        let invite = format!(
+            "INVITE sip:+12195550714@10.0.0.5 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.20:5060;branch=z9hG4bKn{n}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:+17125550259@10.0.0.20>;tag=n{n}\r\nTo: <sip:+12195550714@10.0.0.5>\r\n\
+             Call-ID: nowhere-{n}\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+        world.stranger_says(Transport::Udp, pbx, &invite);
+        let told = world.told_strangers.last().expect("an answer");
+        assert!(told.starts_with("SIP/2.0 400"), "{told}");
+    }
+    world.user_calls(user().hanging_up_after(secs(2)));
+    world.story(secs(120)).is_clean();
+    assert_eq!(world.records.len(), 1);
+    assert_eq!(world.records[0].cause.label(), "normal");
 }
 
 #[test]

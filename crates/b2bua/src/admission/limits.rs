@@ -29,6 +29,14 @@ pub(crate) struct Limits {
     swept: Option<Instant>,
 }
 
+/// What a call that begins takes up.
+pub(crate) struct Entered<'a> {
+    pub(crate) direction: Direction,
+    pub(crate) number: &'a E164,
+    pub(crate) trunk: &'a Arc<str>,
+    pub(crate) user: &'a str,
+}
+
 /// What a call that is over no longer takes up.
 pub(crate) struct Left {
     pub(crate) number: E164,
@@ -120,17 +128,15 @@ impl Limits {
     }
 
     /// An INVITE became a call.
-    pub(crate) fn enter(&mut self, now: Instant, admitted: &Admitted) {
-        let e164 = &admitted.number.e164;
+    pub(crate) fn enter(&mut self, now: Instant, entered: &Entered<'_>) {
+        let e164 = entered.number;
         self.calls += 1;
-        *self.trunks.entry(admitted.trunk.name.clone()).or_default() += 1;
-        self.pairs
-            .entry((e164.clone(), admitted.user.clone()))
-            .or_default()
-            .calls += 1;
+        *self.trunks.entry(entered.trunk.clone()).or_default() += 1;
+        let pair = (e164.clone(), entered.user.to_owned());
+        self.pairs.entry(pair).or_default().calls += 1;
         let number = self.numbers.entry(e164.clone()).or_default();
         number.calls += 1;
-        if admitted.direction == Direction::BusinessInitiated {
+        if entered.direction == Direction::BusinessInitiated {
             number.initiated.add(now);
         }
     }

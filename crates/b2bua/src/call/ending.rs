@@ -7,7 +7,7 @@ use sdp::report::MediaReport;
 
 use super::{Call, Media, State};
 use crate::Cause;
-use crate::admission::limits::Left;
+use crate::admission::limits::{Entered, Left};
 use crate::call_id::CallId;
 use crate::context::Context;
 use crate::event::{CallEvent, Happened};
@@ -38,6 +38,16 @@ impl Call {
             user: self.user.clone(),
             connected: answered && self.direction == Direction::BusinessInitiated,
         })
+    }
+
+    /// What it takes up from its beginning on.
+    pub(crate) fn enters(&self) -> Entered<'_> {
+        Entered {
+            direction: self.direction,
+            number: &self.number.e164,
+            trunk: &self.trunk.name,
+            user: &self.user,
+        }
     }
 
     /// Ends the call for one cause; later causes are only consequences.

@@ -264,14 +264,14 @@ impl Core {
         if admitted.direction == Direction::UserInitiated && E164::parse(&admitted.user).is_none() {
             admitted.alias = self.alias(&admitted.user);
         }
-        self.limits.enter(now, &admitted);
         let offer = invite.body.clone();
         let unopened = invite.clone();
-        let mut cx = self.context(now, id);
-        let Some(call) = Call::open(&mut cx, admitted, flow, key, invite) else {
+        let opened = self.caught(now, id, |cx| Call::open(cx, admitted, flow, key, invite));
+        let Some(call) = opened.flatten() else {
             self.registry.forget(id);
             return self.respond(now, key, &unopened, 400);
         };
+        self.limits.enter(now, &call.enters());
         self.counters.admitted += 1;
         self.callers.insert((flow.id, id));
         self.calls.insert(id, Box::new(call));

@@ -70,11 +70,7 @@ impl Core {
         let Some(mut call) = self.calls.remove(&id) else {
             return;
         };
-        let mut cx = self.context(now, id);
-        let whole = catch_unwind(AssertUnwindSafe(|| act(&mut call, &mut cx))).is_ok();
-        if !whole {
-            self.counters.bugs += 1;
-            self.log(Level::Warn, format!("{id} hit a bug and was ended"));
+        if self.caught(now, id, |cx| act(&mut call, cx)).is_none() {
             let mut cx = self.context(now, id);
             let ended = catch_unwind(AssertUnwindSafe(|| call.abandon(&mut cx)));
             if ended.is_err() {
@@ -85,6 +81,22 @@ impl Core {
             }
         }
         self.keep_or_forget(now, id, call);
+    }
+
+    /// Does something for a call. `None`: it has hit a bug, which costs that call and no other.
+    pub(super) fn caught<T>(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        act: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let mut cx = self.context(now, id);
+        let whole = catch_unwind(AssertUnwindSafe(|| act(&mut cx))).ok();
+        if whole.is_none() {
+            self.counters.bugs += 1;
+            self.log(Level::Warn, format!("{id} hit a bug and was ended"));
+        }
+        whole
     }
 
     fn keep_or_forget(&mut self, now: Instant, id: CallId, mut call: Box<Call>) {

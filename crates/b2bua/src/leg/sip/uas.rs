@@ -1,6 +1,7 @@
 //! The leg we were called on: answering its INVITE (RFC 3261 §13.3) and its re-INVITEs (§14.2).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,7 +15,6 @@ use crate::context::{Context, Hop};
 use crate::late::Unwanted;
 use crate::leg::LegEvent;
 use crate::profile::PeerProfile;
-use std::sync::Arc;
 
 /// A re-INVITE or UPDATE of the peer that waits: for the call's answer, then for its ACK.
 #[derive(Debug)]
