@@ -27,13 +27,13 @@ deny: ## licences, advisories, sources and banned crates by cargo-deny, where it
 	cargo deny --locked check
 
 pcap: ## every capture under pcaps/ through the cores: what comes of it is what is expected
-	cargo test --locked -p wa-sbc --test pcaps
+	cargo test --locked -p wa-sbc --test pcaps -- --nocapture
 
 capture-scenes: ## write those captures anew from the simulated world; look at the difference
 	cargo run --locked -p wa-sbc --example capture-scenes
 
 capture-live: build install-tools ## captures of the real binary between SIPp, Kamailio and baresip anew; look at the difference
-	WA_SBC_KEEP_CAPTURES=1 WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test interop_live_capture
+	WA_SBC_KEEP_CAPTURES=1 WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test interop_live_capture --test interop_capture_sipp
 
 scenes: ## whole calls in virtual time
 	cargo test --locked -p tests --test scenes

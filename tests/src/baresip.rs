@@ -2,6 +2,10 @@
 //!
 //! It binds RTP to 0.0.0.0, so on loopback its packets come from 127.0.0.1; it therefore lives there altogether. It takes
 //! port + 1 for TLS, does not verify servers and cannot challenge.
+//!
+//! Its ACK and its BYE go where our Contact says, and not by way of its outbound proxy: our answer to it has no Record-Route,
+//! as Meta's own INVITEs do. Our Contact is a name, so a baresip that calls needs a DNS server that knows it
+//! ([`crate::names`]); without one it is silent from the answer on, and the call ends 32 s later for want of an ACK.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -10,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::certificates::Identity;
+use crate::names::Names;
 use crate::place::{Place, free_port};
 use crate::running::Running;
 use crate::tone::Audio;
@@ -77,6 +82,8 @@ pub struct Setup<'a> {
     pub identity: Option<&'a Identity>,
     /// What it says.
     pub voice: &'a Audio,
+    /// The names it can resolve; none: it asks the system's server.
+    pub names: &'a [(&'a str, IpAddr)],
 }
 
 /// A running baresip.
@@ -88,6 +95,7 @@ pub struct Baresip {
     control: TcpStream,
     heard: Vec<u8>,
     recordings: PathBuf,
+    _names: Option<Names>,
 }
 
 impl Baresip {
@@ -107,13 +115,17 @@ impl Baresip {
 
         let modules = library_directory("baresip/modules/opus.so")
             .expect("baresip's modules are where Debian puts them");
+        let names = (!setup.names.is_empty()).then(|| Names::serve(setup.names));
+        let dns = names.as_ref().map_or(String::new(), |names| {
+            format!("dns_server {}\n", names.address)
+        });
         let certificate = setup.identity.map_or(String::new(), |identity| {
             format!("sip_certificate {}\n", identity.both.display())
         });
         place.write(
             &format!("{name}/config"),
             format!(
-                "poll_method epoll\nsip_listen {home}:{port}\n{certificate}net_interface {home}\n\
+                "poll_method epoll\nsip_listen {home}:{port}\n{certificate}{dns}net_interface {home}\n\
                  audio_source aufile,{}\naudio_player aubridge,{name}-player\naudio_alert aubridge,{name}-alert\n\
                  audio_level no\nrtp_ports 40000-48000\nrtp_timeout 0\njitter_buffer_delay 2-10\n\
                  module_path {}\nmodule aubridge.so\nmodule aufile.so\nmodule opus.so\nmodule g711.so\nmodule srtp.so\n\
@@ -166,6 +178,7 @@ impl Baresip {
             control,
             heard: Vec::new(),
             recordings,
+            _names: names,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::capture::Capture;
 use crate::certificates::Authority;
 use crate::place::Place;
-use crate::running::Running;
+use crate::running::{Running, workspace};
 use crate::sbc::{Sbc, Setup, binary};
 use crate::simulated::{Simulated, agent_speaks, meta_address, pbx_address, user_speaks};
 
@@ -149,4 +149,56 @@ pub fn files(place: &Place) -> Vec<PathBuf> {
 /// Everything a command printed.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// Ends a capture of one file, has tshark look at it, replays it: the core acts as it acted. What the replay said. With
+/// WA_SBC_KEEP_CAPTURES=1 the capture goes to `pcaps/` under its name, with what it is about and what comes of it.
+///
+/// # Panics
+/// When it is wrong.
+pub fn judged(place: &Place, running: &mut Running, (name, about): (&str, &str)) -> String {
+    running.signal("INT");
+    running.succeed(LIMIT);
+    let files = files(place);
+    let [file] = &files[..] else {
+        panic!("one file: {files:?}")
+    };
+    let seen = Capture::of(file.clone(), &[]);
+    assert_eq!(seen.malformed(), Vec::<String>::new(), "{name}");
+    assert!(seen.count("sip.Method == \"INVITE\"") >= 2, "{name}");
+    let lost: Vec<_> = seen
+        .streams()
+        .into_iter()
+        .filter(|one| one.lost != 0)
+        .collect();
+    assert!(lost.is_empty(), "{name}: {lost:?}");
+    let replayed = Command::new(binary())
+        .args(["replay", "--quiet"])
+        .arg(file)
+        .output();
+    let replayed = replayed.expect("the binary runs");
+    let text = said(&replayed);
+    assert!(replayed.status.success(), "{text}");
+    assert!(
+        text.contains("differs from the capture\n  nothing"),
+        "{name}: {text}"
+    );
+    if std::env::var_os("WA_SBC_KEEP_CAPTURES").is_some() {
+        let directory = workspace().join("pcaps").join(name);
+        std::fs::create_dir_all(&directory).expect("pcaps/ is there");
+        std::fs::copy(file, directory.join("call.pcapng")).expect("room");
+        // Who is who is told anew: addresses change from run to run.
+        let scene = directory.join("scene.toml");
+        let _ = std::fs::remove_file(&scene);
+        let accepted = Command::new(binary())
+            .args(["replay", "--quiet", "--accept"])
+            .arg(&directory)
+            .output();
+        assert!(accepted.is_ok_and(|output| output.status.code().is_some()));
+        let told = std::fs::read_to_string(&scene).expect("accepted");
+        let rest = told.lines().filter(|line| !line.starts_with("about = "));
+        let rest: String = rest.map(|line| format!("{line}\n")).collect();
+        std::fs::write(scene, format!("about = \"{about}\"\n{rest}")).expect("room");
+    }
+    text
 }

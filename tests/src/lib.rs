@@ -23,6 +23,7 @@
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
 //! | [`load`] | both sides of many calls at once |
+//! | [`names`] | a DNS server for programs that ask one of their own |
 //! | [`metronome`] | whether the machine itself kept time |
 //! | [`forgetful`] | a NAT that forgets connections |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
@@ -45,6 +46,7 @@ pub mod lab;
 pub mod load;
 pub mod metronome;
 pub mod mutate;
+pub mod names;
 pub mod pebble;
 pub mod phones;
 pub mod place;

@@ -78,6 +78,7 @@ impl Phones {
                 answers: caller == Caller::Desk,
                 identity: Some(&identity),
                 voice: &Audio::tone(USER_HZ, meta.rate(), seconds),
+                names: &[(HOST, sbc_tls.ip())],
             },
         );
         let desk = Baresip::start(
@@ -96,6 +97,7 @@ impl Phones {
                 answers: caller == Caller::User,
                 identity: None,
                 voice: &Audio::tone(AGENT_HZ, pbx.rate(), seconds),
+                names: &[],
             },
         );
         let home = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -60,6 +60,7 @@ fn call_with(
     println!("{story}: user heard {at_user}; desk heard {at_desk}");
     let records = phones.sbc.wait_for_records(1, SOON);
     assert_eq!(records.len(), 1, "one call, one record: {records:?}");
+    assert_eq!(records[0]["cause"], "normal", "{}", records[0]);
     let told = (records[0].clone(), phones.sbc.running.log());
     let Some(capture) = &mut capture else {
         return Some(told);

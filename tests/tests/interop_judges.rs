@@ -117,6 +117,7 @@ fn baresip_to_baresip(
         answers,
         identity: secure.then_some(&identity),
         voice,
+        names: &[],
     };
     let mut callee = Baresip::start(&place, &setup("callee", "bob", true, says[1]));
     let mut caller = Baresip::start(&place, &setup("caller", "alice", false, says[0]));

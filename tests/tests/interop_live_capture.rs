@@ -2,19 +2,16 @@
 //! WA_SBC_KEEP_CAPTURES=1 the captures between independent programs go to `pcaps/`, each with what comes of it.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use tests::baresip::Codec;
 use tests::capture::Capture;
-use tests::captured::{LIMIT, Lab, capture, files, said, tables};
+use tests::captured::{LIMIT, Lab, capture, files, judged, said, tables};
 use tests::certificates::Authority;
-use tests::kamailio::Edge;
 use tests::metronome::undisturbed;
 use tests::phones::{Caller, Phones};
 use tests::place::Place;
-use tests::running::{Running, workspace};
-use tests::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME, binary};
+use tests::sbc::NUMBER;
 use tests::simulated::{Simulated, pbx_address, user_speaks};
 use tests::sipp::{Sipp, succeed};
 use tests::tone::{AGENT_HZ, Audio, USER_HZ, listen, to_alaw};
@@ -22,47 +19,6 @@ use tests::tools::present;
 
 fn lab(story: &str) -> Lab {
     Lab::new(story, |_, _| {})
-}
-
-/// Ends a capture, has tshark look at it, replays it: the core acts as it acted. Its last words.
-fn judged(place: &Place, running: &mut Running, name: &str) -> String {
-    running.signal("INT");
-    running.succeed(LIMIT);
-    let files = files(place);
-    let [file] = &files[..] else {
-        panic!("one file: {files:?}")
-    };
-    let seen = Capture::of(file.clone(), &[]);
-    assert_eq!(seen.malformed(), Vec::<String>::new(), "{name}");
-    assert!(seen.count("sip.Method == \"BYE\"") >= 2, "{name}");
-    let lost: Vec<_> = seen
-        .streams()
-        .into_iter()
-        .filter(|one| one.lost != 0)
-        .collect();
-    assert!(lost.is_empty(), "{name}: {lost:?}");
-    let replayed = Command::new(binary())
-        .args(["replay", "--quiet"])
-        .arg(file)
-        .output();
-    let replayed = replayed.expect("the binary runs");
-    let text = said(&replayed);
-    assert!(replayed.status.success(), "{text}");
-    assert!(
-        text.contains("differs from the capture\n  nothing"),
-        "{name}: {text}"
-    );
-    if std::env::var_os("WA_SBC_KEEP_CAPTURES").is_some() {
-        let directory = workspace().join("pcaps").join(name);
-        std::fs::create_dir_all(&directory).expect("pcaps/ is there");
-        std::fs::copy(file, directory.join("call.pcapng")).expect("room");
-        let accepted = Command::new(binary())
-            .args(["replay", "--quiet", "--accept"])
-            .arg(&directory)
-            .output();
-        assert!(accepted.is_ok_and(|output| output.status.success()));
-    }
-    text
 }
 
 #[test]
@@ -147,82 +103,50 @@ fn a_call_is_captured_in_the_clear_on_both_legs_and_replayed() {
     });
 }
 
-#[test]
-fn a_call_between_sipp_as_meta_and_a_sipp_pbx_is_captured_and_replayed() {
-    let name = "sipp-user-calls";
-    if !present(name, &["tshark", "sipp", "kamailio"]) {
+/// A call between two baresips; the one hangs up.
+fn between_baresips(name: &str, about: &str, caller: Caller, user_hangs_up: bool, record: &str) {
+    if !present(name, &["tshark", "baresip"]) {
         return;
     }
-    let place = Place::new(&format!("live-{name}"));
-    let authority = Authority::new(&place);
-    let outer = SocketAddr::new(place.address(21), 5061);
-    let inner = SocketAddr::new(place.address(22), 5070);
-    let meta = SocketAddr::new(place.address(23), 5060);
-    let pbx = SocketAddr::new(place.address(31), 5060);
-    let identity = authority.identity(&place, &["wa.meta.vc"]);
-    let _edge = Edge {
-        outer,
-        inner,
-        sbc: SocketAddr::new(place.address(1), 5061),
-        sbc_host: HOST,
-        sipp: meta,
-        sipp_transport: "udp",
-        challenge: None,
-    }
-    .start(&place, &authority, &identity);
-    let mut setup = Setup::new(outer, pbx);
-    setup.tables = tables(&place);
-    let mut sbc = Sbc::start(&place, &authority, &setup);
-    let mut running = capture(&place, &sbc, &["--trunk", "office"]);
-    place.write(
-        "agent.al",
-        to_alaw(&Audio::tone(AGENT_HZ, 8000, 10.0).samples),
-    );
-    let mut answering = Sipp::new("pbx", "pbx_answers", pbx)
-        .codec("PCMA")
-        .fill("TONE", "agent.al")
-        .fill("TALK", "1500")
-        .fill("CALLER", NUMBER)
-        .answer(&place);
-    let mut calling = Sipp::new("meta", "meta_calls", meta)
-        .fill("HOST", HOST)
-        .fill("DOMAIN", DOMAIN)
-        .fill("CALLER", USER)
-        .fill("USER", USERNAME)
-        .fill("PASSWORD", PASSWORD)
-        .fill("TALK", "1500")
-        .with(&["-auth_uri", &format!("{NUMBER}@{HOST}")])
-        .call(&place, NUMBER, inner);
-    succeed(&place, "meta", &mut calling, LIMIT);
-    succeed(&place, "pbx", &mut answering, LIMIT);
-    sbc.wait_for_records(1, LIMIT);
-    let text = judged(&place, &mut running, name);
-    assert!(
-        text.contains("Meta 407 (INVITE)") && text.contains("1600 Hz"),
-        "{text}"
-    );
+    undisturbed(|| {
+        let place = Place::new(&format!("live-{name}"));
+        let authority = Authority::new(&place);
+        let codecs = (Codec::Opus, Codec::Pcma);
+        let lines = tables(&place);
+        let mut phones = Phones::start_with(&place, &authority, caller, codecs, 30.0, &lines);
+        let mut running = capture(&place, &phones.sbc, &["--all"]);
+        phones.connect(caller);
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(phones.talking(), "the call stays up while both talk");
+        phones.hang_up(user_hangs_up);
+        phones.sbc.wait_for_records(1, LIMIT);
+        let text = judged(&place, &mut running, (name, about));
+        for part in [record, "1600 Hz", "1000 Hz"] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    });
 }
 
 #[test]
 fn a_call_between_baresips_is_captured_and_replayed() {
-    let name = "baresip-agent-calls";
-    if !present(name, &["tshark", "baresip"]) {
-        return;
-    }
-    let place = Place::new(&format!("live-{name}"));
-    let authority = Authority::new(&place);
-    let (caller, codecs) = (Caller::Desk, (Codec::Opus, Codec::Pcma));
-    let mut phones = Phones::start_with(&place, &authority, caller, codecs, 30.0, &tables(&place));
-    let mut running = capture(&place, &phones.sbc, &["--all"]);
-    phones.connect(caller);
-    std::thread::sleep(Duration::from_secs(3));
-    assert!(phones.talking(), "the call stays up while both talk");
-    phones.hang_up(false);
-    phones.sbc.wait_for_records(1, LIMIT);
-    let text = judged(&place, &mut running, name);
-    for part in ["business_initiated normal", "1600 Hz", "1000 Hz"] {
-        assert!(text.contains(part), "no {part} in {text}");
-    }
+    between_baresips(
+        "baresip-agent-calls",
+        "A baresip is the PBX and calls, a baresip is Meta and answers; the agent hangs up.",
+        Caller::Desk,
+        false,
+        "business_initiated normal",
+    );
+}
+
+#[test]
+fn a_call_of_a_baresip_as_the_user_is_captured_and_replayed() {
+    between_baresips(
+        "baresip-user-calls",
+        "A baresip is Meta and calls, is challenged, a baresip is the PBX and answers; the user hangs up.",
+        Caller::User,
+        true,
+        "user_initiated normal",
+    );
 }
 
 #[test]
@@ -262,7 +186,8 @@ fn a_transfer_by_a_sipp_pbx_is_captured_and_replayed() {
         succeed(place, "colleague", &mut second, LIMIT);
         meta.succeed(LIMIT);
         lab.sbc.wait_for_records(1, LIMIT);
-        let text = judged(&lab.place, &mut running, name);
+        let about = "A SIPp PBX answers and transfers the user to a colleague, a SIPp as well; the simulated Meta is the user.";
+        let text = judged(&lab.place, &mut running, (name, about));
         assert!(text.contains("PBX  INVITE SDP"), "{text}");
     });
 }

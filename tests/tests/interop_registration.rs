@@ -37,6 +37,7 @@ fn meta(place: &Place, authority: &Authority, answers: bool) -> Baresip {
             answers,
             identity: Some(&identity),
             voice: &Audio::tone(USER_HZ, 48_000, 20.0),
+            names: &[(HOST, tls.ip())],
         },
     )
 }
@@ -85,6 +86,7 @@ fn telephone(story: &str, transport: &str, user_calls: bool) {
             answers: user_calls,
             identity: None,
             voice: &Audio::tone(AGENT_HZ, 8_000, 20.0),
+            names: &[],
         },
     );
     sbc.running.wait_for("trunk office has registered", SOON);
@@ -148,6 +150,7 @@ fn extension(story: &str, transport: &'static str, user_calls: bool) {
             answers: user_calls,
             identity: None,
             voice: &Audio::tone(AGENT_HZ, 8_000, 20.0),
+            names: &[],
         },
     );
     let home = IpAddr::V4(Ipv4Addr::LOCALHOST);

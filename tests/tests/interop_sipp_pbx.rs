@@ -49,6 +49,7 @@ fn call(story: &str, tcp: bool, user_calls: bool) {
             answers: !user_calls,
             identity: Some(&identity),
             voice: &voice,
+            names: &[(HOST, place.address(1))],
         },
     );
     let mut setup = Setup::new(user.listen_tls(), pbx);
@@ -85,7 +86,8 @@ fn call(story: &str, tcp: bool, user_calls: bool) {
         calling
     };
     succeed(&place, "pbx", &mut sipp, SOON);
-    sbc.wait_for_records(1, SOON);
+    let records = sbc.wait_for_records(1, SOON);
+    assert_eq!(records[0]["cause"], "normal", "{}", records[0]);
     capture.stop();
 
     let at_user = user.recording().expect("the user's end recorded");

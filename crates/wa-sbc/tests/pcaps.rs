@@ -43,11 +43,29 @@ fn every_capture_comes_to_what_is_expected_of_it_within_a_minute() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(
-        started.elapsed() < Duration::from_secs(60),
-        "{:?}",
-        started.elapsed()
-    );
+    let took = started.elapsed();
+    println!("{} captures replayed in {took:.1?}", scenes.len());
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn every_directory_is_a_scene_with_a_capture_and_expectations_and_nothing_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pcaps");
+    let mut captured = 0;
+    for directory in std::fs::read_dir(root).expect("pcaps/ is there").flatten() {
+        if !directory.path().is_dir() {
+            continue;
+        }
+        captured += 1;
+        let files = std::fs::read_dir(directory.path())
+            .expect("readable")
+            .flatten();
+        let mut names: Vec<_> = files.map(|file| file.file_name()).collect();
+        names.sort();
+        let whole = ["call.pcapng", "expect.txt", "scene.toml"];
+        assert_eq!(names, whole, "{}", directory.path().display());
+    }
+    assert_eq!(captured, scenes().len());
 }
 
 #[test]
