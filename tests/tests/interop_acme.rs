@@ -231,6 +231,9 @@ fn a_reload_asks_at_once_for_what_failed_and_the_port_shows_what_came() {
     let authority = Authority::new(&place);
     let directory = format!("https://{}:14000/dir", place.address(71));
     let ordering = Ordering::new(&place, &authority, &directory);
+    // What is left of a trial with another directory of that authority.
+    let tried = r#"{"id": "x", "key_pkcs8": "AA", "directory": "https://staging.invalid/dir"}"#;
+    place.write("acme/account.json", tried);
     let mut sbc = ordering.start(&place);
     sbc.wait_for("the authority gave no certificate", LIMIT);
     let pebble = Pebble::start(&place, &authority, ordering.challenged, 3600);
@@ -243,6 +246,8 @@ fn a_reload_asks_at_once_for_what_failed_and_the_port_shows_what_came() {
     // The next order of its own would come in two minutes.
     sbc.signal("HUP");
     sbc.wait_for("the new certificate is shown", LIMIT);
+    let aside = std::fs::read_to_string(ordering.account.with_extension("old.json"));
+    assert_eq!(aside.expect("put aside"), tried);
     served(ordering.tls, &root).unwrap_or_else(|why| panic!("{why}"));
     assert_eq!(ordering.metric("wa_sbc_acme_failures_in_a_row"), Some(0.0));
     assert_eq!(

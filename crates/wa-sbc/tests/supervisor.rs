@@ -153,3 +153,34 @@ fn a_program_that_cannot_bind_its_ports_never_says_that_it_is_ready() {
     assert!(!status.success());
     assert!(manager.recv(&mut [0; 16]).is_err(), "nothing was said");
 }
+
+#[test]
+fn the_service_manager_hears_that_a_certificate_is_still_to_come() {
+    let scratch = Scratch::new();
+    let manager = UnixDatagram::bind(scratch.path("notify")).expect("a socket");
+    let limit = Some(Duration::from_secs(20));
+    manager.set_read_timeout(limit).expect("it can");
+    // Nobody listens there, so that the order fails.
+    let text = configuration(&scratch, "127.0.0.1:0")
+        + "[acme]\ndirectory = \"https://127.0.0.1:9/dir\"\nagree = true\nlisten = \"127.0.0.1:0\"\naccount = \""
+        + &scratch.path("account.json").display().to_string()
+        + "\"\n";
+    std::fs::write(scratch.path("wa-sbc.toml"), text).expect("a file");
+    let child = Command::new(env!("CARGO_BIN_EXE_wa-sbc"))
+        .arg("run")
+        .env("WA_SBC_CONFIG", scratch.path("wa-sbc.toml"))
+        .env("WA_SIP_PASSWORD", "s3cret")
+        .env("NOTIFY_SOCKET", scratch.path("notify"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let _child = Ended(child);
+    let mut buffer = [0; 512];
+    let length = manager.recv(&mut buffer).expect("told within 20 s");
+    let said = String::from_utf8_lossy(&buffer[..length]);
+    assert!(
+        said.starts_with("READY=1\n") && said.contains("no certificate yet"),
+        "{said}"
+    );
+}

@@ -13,6 +13,7 @@
 //! those of `[sip] tls`, so that everything else is as with a certificate from elsewhere
 //! ([ADR 37](../../../docs/adr/0037-a-certificate-that-is-not-there-yet.md)).
 
+mod account;
 mod client;
 mod files;
 mod keeper;
@@ -96,12 +97,16 @@ impl World for Acme {
 }
 
 /// When the certificate that is there should be renewed: so many days before its end, but not before two
-/// thirds of its life are over. `None`: there is none with its key, or it is for another name.
+/// thirds of its life are over. `None`: there is none with its key, it is for another name, or an authority
+/// gave it that is no longer the one.
 pub(crate) fn due_of(settings: &AcmeSettings) -> Option<SystemTime> {
     let AcmeSettings {
         certificate, key, ..
     } = settings;
     tls::certified(certificate, key).ok()?;
+    if account::is_elsewhere(settings) {
+        return None;
+    }
     let leaf = tls::leaf(certificate).ok()?;
     if !settings
         .names

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
-    NewOrder, OrderStatus, RetryPolicy,
+    AuthorizationStatus, ChallengeType, Identifier, NewOrder, OrderStatus, RetryPolicy,
 };
 
-use super::client::Client;
-use super::files::{self, Issued};
+use super::account::account;
+use super::files::Issued;
 use super::responder::Responder;
 use crate::config::AcmeSettings;
 
@@ -65,33 +64,4 @@ pub(super) async fn obtain(settings: &AcmeSettings) -> Result<Issued, String> {
     let chain = order.poll_certificate(&retries).await;
     let chain = chain.map_err(|why| format!("the certificate: {why}"))?;
     Ok(Issued { chain, key })
-}
-
-/// The account of the file, or a new one that is kept there.
-async fn account(settings: &AcmeSettings) -> Result<Account, String> {
-    let client = || {
-        let client = Client::new(settings).map_err(|why| why.to_string())?;
-        Ok::<_, String>(Account::builder_with_http(Box::new(client)))
-    };
-    let path = &settings.account;
-    if let Some(text) = files::read_account(path)? {
-        let known: AccountCredentials = serde_json::from_str(&text)
-            .map_err(|why| format!("{} holds no account: {why}", path.display()))?;
-        let account = client()?.from_credentials(known).await;
-        return account.map_err(|why| format!("the authority does not answer: {why}"));
-    }
-    let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
-    let new = NewAccount {
-        contact: &contact,
-        terms_of_service_agreed: true,
-        only_return_existing: false,
-    };
-    let made = client()?
-        .create(&new, settings.directory.clone(), None)
-        .await;
-    let (account, credentials) = made.map_err(|why| format!("a new account: {why}"))?;
-    let text = serde_json::to_string(&credentials).map_err(|why| why.to_string())?;
-    files::write_secret(path, &text)
-        .map_err(|why| format!("cannot keep {}: {why}", path.display()))?;
-    Ok(account)
 }

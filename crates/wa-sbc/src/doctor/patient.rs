@@ -71,6 +71,12 @@ impl Patient {
         acme.is_some_and(|acme| due_of(acme).is_none())
     }
 
+    /// Whether the certificate is one we order ourselves, and its renewal not due yet.
+    pub(super) fn renews_in_time(&self) -> bool {
+        let due = self.settings.acme.as_ref().and_then(due_of);
+        due.is_some_and(|due| self.now < due)
+    }
+
     /// The addresses of a host, by configuration or by the system's resolver.
     pub fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         use std::net::ToSocketAddrs;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use wa_sbc::doctor::{Patient, Verdict, examine};
 
-use super::lab::{Lab, fails, meta, pbx, warns};
+use super::lab::{HOST, Lab, fails, meta, pbx, warns};
 
 /// A lab whose certificate is ordered, from an authority that asks at this address.
 fn ordering(lab: &Lab, asks: &str) -> Patient {
@@ -74,4 +74,41 @@ fn a_port_of_the_challenge_that_another_program_holds_is_named() {
     let mut patient = ordering(&lab, &asks);
     patient.patience = std::time::Duration::from_millis(200);
     fails(&examine(&patient), "acme", "another program listens on");
+}
+
+#[test]
+fn a_short_lived_certificate_that_renews_itself_is_nothing_to_warn_of() {
+    let lab = Lab::new();
+    lab.certificate_for("ours", HOST, -1, 5);
+    let findings = examine(&ordering(&lab, "127.0.0.1:0"));
+    let certificate = findings.iter().find(|f| f.check == "certificate");
+    let certificate = certificate.expect("looked at");
+    assert!(
+        certificate.verdict == Verdict::Pass && certificate.found.contains("renews itself"),
+        "{certificate}"
+    );
+    lab.certificate_for("ours", HOST, -5, 1);
+    warns(
+        &examine(&ordering(&lab, "127.0.0.1:0")),
+        "certificate",
+        "ends within 14 days",
+    );
+}
+
+#[test]
+fn a_certificate_of_an_authority_we_left_is_ordered_anew() {
+    let lab = Lab::new();
+    let account = |directory: &str| {
+        let text = format!("{{\"id\": \"x\", \"directory\": \"{directory}\"}}");
+        std::fs::write(lab.path("account.json"), text).expect("writable");
+        examine(&ordering(&lab, "127.0.0.1:0"))
+    };
+    let same = account("https://acme.example.com/dir");
+    let acme: Vec<_> = same.iter().filter(|f| f.check == "acme").collect();
+    assert!(acme.iter().all(|f| f.verdict == Verdict::Pass), "{acme:?}");
+    warns(
+        &account("https://staging.example.com/dir"),
+        "acme",
+        "it is ordered at the start",
+    );
 }
