@@ -179,7 +179,7 @@ fn second(number: u16, codecs: [Codec; 2], suite: Suite, shared: bool, captured:
 
     let words: Vec<[Vec<u8>; 2]> = (0..60).map(|_| [user.say(), desk.say()]).collect();
     let forged = [vec![0x80; 90], words[3][0].clone()];
-    let mut say = |worker: &mut Worker, words: &[[Vec<u8>; 2]]| {
+    let say = |worker: &mut Worker, words: &[[Vec<u8>; 2]]| {
         for [from_user, from_desk] in words {
             let at_a = (a.address, a.rtp_port);
             user.socket.send_to(from_user, at_a).expect("sent");
