@@ -174,6 +174,39 @@ fn the_walk_through_the_code_names_functions_that_are_there() {
     assert!(named > 30, "{named}");
 }
 
+#[test]
+fn every_recipe_the_documents_name_is_in_the_makefile_and_says_what_it_does() {
+    let makefile = read("Makefile");
+    let recipes: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, rest)| rest.contains("## ") && !name.contains([' ', '.', '\t']))
+        .map(|(name, _)| name)
+        .collect();
+    let mut documents = files("docs", ".md");
+    documents.extend(["README.md", "CONTRIBUTING.md"].map(|name| workspace().join(name)));
+    let mut named = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        let spans = text.split('`').skip(1).step_by(2);
+        let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+        for words in spans
+            .chain(blocks)
+            .filter_map(|code| code.strip_prefix("make "))
+        {
+            let recipe = words.split_whitespace().find(|word| !word.contains('='));
+            let recipe = recipe.unwrap_or_default();
+            assert!(
+                recipes.contains(recipe),
+                "{}: make {words}",
+                document.display()
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named}");
+}
+
 /// What every crate in the build says of its licence, and where it comes from, as cargo itself knows it.
 #[test]
 fn every_crate_we_are_made_of_is_given_freely_and_comes_from_the_registry() {
