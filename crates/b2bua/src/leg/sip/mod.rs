@@ -9,14 +9,17 @@
 //!                    │ 3xx-6xx · lost · timeout ──► Gone
 //! ```
 //!
-//! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's, `indialog`
+//! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's (`again` when it is sent once more, `fork`
+//! when several answer it), `indialog`
 //! what both do once there is a dialog, `info` the digits in INFO, `proof` answers challenges, `prack` reliable provisional
 //! responses, `session_timer` and `refresh` what keeps a session alive, `replaces` whether somebody may take
 //! its place, `nat` where requests go when the peer's address is not to be believed, `extensions` what a peer may use
 //! of these, `words` the headers we write.
 
+mod again;
 mod early;
 pub(crate) mod extensions;
+mod fork;
 mod indialog;
 mod info;
 mod nat;

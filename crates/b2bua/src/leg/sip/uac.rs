@@ -15,15 +15,14 @@ use super::session_timer::SessionTimer;
 use super::{Acked, Phase, SipLeg, Way, extensions, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
-use crate::io::Level;
-use crate::late::{Ending, Unwanted};
+use crate::late::Unwanted;
 use crate::leg::LegEvent;
 use crate::profile::PeerProfile;
 
 /// Our INVITE on its way.
 #[derive(Debug)]
 pub(crate) struct Calling {
-    key: ClientKey,
+    pub(super) key: ClientKey,
     pub(super) invite: Request,
     /// Any response came.
     heard: bool,
@@ -311,7 +310,7 @@ impl SipLeg {
         matches!(&self.phase, Phase::Calling(calling) if !calling.heard)
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(super) fn is_cancelled(&self) -> bool {
         matches!(&self.phase, Phase::Calling(calling) if calling.cancelled_until.is_some())
     }
 
@@ -331,22 +330,6 @@ impl SipLeg {
                 false => Bytes::new(),
             },
         })
-    }
-
-    /// The peer wants longer sessions (422): the same INVITE again, with what it asks for.
-    fn calls_with_longer_session(&mut self, cx: &mut Context<'_>, response: &Response) -> bool {
-        if self.is_cancelled() || !self.session.refused(response) {
-            return false;
-        }
-        if let Phase::Calling(calling) = &mut self.phase {
-            self.session.ask(&mut calling.invite.headers);
-            let cseq = calling.invite.cseq().map_or(1, |cseq| cseq.number) + 1;
-            let headers = &mut calling.invite.headers;
-            headers.set(Name::CSeq, format!("{cseq} INVITE"));
-            calling.earlies.clear();
-            calling.key = cx.request(self.side, &self.hop, calling.invite.clone());
-        }
-        true
     }
 
     fn calling_answered(&mut self, cx: &mut Context<'_>, response: Response) -> Option<LegEvent> {
@@ -422,53 +405,6 @@ impl SipLeg {
         })
     }
 
-    /// 401 or 407: the same INVITE again with credentials, on the same flow, because another
-    /// server behind the same name may not know the nonce.
-    fn calling_challenged(
-        &mut self,
-        cx: &mut Context<'_>,
-        response: &Response,
-    ) -> Option<LegEvent> {
-        if self.is_cancelled() {
-            return Some(self.gone());
-        }
-        let cnonce = cx.ident.tag();
-        let leg = self.side;
-        let Phase::Calling(calling) = &mut self.phase else {
-            return None;
-        };
-        let uri = calling.invite.uri.as_text().to_string();
-        let answer = self.answerer.as_mut().and_then(|answerer| {
-            answerer
-                .answer(
-                    response,
-                    &Method::Invite,
-                    &uri,
-                    &calling.invite.body,
-                    cnonce,
-                )
-                .ok()
-        });
-        let Some((name, credentials)) = answer else {
-            let text = words::refusal_text(response);
-            cx.log(
-                Level::Debug,
-                format!("leg {leg:?}: cannot answer {} {text}", response.status),
-            );
-            self.gone();
-            return Some(LegEvent::Failed(Cause::CredentialsRefused { by: leg }));
-        };
-        let cseq = calling.invite.cseq().map_or(1, |cseq| cseq.number) + 1;
-        let headers = &mut calling.invite.headers;
-        headers.set(Name::CSeq, format!("{cseq} INVITE"));
-        headers.remove(&Name::Authorization);
-        headers.remove(&Name::ProxyAuthorization);
-        headers.push(name, credentials);
-        let again = calling.invite.clone();
-        calling.key = cx.request(leg, &self.hop, again);
-        None
-    }
-
     fn calling_refused(&mut self, response: &Response) -> LegEvent {
         let cancelled = self.is_cancelled();
         let gone = self.gone();
@@ -479,66 +415,6 @@ impl SipLeg {
             status: response.status,
             text: words::refusal_text(response),
             retry_after: words::retry_after(&response.headers),
-        }
-    }
-
-    /// A response to a request that no longer waits: a repeated 2xx is acknowledged again, a 2xx
-    /// of another branch of a fork is acknowledged and hung up (RFC 3261 §13.2.2.4).
-    pub(super) fn stray_response(
-        &mut self,
-        cx: &mut Context<'_>,
-        response: &Response,
-    ) -> Option<LegEvent> {
-        let cseq = response.cseq()?;
-        let is_answer = response.is_success() && cseq.method == Method::Invite;
-        let acked = match &self.phase {
-            Phase::Confirmed { acked } | Phase::Releasing { acked, .. } => acked,
-            // The telephone that won has hung up already; this one has not.
-            Phase::Gone if is_answer && self.is_of_a_fork(response) => {
-                self.refuse_fork(cx, response);
-                return None;
-            }
-            _ => return None,
-        };
-        let acked = [acked, &self.reacked]
-            .into_iter()
-            .flatten()
-            .find(|acked| is_answer && acked.cseq == cseq.number);
-        let (Some(acked), Some(dialog)) = (acked, &self.dialog) else {
-            return None;
-        };
-        if response
-            .to_tag()
-            .is_some_and(|tag| tag == dialog.id().remote_tag)
-        {
-            cx.resend(acked.flow, acked.bytes.clone());
-        } else {
-            self.refuse_fork(cx, response);
-        }
-        None
-    }
-
-    /// Whether a response is of another branch than the one whose dialog this leg had.
-    fn is_of_a_fork(&self, response: &Response) -> bool {
-        let ours = self.dialog.as_ref().map(|dialog| dialog.id().remote_tag);
-        let tag = response.to_tag();
-        ours.zip(tag).is_some_and(|(ours, tag)| ours != tag)
-    }
-
-    /// Another branch of a fork answered: one telephone is enough.
-    fn refuse_fork(&mut self, cx: &mut Context<'_>, response: &Response) {
-        match self.unwanted.end(response) {
-            Some(Ending::Again { flow, ack }) => cx.resend(flow, ack),
-            Some(Ending::New { ack, mut bye }) => {
-                let bytes = cx.ack(&self.hop, *ack);
-                self.unwanted.ended(response, self.hop.flow, bytes.clone());
-                // It may come once more when this leg is over.
-                cx.late.ended(response, self.hop.flow, bytes);
-                bye.headers
-                    .push(Name::Reason, words::reason(&Cause::Normal));
-                let _ = cx.request(self.side, &self.hop, *bye);
-            }
-            None => {}
         }
     }
 }
