@@ -1,4 +1,5 @@
-//! Records to a server of the operator's, with the real binary: killed while the server refuses, started again.
+//! Records to a server of the operator's, with the real binary: killed while the server refuses, killed at many moments, started
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::certificates::Authority;
 use tests::place::{Place, wait_until};
-use tests::sbc::{Sbc, Setup};
+use tests::sbc::{PASSWORD, Sbc, Setup, binary};
 use tests::simulated::{Simulated, meta_address, pbx_address};
 use tests::tools::present;
 
@@ -93,6 +94,28 @@ impl Server {
     }
 }
 
+/// The Call-IDs of calls whose end the far side has seen.
+fn seen(meta: &Simulated) -> BTreeSet<String> {
+    let call_ids: BTreeMap<u64, String> = meta
+        .events("started")
+        .iter()
+        .filter_map(|started| {
+            let call_id = started["call_id"].as_str()?.to_owned();
+            Some((started["call"].as_u64()?, call_id))
+        })
+        .collect();
+    meta.events("ended")
+        .iter()
+        .filter(|ended| ended["by"] == "us" && ended["confirmed"] == true)
+        .filter_map(|ended| call_ids.get(&ended["call"].as_u64()?).cloned())
+        .collect()
+}
+
+fn call_ids(records: &[Value]) -> BTreeSet<String> {
+    let call_id = |record: &Value| Some(record["carrier_call_id"].as_str()?.to_owned());
+    records.iter().filter_map(call_id).collect()
+}
+
 #[test]
 fn killed_while_the_server_refuses_it_delivers_every_record_after_the_next_start() {
     let place = Place::new("webhook-killed");
@@ -123,20 +146,7 @@ fn killed_while_the_server_refuses_it_delivers_every_record_after_the_next_start
     let meta = Simulated::meta(&place, &authority, "meta", &calls);
     wait_until("calls end", LIMIT, || meta.events("ended").len() >= 60);
     sbc.running.signal("KILL");
-    let call_ids: BTreeMap<u64, String> = meta
-        .events("started")
-        .iter()
-        .filter_map(|started| {
-            let call_id = started["call_id"].as_str()?.to_owned();
-            Some((started["call"].as_u64()?, call_id))
-        })
-        .collect();
-    let seen: BTreeSet<String> = meta
-        .events("ended")
-        .iter()
-        .filter(|ended| ended["by"] == "us" && ended["confirmed"] == true)
-        .filter_map(|ended| call_ids.get(&ended["call"].as_u64()?).cloned())
-        .collect();
+    let seen = seen(&meta);
     drop(meta);
     assert!(seen.len() >= 60, "{}", seen.len());
     assert!(
@@ -148,12 +158,7 @@ fn killed_while_the_server_refuses_it_delivers_every_record_after_the_next_start
     server.well.store(true, Ordering::Relaxed);
     let again = Sbc::start(&place, &authority, &setup);
     wait_until("every record is delivered", LIMIT, || {
-        let delivered: BTreeSet<String> = server
-            .records()
-            .iter()
-            .filter_map(|record| Some(record["carrier_call_id"].as_str()?.to_owned()))
-            .collect();
-        delivered.is_superset(&seen)
+        call_ids(&server.records()).is_superset(&seen)
     });
     drop(again);
     let keys: Vec<String> = server
@@ -177,5 +182,81 @@ fn killed_while_the_server_refuses_it_delivers_every_record_after_the_next_start
         let digest = String::from_utf8_lossy(&digest.stdout).into_owned();
         let digest = digest.trim().rsplit(' ').next().expect("a digest");
         assert_eq!(*signed, format!("t={time},v1={digest}"));
+    }
+}
+
+#[test]
+fn killed_again_and_again_at_another_moment_each_time_it_loses_neither_record_nor_delivery() {
+    let place = Place::new("webhook-killed-often");
+    let authority = Authority::new(&place);
+    let server = Server::start(&place);
+    server.well.store(true, Ordering::Relaxed);
+    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
+    setup.log = "info";
+    let secret = place.write("webhook-secret", "known to both\n");
+    setup.record_lines = format!(
+        "sqlite = \"{}\"\n[records.webhook]\nurl = \"http://{}/records\"\nsecret = {{ file = \"{}\" }}\nlongest_pause = 1",
+        place.path("calls.db").display(),
+        server.address,
+        secret.display()
+    );
+    let pbx = ["--silent", "--answer-after", "0.05", "--at-most", "60"];
+    let _pbx = Simulated::pbx(&place, "pbx", &pbx);
+    let calls = [
+        "--silent",
+        "--calls",
+        "400",
+        "--rate",
+        "60",
+        "--hang-up-after",
+        "0.1",
+        "--at-most",
+        "60",
+    ];
+    // How many calls have ended, and milliseconds later: between BYE and its answer, answer and report, report and sinks,
+    // one sink and the next. The last one but one dies while it completes what its predecessor left.
+    let moments = [(1, 0), (5, 23), (9, 3), (20, 14), (0, 0), (30, 45)];
+    let mut all = BTreeSet::new();
+    for (round, (ended, later)) in moments.into_iter().enumerate() {
+        let mut sbc = Sbc::start(&place, &authority, &setup);
+        let meta = (ended > 0)
+            .then(|| Simulated::meta(&place, &authority, &format!("meta-{round}"), &calls));
+        let count = || meta.as_ref().map_or(0, |meta| meta.events("ended").len());
+        wait_until("calls end", LIMIT, || count() >= ended);
+        std::thread::sleep(Duration::from_millis(later));
+        sbc.running.signal("KILL");
+        sbc.running.finish(LIMIT);
+        all.extend(meta.as_ref().map(seen).unwrap_or_default());
+    }
+    assert!(all.len() >= 50, "{}", all.len());
+    let again = Sbc::start(&place, &authority, &setup);
+    wait_until("every record is delivered", LIMIT, || {
+        call_ids(&server.records()).is_superset(&all)
+    });
+    wait_until("every record is in the file", LIMIT, || {
+        call_ids(&again.records()).is_superset(&all)
+    });
+    let output = Command::new(binary())
+        .args(["calls", "--json", "--last", "10000", "--config"])
+        .arg(&again.configuration)
+        .env("WA_SBC_TEST_PASSWORD", PASSWORD)
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let stored: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(call_ids(&stored).is_superset(&all), "in the database too");
+    // One for each call in the places that know keys; a server may get one twice, under the same key.
+    for records in [&again.records(), &stored] {
+        let keys: BTreeSet<String> = records
+            .iter()
+            .map(|record| record["key"].to_string())
+            .collect();
+        assert_eq!(
+            (keys.len(), call_ids(records).len()),
+            (records.len(), records.len())
+        );
     }
 }

@@ -189,4 +189,52 @@ mod tests {
         assert_eq!(keys, ["b", "c"]);
         assert_eq!(left["b"].line, "{2}");
     }
+
+    /// A kill lets a part of the last write reach the file. Whichever part it is, no call whose line is whole is
+    /// forgotten, none that is done comes back, and the next notes find a clean line.
+    #[test]
+    fn cut_at_any_byte_it_keeps_every_call_whose_line_is_whole() {
+        let notes = [
+            "+a\t{\"user\":\"Zoë\"}\n",
+            "+b\t{2}\n",
+            "-a\n",
+            "+ab\t{3}\n",
+            "-b\n",
+            "+c\t{4}\n",
+        ];
+        let whole: String = notes.concat();
+        let scratch = super::super::tests::Scratch::new();
+        let directory = scratch.path("spool");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        for cut in 0..=whole.len() {
+            let mut expected: Vec<&str> = Vec::new();
+            let mut end = 0;
+            for note in notes {
+                end += note.len();
+                if end > cut {
+                    break;
+                }
+                match note.trim_end().split_at(1) {
+                    ("-", done) => expected.retain(|key| *key != done),
+                    (_, entry) => expected.extend(entry.split('\t').next()),
+                }
+            }
+            std::fs::write(directory.join("journal"), &whole.as_bytes()[..cut]).expect("written");
+            let keys = |left: &[Entry]| {
+                left.iter()
+                    .map(|entry| entry.key.clone())
+                    .collect::<Vec<_>>()
+            };
+            let (mut journal, left) = Journal::open(&directory).expect("a journal");
+            assert_eq!(keys(&left), expected, "cut at {cut}");
+            journal.append("+z\t{9}\n").expect("written");
+            drop(journal);
+            let (_, left) = Journal::open(&directory).expect("a journal");
+            assert_eq!(
+                keys(&left),
+                [&expected[..], &["z"]].concat(),
+                "cut at {cut}, and on"
+            );
+        }
+    }
 }

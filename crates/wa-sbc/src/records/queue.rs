@@ -360,4 +360,27 @@ mod tests {
         assert!(queue.push(&[entry(99)]).is_ok(), "what was read makes room");
         assert_eq!(read(&mut queue, 99), [99]);
     }
+
+    #[test]
+    fn cut_at_any_byte_it_has_every_record_that_is_whole_and_takes_more() {
+        let scratch = Scratch::new();
+        let open = || Queue::open(&scratch.path("spool"), "webhook", 1 << 30).expect("a queue");
+        let mut queue = open();
+        queue.push(&[entry(1), entry(2), entry(3)]).expect("room");
+        let path = scratch.path("spool/webhook-0000000001");
+        let whole = fs::read(&path).expect("there");
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).expect("written");
+            let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let mut queue = open();
+            queue.push(&[entry(9)]).expect("room");
+            let batch = queue.peek(99).expect("readable").expect("something waits");
+            let id = |line: &String| {
+                serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"].as_u64()
+            };
+            let got: Vec<u64> = batch.lines.iter().filter_map(id).collect();
+            let expected: Vec<u64> = (1..=lines as u64).chain([9]).collect();
+            assert_eq!(got, expected, "cut at {cut}");
+        }
+    }
 }
