@@ -280,7 +280,10 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            char if char.is_control() => out.push('\u{fffd}'),
+            // Nothing a picture may not contain (XML 1.0 §2.2).
+            char if char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}') => {
+                out.push('\u{fffd}');
+            }
             char => out.push(char),
         }
     }

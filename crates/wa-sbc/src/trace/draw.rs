@@ -6,6 +6,7 @@ use sim::ladder::{Ladder, Line, Mark, Rung, label};
 
 use super::redact::redacted;
 use super::seen::{Crossed, Gap, Seen, Story, What};
+use crate::plain::plain;
 
 /// Width of the space between two posts.
 const WIDTH: usize = 44;
@@ -41,13 +42,18 @@ pub fn draw(story: &Story, manner: Manner) -> String {
                 "\n── {seconds:.3} {way} {} over {} ──\n{}\n",
                 crossed.remote,
                 crossed.transport.via_name(),
-                String::from_utf8_lossy(&bytes)
-                    .replace("\r\n", "\n")
-                    .trim_end(),
+                in_lines(&bytes),
             ));
         }
     }
     out
+}
+
+/// A message as it is, but for what a terminal would obey.
+fn in_lines(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<_> = text.trim_end().lines().map(plain).collect();
+    lines.join("\n")
 }
 
 fn head(story: &Story) -> String {
@@ -61,7 +67,7 @@ fn head(story: &Story) -> String {
             Some(false) => ", the PBX",
             None => "",
         };
-        out.push_str(&format!("leg {side:?}{peer}: Call-ID {call_id}\n"));
+        out.push_str(&format!("leg {side:?}{peer}: Call-ID {}\n", plain(call_id)));
     }
     out
 }
@@ -107,7 +113,7 @@ fn ladder(story: &Story) -> Ladder {
                     at,
                     mark: Mark::Note {
                         right_of,
-                        text: text.clone(),
+                        text: plain(text).into_owned(),
                     },
                 });
             }
@@ -141,7 +147,7 @@ fn arrow(crossed: &Crossed) -> Mark {
     Mark::Arrow {
         from,
         to,
-        label: label(&String::from_utf8_lossy(&crossed.bytes)),
+        label: plain(&label(&String::from_utf8_lossy(&crossed.bytes))).into_owned(),
         line: Line::Thin,
     }
 }
@@ -173,7 +179,7 @@ fn words(bytes: &[u8]) -> Option<String> {
             words.push(format!("{}: {}", name.trim(), value.trim()));
         }
     }
-    (!words.is_empty()).then(|| words.join("; "))
+    (!words.is_empty()).then(|| plain(&words.join("; ")).into_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use b2bua::record::Record;
 use b2bua::{Cause, MediaCommand, MediaEvent};
 use sdp::Side;
-use sdp::report::LegReport;
+use sdp::report::{LegReport, SentReport};
 
 /// Words about a leg, or about the whole call.
 pub(super) type Words = Vec<(Option<Side>, String)>;
@@ -24,6 +24,24 @@ pub(super) fn of_command(command: &MediaCommand) -> Words {
         MediaCommand::Update { side, agreed } => {
             let (codec, direction) = (agreed.audio.codec.name(), agreed.direction.name());
             vec![(Some(*side), format!("agreed anew: {codec}, {direction}"))]
+        }
+        MediaCommand::SendDigit {
+            side,
+            digit,
+            duration,
+        } => {
+            let ms = duration.as_millis();
+            vec![(
+                Some(*side),
+                format!("digit {digit} pressed for it ({ms} ms)"),
+            )]
+        }
+        MediaCommand::Replace { side, plan } => {
+            let (codec, remote) = (plan.agreed.audio.codec.name(), plan.agreed.remote_rtp);
+            vec![(
+                Some(*side),
+                format!("somebody else is there: {codec}, media to {remote}"),
+            )]
         }
         _ => Vec::new(),
     }
@@ -50,6 +68,7 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
             let after = after.as_secs_f64();
             vec![(Some(*side), format!("no audio for {after:.0} s"))]
         }
+        // Told where it is news: see `of_report`.
         MediaEvent::Reported { .. } => Vec::new(),
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
         MediaEvent::Digit {
@@ -62,6 +81,51 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
             .map(|side| (Some(side), figures(&report.legs[side.index()])))
             .collect(),
     }
+}
+
+/// How a leg was last said to be received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hearing {
+    reported: bool,
+    loss: Loss,
+}
+
+/// How much gets lost, as coarse as one hears it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Loss {
+    #[default]
+    Little,
+    Audible,
+    Heavy,
+}
+
+/// What a report of ours tells that none before it told: that there are reports at all, which keep a silent leg alive, and
+/// that packets get lost, or no longer.
+pub(super) fn of_report(side: Side, report: &SentReport, before: &mut Hearing) -> Words {
+    let mut words = Vec::new();
+    if !before.reported {
+        before.reported = true;
+        words.push((Some(side), "first RTCP left: it keeps the leg alive".into()));
+    }
+    if let Some(block) = report.block {
+        let percent = u32::from(block.fraction_lost) * 100 / 256;
+        let loss = match percent {
+            0..3 => Loss::Little,
+            3..20 => Loss::Audible,
+            _ => Loss::Heavy,
+        };
+        if loss != before.loss {
+            before.loss = loss;
+            words.push((
+                Some(side),
+                match loss {
+                    Loss::Little => "hardly a packet gets lost any more".into(),
+                    _ => format!("{percent} % of the packets get lost on the way here"),
+                },
+            ));
+        }
+    }
+    words
 }
 
 /// The figures of a leg, those that are zero and good left out.

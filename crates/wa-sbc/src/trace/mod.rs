@@ -13,6 +13,8 @@ mod facts;
 mod file;
 mod follow;
 mod keep;
+#[cfg(test)]
+mod ladder_tests;
 mod reach;
 mod redact;
 mod ring;
