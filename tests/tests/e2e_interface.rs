@@ -360,6 +360,14 @@ fn every_answer_is_what_the_document_promises_and_all_it_promises_comes() {
             .as_array()
             .is_some_and(|records| records.len() == 1)
     });
+    // Traced by its id alone since the number no longer is: its goodbyes are in the log, though that is at INFO.
+    let goodbye = |line: &str| {
+        line.contains(" DEBUG ")
+            && line.contains(&format!("call={id} "))
+            && line.contains("\"BYE\"")
+    };
+    let log = lab.sbc.running.log();
+    assert_eq!(log.lines().filter(|line| goodbye(line)).count(), 2, "{log}");
     wait_until("the doctor made a round", LIMIT, || {
         // Until then it is not there, which is described as well.
         lab.http.get("/v1/doctor").status == 200

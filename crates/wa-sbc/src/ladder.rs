@@ -4,6 +4,8 @@ use bytes::Bytes;
 use sip::{Message, Method, Name, Text, Transport};
 use tracing::Level;
 
+use crate::log::TRACED;
+
 /// The target to switch on: `--log wa_sbc::ladder=debug,info`.
 pub(crate) const TARGET: &str = "wa_sbc::ladder";
 
@@ -23,13 +25,32 @@ pub(crate) fn left(transport: Option<Transport>, bytes: &Bytes) {
     }
 }
 
+/// A message of a call that is traced: told whatever the filter says.
+pub(crate) fn of_traced(call: u64, way: &str, transport: Option<Transport>, bytes: &Bytes) {
+    let Ok(message) = sip::parse(bytes.clone()) else {
+        return;
+    };
+    let transport = transport.map(Transport::param);
+    let headers = message.headers();
+    let call_id = headers.first(&Name::CallId).map(Text::as_str);
+    let cseq = headers.first(&Name::CSeq).map(Text::as_str);
+    let (text, sdp) = (words(&message), !message.body().is_empty());
+    tracing::debug!(target: TRACED, call, way, transport, text, cseq = cseq.as_deref(), call_id = call_id.as_deref(), sdp);
+}
+
 fn rung(way: &str, transport: Option<Transport>, message: &Message) {
     let transport = transport.map(Transport::param);
     let headers = message.headers();
     let call_id = headers.first(&Name::CallId).map(Text::as_str);
     let cseq = headers.first(&Name::CSeq).map(Text::as_str);
-    let sdp = !message.body().is_empty();
-    let text = match message {
+    let (text, sdp) = (words(message), !message.body().is_empty());
+    tracing::debug!(target: TARGET, way, transport, text, cseq = cseq.as_deref(), call_id = call_id.as_deref(), sdp);
+}
+
+/// Method or status, and whether a request answers a challenge.
+fn words(message: &Message) -> String {
+    let headers = message.headers();
+    match message {
         Message::Request(request) => {
             let credentials = [Name::ProxyAuthorization, Name::Authorization];
             let answers = credentials.iter().any(|name| headers.first(name).is_some());
@@ -41,6 +62,5 @@ fn rung(way: &str, transport: Option<Transport>, message: &Message) {
             format!("{}{answers}", request.method)
         }
         Message::Response(response) => format!("{} {}", response.status, response.reason),
-    };
-    tracing::debug!(target: TARGET, way, transport, text, cseq = cseq.as_deref(), call_id = call_id.as_deref(), sdp);
+    }
 }

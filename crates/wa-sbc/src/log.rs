@@ -185,7 +185,12 @@ fn redact_word(mut word: &str, redacted: &mut String) {
 mod tests {
     use std::sync::Arc;
 
+    use b2bua::event::{CallEvent, Facts, Happened};
+    use b2bua::record::Direction;
+    use b2bua::{CallId, E164, LogLine};
+
     use super::*;
+    use crate::observe::Observers;
 
     #[test]
     fn numbers_lose_their_middle_and_everything_else_stays() {
@@ -261,5 +266,108 @@ mod tests {
             assert_eq!(text.matches("+1712…59").count(), 2, "{form}: {text}");
             assert!(text.contains("4915155555555"), "{form}: {text}");
         }
+    }
+
+    fn began(id: u64, number: &str) -> CallEvent {
+        CallEvent {
+            facts: Facts {
+                id: CallId(id),
+                direction: Direction::UserInitiated,
+                reference: Some("wacid.HBgL".into()),
+                carrier_call_id: Some("outgoing:wacid.HBgL".into()),
+                pbx_call_id: None,
+                number: E164::parse(number).expect("a number"),
+                user: "+12195550714".into(),
+                trunk: "office".into(),
+                started: std::time::UNIX_EPOCH,
+                ringing: None,
+                answered: None,
+            },
+            happened: Happened::Began,
+        }
+    }
+
+    #[test]
+    fn a_call_and_the_calls_of_a_number_are_told_in_full_while_they_are_traced_and_no_other_is() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (log, _) = text(parse("warn").expect("a filter"), move || writer.clone());
+        tracing::subscriber::with_default(log, || {
+            let observers = Observers::new(0, 50);
+            let step = |call: u64, text: &str| {
+                observers.log(&LogLine {
+                    level: b2bua::Level::Debug,
+                    call: Some(CallId(call)),
+                    text: format!("{text} of +12195550714"),
+                });
+            };
+            step(7, "before");
+            assert!(observers.traced.call(7, true));
+            step(7, "during");
+            step(8, "another");
+            assert!(observers.traced.call(7, false));
+            step(7, "after");
+            // A number: calls that begin from now on, until their record is written.
+            observers
+                .traced
+                .number(E164::parse("+17125550259").expect("a number"), true);
+            observers.event(&began(20, "+17125550259"));
+            observers.event(&began(21, "+4930555000"));
+            step(20, "the number's");
+            step(21, "somebody's");
+            observers.recorded(&crate::records::tests_record(20));
+            step(20, "when over");
+            observers
+                .traced
+                .number(E164::parse("+17125550259").expect("a number"), false);
+            observers.event(&began(22, "+17125550259"));
+            step(22, "no longer");
+            assert!(observers.traced.is_idle());
+        });
+        let text = String::from_utf8(lines.0.lock().expect("no panic while writing").clone())
+            .expect("text");
+        let told: Vec<&str> = text.lines().collect();
+        assert_eq!(told.len(), 2, "{text}");
+        assert!(
+            told[0].contains("DEBUG during of +12195550714 call=7"),
+            "{text}"
+        );
+        assert!(
+            told[1].contains("DEBUG the number's of +12195550714 call=20"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_step_of_a_call_is_one_line_with_the_ids_of_its_record_and_no_number_in_full() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (log, _) = json(parse("info").expect("a filter"), move || writer.clone());
+        let record = crate::records::tests_record(7);
+        let mut over = began(7, "+17125550259");
+        over.facts.pbx_call_id = Some("b-1".into());
+        over.happened = Happened::Over(Box::new(record.clone()));
+        tracing::subscriber::with_default(log, || Observers::new(0, 50).event(&over));
+        let text = String::from_utf8(lines.0.lock().expect("no panic while writing").clone())
+            .expect("text");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let line: serde_json::Value =
+            serde_json::from_str(&crate::records::line(0, &record)).expect("JSON");
+        assert_eq!(told["call"], line["id"]);
+        assert_eq!(told["direction"], line["direction"]);
+        assert_eq!(told["trunk"], line["trunk"]);
+        assert_eq!(
+            (&told["message"], &told["by"]),
+            (&"over".into(), &line["released_by"])
+        );
+        assert_eq!(told["cause"], line["text"]);
+        assert_eq!(told["reference"], "wacid.HBgL");
+        assert_eq!(told["carrier_call_id"], "outgoing:wacid.HBgL");
+        assert_eq!(told["pbx_call_id"], "b-1");
+        assert!(
+            !text.contains("5550259") && !text.contains("12195550714"),
+            "{text}"
+        );
     }
 }

@@ -48,6 +48,11 @@ impl Traced {
         });
     }
 
+    /// Whether nobody is traced.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.any.load(Ordering::Relaxed)
+    }
+
     /// Whether the call is traced.
     pub(crate) fn has(&self, call: u64) -> bool {
         self.any.load(Ordering::Relaxed) && self.lock().calls.contains(&call)

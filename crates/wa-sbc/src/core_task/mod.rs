@@ -18,7 +18,7 @@ use b2bua::event::Happened;
 use b2bua::operator::Reply;
 use b2bua::{CallId, Core, Input, Level, MediaEvent, Output};
 use bytes::Bytes;
-use sip::{Flow, FlowId, Message};
+use sip::{Flow, FlowId, Message, Transport};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
@@ -206,6 +206,7 @@ impl CoreTask {
                             transport,
                             bytes: &bytes,
                         });
+                        self.trace_closely("out", transport, &bytes);
                     }
                     match self.records.is_behind() || !self.held.is_empty() {
                         true => self.held.push((flow, bytes)),
@@ -376,6 +377,18 @@ impl CoreTask {
                 transport: Some(flow.transport),
                 bytes,
             });
+            self.trace_closely("in", Some(flow.transport), bytes);
+        }
+    }
+
+    /// A message of a call whose every step the operator wants in the log.
+    fn trace_closely(&self, way: &str, transport: Option<Transport>, bytes: &Bytes) {
+        let traced = &self.observers.traced;
+        if traced.is_idle() {
+            return;
+        }
+        if let Some(call) = self.trace.call_of(bytes).filter(|call| traced.has(call.0)) {
+            ladder::of_traced(call.0, way, transport, bytes);
         }
     }
 

@@ -219,6 +219,7 @@ mod tests {
                     (_, entry) => expected.extend(entry.split('\t').next()),
                 }
             }
+            expected.sort_unstable();
             std::fs::write(directory.join("journal"), &whole.as_bytes()[..cut]).expect("written");
             let keys = |left: &[Entry]| {
                 left.iter()

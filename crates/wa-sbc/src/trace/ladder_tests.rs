@@ -177,9 +177,8 @@ fn what_media_did_stands_between_the_messages_on_its_side_at_its_time() {
             "packets come again",
             "BYE",
             "received 1900 packets, sent 2000, 100",
-            "3 SRTP failures",
-            "8 RTCP keep-alives sent",
-            "7 RTCP received",
+            "lost, 3 SRTP failures, 8 RTCP",
+            "keep-alives sent, 7 RTCP received",
         ],
     );
     // What was said about a leg stands on that leg's side; what is no news is not said again.

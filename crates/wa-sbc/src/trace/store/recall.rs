@@ -1,11 +1,13 @@
 //! What is remembered, for readers.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use b2bua::CallId;
 use bytes::Bytes;
 
 use super::super::ring::{Head, Kind};
+use super::super::scan;
 use super::super::seen::{Crossed, Seen, Story, Wanted, What};
 use super::{CALLS, STRANGERS, Told, Trace};
 
@@ -36,6 +38,13 @@ impl Trace {
         let mut all = self.stories.iter();
         let known = all.find(|(_, told)| told.call == Some(call))?;
         self.story(*known.0)
+    }
+
+    /// The call a message belongs to, once there is one.
+    pub(crate) fn call_of(&self, message: &[u8]) -> Option<CallId> {
+        let hash = self.hasher.hash_one(scan::call_id(message)?);
+        let (story, _) = self.by_call_id.get(&hash)?;
+        self.stories.get(story)?.call
     }
 
     /// The story of the last call, or of the last INVITE where there was none.
