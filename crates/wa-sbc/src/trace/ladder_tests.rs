@@ -350,7 +350,7 @@ fn flaw(text: &str) -> Option<String> {
                 .strip_suffix('=')
                 .is_some_and(|name| !name.is_empty())
         };
-        if quoted.len() % 2 == 0
+        if quoted.len().is_multiple_of(2)
             || !named.clone().all(is_named)
             || (attributes.len() > 1 && quoted.len() == 1)
         {
