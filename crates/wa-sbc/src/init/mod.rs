@@ -5,14 +5,16 @@
 //! (as the package makes `/etc/wa-sbc`: root configures, the service reads). Nothing that exists is
 //! overwritten unless told so, but for a configuration that configures nothing.
 
+mod ask;
 mod write;
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use ask::Question;
 use write::Answers;
 
 /// Where the service of a package keeps what it writes.
@@ -97,10 +99,6 @@ pub(crate) enum InitError {
 /// Asks, writes, and says what to do next.
 pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
     let directory = config.parent().unwrap_or(Path::new("."));
-    let text = |value: &Option<String>, flag, what| match value {
-        Some(value) => Ok(value.clone()),
-        None => asked(flag, what),
-    };
     let path = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
     let address = |value: &Option<IpAddr>| value.map(|address| address.to_string());
     let state = match &options.state {
@@ -109,40 +107,62 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
         None => directory.to_owned(),
     };
     // What is ordered is put where the service may write.
-    let ordered = |name: &str| options.acme.is_some().then(|| state.join(name));
+    let ordered = |name: &str| {
+        let path = options.acme.as_ref().map(|_| state.join(name));
+        path.map(|path| path.display().to_string())
+    };
+    let text = |given: Option<String>, flag, what, objection| {
+        let question = Question {
+            flag,
+            what,
+            objection,
+        };
+        ask::answer(given, &question)
+    };
     let mut answers = Answers {
         number: text(
-            &options.number,
+            options.number.clone(),
             "--number",
             "the WhatsApp business number, + and digits",
+            ask::number,
         )?,
         host: text(
-            &options.host,
+            options.host.clone(),
             "--host",
             "our public DNS name, as in Meta's settings of the number",
+            ask::host,
         )?,
         certificate: text(
-            &path(&options.certificate.clone().or(ordered("fullchain.pem"))),
+            path(&options.certificate).or(ordered("fullchain.pem")),
             "--certificate",
             "the file of the certificate chain (PEM); there is none yet? begin again with --acme",
+            ask::anything,
         )?,
         key: text(
-            &path(&options.key.clone().or(ordered("key.pem"))),
+            path(&options.key).or(ordered("key.pem")),
             "--key",
             "the file of its key (PEM)",
+            ask::anything,
         )?,
         acme: options.acme.clone(),
         public: text(
-            &address(&options.public),
+            address(&options.public),
             "--public",
             "the public address of this machine",
+            ask::address,
         )?,
         private: text(
-            &address(&options.private),
+            address(&options.private),
             "--private",
             "the address of this machine the PBX reaches",
+            ask::address,
         )?,
-        pbx: text(&options.pbx, "--pbx", "the PBX, host or host:port")?,
+        pbx: text(
+            options.pbx.clone(),
+            "--pbx",
+            "the PBX, host or host:port",
+            ask::anything,
+        )?,
         transport: options.transport.clone(),
         secret: directory.join("sip-password"),
         state: state.clone(),
@@ -152,9 +172,9 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
             path: file.display().to_string(),
             source,
         })?,
-        None if io::stdin().is_terminal() => asked(
+        None if io::stdin().is_terminal() => ask::secret(
             "--password-file",
-            "the SIP password Meta made for the number",
+            "the SIP password Meta made for the number (not shown)",
         )?,
         None => {
             let mut line = String::new();
@@ -188,19 +208,4 @@ pub(crate) fn main(config: &Path, options: &Options) -> Result<(), InitError> {
         );
     }
     Ok(())
-}
-
-fn asked(flag: &'static str, what: &'static str) -> Result<String, InitError> {
-    if !io::stdin().is_terminal() {
-        return Err(InitError::Missing { flag, what });
-    }
-    let mut out = io::stderr().lock();
-    write!(out, "{what}: ")?;
-    out.flush()?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    match line.trim() {
-        "" => Err(InitError::Missing { flag, what }),
-        line => Ok(line.to_owned()),
-    }
 }

@@ -269,3 +269,55 @@ fn init_writes_a_configuration_the_doctor_can_read_and_nobody_else_the_password(
         "{said}"
     );
 }
+
+#[test]
+fn init_asks_again_what_cannot_be_right_and_does_not_show_the_password() {
+    let lab = Lab::new();
+    let config = lab.path("asked/wa-sbc.toml");
+    let words = format!(
+        "{} --config {} init --certificate {} --key {}",
+        env!("CARGO_BIN_EXE_wa-sbc"),
+        config.display(),
+        lab.path("ours.pem").display(),
+        lab.path("ours.key").display(),
+    );
+    // A terminal of its own.
+    let mut terminal = std::process::Command::new("script")
+        .args(["-qec", &words, "/dev/null"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script(1) is on every Debian");
+    let mut keys = terminal.stdin.take().expect("piped");
+    let mut screen = terminal.stdout.take().expect("piped");
+    let mut shown = String::new();
+    for (question, answer) in [
+        ("the WhatsApp business number", "17125550259"),
+        ("no number with its country", "+17125550259"),
+        ("our public DNS name", "https://sbc.example.com"),
+        ("no public DNS name", "sbc.example.com"),
+        ("the public address", "203.0.113.7"),
+        ("the PBX reaches", "127.0.0.1"),
+        ("host or host:port", "127.0.0.1:5080"),
+        ("the SIP password", "a-password-of-the-lab"),
+    ] {
+        let mut byte = [0];
+        let asked = |shown: &str| {
+            shown
+                .rfind(question)
+                .is_some_and(|at| shown[at..].ends_with(": "))
+        };
+        while !asked(&shown) {
+            assert_eq!(screen.read(&mut byte).expect("a terminal"), 1, "{shown}");
+            shown.push(char::from(byte[0]));
+        }
+        writeln!(keys, "{answer}").expect("it listens");
+    }
+    screen.read_to_string(&mut shown).expect("to the end");
+    assert!(terminal.wait().expect("it ends").success(), "{shown}");
+    assert!(!shown.contains("a-password-of-the-lab"), "{shown}");
+    let settings = Settings::load(&config).expect("what init writes is right");
+    assert_eq!(settings.core.numbers[0].host, "sbc.example.com");
+    let kept = std::fs::read_to_string(lab.path("asked/sip-password")).expect("kept");
+    assert_eq!(kept.trim(), "a-password-of-the-lab");
+}
