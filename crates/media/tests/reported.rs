@@ -194,3 +194,26 @@ fn a_user_who_is_heard_with_holes_gets_redundancy_though_nobody_reports_loss() {
     let (clean, rough) = (redundant(1_000), redundant(8));
     assert!(rough > 0.9 && clean == 0.0, "{clean} and {rough}");
 }
+
+#[test]
+fn a_desk_that_asks_for_fewer_bits_in_mid_call_gets_them_from_the_next_frame_on() {
+    let mut call = Call::new([
+        secured(plan(Side::A, Codec::Pcma)),
+        plan(Side::B, Codec::Opus),
+    ]);
+    call.peer(Side::B).talking = false;
+    let kbit = |call: &mut Call| {
+        let before = call.peers[1].received.len();
+        call.run(ms(3_000));
+        let came = &call.peers[1].received[before..];
+        let octets: usize = came.iter().map(|one| one.payload.len()).sum();
+        octets as f64 * 8.0 / 3_000.0
+    };
+    let full = kbit(&mut call);
+    let mut fewer = plan(Side::B, Codec::Opus).agreed;
+    fewer.audio.remote_fmtp = Some("maxaveragebitrate=9000".to_owned());
+    call.session.update(call.now, Side::B, fewer).unwrap();
+    let few = kbit(&mut call);
+    assert!(full > 14.0 && few < 9.9, "{full} and {few} kbit/s");
+    call.peers[1].assert_one_line();
+}
