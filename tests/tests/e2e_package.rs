@@ -339,7 +339,7 @@ fn installed_for_real_the_first_call_comes_as_the_document_says() {
     );
     // 14 s on two cores that do nothing else; a machine that is busy with other tests may take longer.
     assert!(
-        machine < 120 && reading < 270,
+        machine < 120 && reading < 285,
         "{machine} s and {reading} s"
     );
 
