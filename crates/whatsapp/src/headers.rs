@@ -1,4 +1,4 @@
-//! Meta's own headers: `x-wa-meta-*`, and the call id hidden in the Call-ID (Meta reference 5.6).
+//! Meta's own headers: `x-wa-meta-*` (Meta reference 5.6).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -78,13 +78,6 @@ impl CallFacts {
     }
 }
 
-/// The call id in the Call-ID of a user's call. `None` for other Call-IDs.
-pub fn wacid_of_call_id(call_id: &str) -> Option<&str> {
-    call_id
-        .strip_prefix(facts::CALL_ID_PREFIX)
-        .filter(|id| id.starts_with(facts::WACID_PREFIX))
-}
-
 /// A header name without its freedom of spelling: lower case, `_` as `-`.
 pub fn fold(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
@@ -143,16 +136,5 @@ mod tests {
             facts.cta_payload.map(|text| text.chars().count()),
             Some(LONGEST)
         );
-    }
-
-    #[test]
-    fn the_call_id_of_a_users_call_holds_the_wacid() {
-        assert_eq!(
-            wacid_of_call_id("outgoing:wacid.HBgL=="),
-            Some("wacid.HBgL==")
-        );
-        assert_eq!(wacid_of_call_id("outgoing:other"), None);
-        assert_eq!(wacid_of_call_id("Outgoing:wacid.HBgL"), None);
-        assert_eq!(wacid_of_call_id("f304a1d2@0.0.0.0"), None);
     }
 }

@@ -13,17 +13,17 @@
 //! |------|-------|
 //! | [`facts`] | one constant per fact, with its source, date and consequence |
 //! | [`profile`] | how Meta wants to be treated, as a [`b2bua::profile::PeerProfile`] |
-//! | [`number`] | numbers, users without numbers, and the addresses of a call to a user |
-//! | [`headers`] | `x-wa-meta-*`, and the call id inside the Call-ID |
+//! | [`domain`] | which domain our From may name |
+//! | [`headers`] | `x-wa-meta-*` |
 //! | [`refusal`] | what Meta's refusals mean, and whether trying again helps |
 //! | [`networks`] | where Meta's packets come from |
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod domain;
 pub mod facts;
 pub mod headers;
 pub mod networks;
-pub mod number;
 pub mod profile;
 pub mod refusal;
 

@@ -51,7 +51,6 @@ pub const META: PeerProfile = PeerProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::Bsuid;
     use sdp::{Codec, Description, Local, MediaProfile, Profile, SrtpKey, Suite, compose};
 
     fn sample(name: &str) -> Vec<u8> {
@@ -91,19 +90,26 @@ mod tests {
     }
 
     #[test]
-    fn the_core_and_this_crate_recognise_the_same_scoped_ids() {
+    fn a_user_who_hides_his_number_is_known_by_the_form_of_his_id() {
         let form = META.opaque_user.expect("users without numbers exist");
-        for user in [
-            "US.13491208655302741918",
-            "US.",
-            "us.1",
-            "USA.1",
-            "US.a-b",
-            "+12195550714",
-            "U1.1",
-            "US.1.2",
+        let of_length = |length| format!("BR.{}", "a".repeat(length));
+        for (user, fits) in [
+            ("US.13491208655302741918", true),
+            (&of_length(128), true),
+            (&of_length(129), false),
+            ("", false),
+            ("anonymous", false),
+            ("US.", false),
+            ("us.1", false),
+            ("USA.1", false),
+            ("U1.1", false),
+            ("US.a-b", false),
+            ("US.13 49", false),
+            ("US.a@b", false),
+            ("US.1.2", false),
+            ("+12195550714", false),
         ] {
-            assert_eq!(form.fits(user), Bsuid::parse(user).is_some(), "{user}");
+            assert_eq!(form.fits(user), fits, "{user}");
         }
     }
 

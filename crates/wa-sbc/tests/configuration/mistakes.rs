@@ -61,6 +61,14 @@ fn every_mistake_is_named_with_file_line_key_and_remedy() {
              `host` to the name Meta has for the number",
         ),
         (
+            with(
+                "trunk = \"office\"",
+                "trunk = \"office\"\ndomain = \"203.0.113.7\"",
+            ),
+            "wa-sbc.toml:14: number.domain: an IP address is no domain Meta accepts in From: Meta answers 403 to such a From\n    \
+             remedy: write sbc.example.com or a parent domain of it, or set `host` to the name Meta has for the number",
+        ),
+        (
             with("trunk = \"office\"", "trunk = \"office\"\nno_answer = 45"),
             "wa-sbc.toml:14: number.no_answer: after 30 s Meta may already have given up on the caller\n    \
              remedy: write 25 or less, and let the PBX answer with an announcement before",

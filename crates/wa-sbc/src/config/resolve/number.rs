@@ -8,6 +8,7 @@ use b2bua::{E164, settings};
 use sdp::Suite;
 use sip::Secret;
 use toml::Spanned;
+use whatsapp::domain::DomainMismatch;
 
 use super::Resolver;
 use crate::config::file;
@@ -77,12 +78,18 @@ impl Resolver<'_, '_> {
             .as_ref()
             .map_or_else(|| host.clone(), |domain| domain.get_ref().clone());
         if let Some(place) = &written.domain
-            && !is_parent_or_same(&domain, &host)
+            && let Err(mismatch) = whatsapp::domain::check(&host, &domain)
         {
+            let why = match mismatch {
+                DomainMismatch::Unrelated => {
+                    format!("{domain} is neither {host} nor a parent domain of it")
+                }
+                other => other.to_string(),
+            };
             self.object(
                 place.span(),
                 "number.domain",
-                format!("{domain} is neither {host} nor a parent domain of it: Meta answers 403 to such a From"),
+                format!("{why}: Meta answers 403 to such a From"),
                 format!("write {host} or a parent domain of it, or set `host` to the name Meta has for the number"),
             );
         }
@@ -200,13 +207,4 @@ impl Resolver<'_, '_> {
         }
         suites
     }
-}
-
-/// Whether `domain` is `host` or one of its parent domains (Meta reference 3.1).
-fn is_parent_or_same(domain: &str, host: &str) -> bool {
-    let (domain, host) = (domain.to_ascii_lowercase(), host.to_ascii_lowercase());
-    host == domain
-        || host
-            .strip_suffix(&domain)
-            .is_some_and(|front| front.ends_with('.'))
 }
