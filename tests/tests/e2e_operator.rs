@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::process::Command;
 use std::time::Duration;
 
+use tests::certificates::Authority;
 use tests::http::Client;
 use tests::lab::Lab;
-use tests::place::wait_until;
+use tests::place::{Place, wait_until};
 use tests::running::workspace;
-use tests::sbc::NUMBER;
-use tests::simulated::pbx_address;
+use tests::sbc::{NUMBER, Sbc, Setup, binary};
+use tests::simulated::{Simulated, meta_address, pbx_address};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// The names of our metrics in a text.
@@ -323,4 +325,87 @@ fn every_metric_of_the_dashboard_and_the_alerts_is_there_and_counts() {
         let value = line.rsplit(' ').next().expect("a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+/// Keys and digest answers as they would stand in a message: none that is not blanked.
+fn secrets_in(text: &str) -> Vec<String> {
+    let values = |name: &str, blank: char| -> Vec<String> {
+        let found = text.split(name).skip(1);
+        found
+            .map(|rest| rest.chars().take(16).collect::<String>())
+            .filter(|value| value.chars().any(|char| char != blank))
+            .collect()
+    };
+    [values("inline:", 'A'), values("response=\"", '0')].concat()
+}
+
+#[test]
+fn why_a_call_failed_is_found_on_disk_after_the_program_has_gone_and_no_secret_with_it() {
+    let place = Place::new("operator-trace");
+    let authority = Authority::new(&place);
+    let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
+    // Nobody listens there.
+    setup.pbx.1 = "tcp";
+    setup.log = "info";
+    let traces = place.path("traces");
+    setup.tables = format!(
+        "[trace]\ndir = \"{}\"\n[control]\nsocket = \"{}\"\n",
+        traces.display(),
+        place.path("control.socket").display()
+    );
+    let mut sbc = Sbc::start(&place, &authority, &setup);
+    let calls = ["--silent", "--calls", "1", "--at-most", "20"];
+    let meta = Simulated::meta(&place, &authority, "meta", &calls);
+    wait_until("the user is refused", LIMIT, || {
+        !meta.events("refused").is_empty()
+    });
+    sbc.running.wait_for("trace of a failed call kept", LIMIT);
+    let ladder = |more: &[&str]| {
+        let output = Command::new(binary())
+            .args(["ladder", "+1 219-555-0714", "--config"])
+            .arg(&sbc.configuration)
+            .args(more)
+            .env("WA_SBC_TEST_PASSWORD", tests::sbc::PASSWORD)
+            .output()
+            .expect("the binary runs");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{complaint}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    // While it runs, the program itself knows, and says secrets to whoever asks for them.
+    let asked = ladder(&["--messages", "--secrets"]);
+    let (answers, keys): (Vec<_>, Vec<_>) = secrets_in(&asked)
+        .into_iter()
+        .partition(|secret| secret.chars().all(|char| char.is_ascii_hexdigit()));
+    assert!(
+        !keys.is_empty() && answers.len() == 1,
+        "{keys:?}, {answers:?} in {asked}"
+    );
+    sbc.running.signal("KILL");
+    sbc.running.finish(LIMIT);
+    for more in [&[][..], &["--messages"], &["--messages", "--secrets"]] {
+        let text = ladder(more);
+        assert!(text.contains("ended by sbc: unreachable (leg B:"), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+        assert_eq!(secrets_in(&text), [""; 0], "{text}");
+    }
+    let picture = place.path("call.svg").display().to_string();
+    ladder(&["--svg", &picture]);
+    let svg = std::fs::read_to_string(picture).expect("written");
+    assert!(
+        svg.starts_with("<svg") && svg.contains("unreachable"),
+        "{svg}"
+    );
+    let kept: Vec<_> = std::fs::read_dir(traces)
+        .expect("a directory")
+        .flatten()
+        .collect();
+    assert_eq!(kept.len(), 1);
+    let bytes = std::fs::read(kept[0].path()).expect("readable");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(
+        text.contains("inline:AAAA") && text.contains("response=\"0000"),
+        "both were there"
+    );
+    assert_eq!(secrets_in(&text), [""; 0]);
 }
