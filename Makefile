@@ -69,6 +69,10 @@ bench-sip: build ## calls a second on one core with TLS and digest, latency from
 bench-observing: build ## what records, traces and metrics add to the processor time of a call
 	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling -- observing
 
+.PHONY: bench-captures
+bench-captures: build ## what it costs to capture one, 20 and 200 of 200 calls
+	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling -- captures
+
 bench: ## packets and messages per second
 	cargo bench --locked --workspace
 

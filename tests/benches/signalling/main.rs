@@ -11,6 +11,7 @@
 //! Connections stand before anything is measured. Every call is complete: challenged, answered with SRTP keys on one side and
 //! plain RTP on the other, confirmed, released, recorded; its media sessions and ports are real, though nobody speaks.
 
+mod captures;
 mod observing;
 mod process;
 
@@ -33,7 +34,7 @@ const HELD: u32 = 900;
 const REST: Duration = Duration::from_secs(35);
 
 /// What can be asked for by name; without a name the first three, one after the other.
-const PHASES: [&str; 4] = ["throughput", "latency", "held", "observing"];
+const PHASES: [&str; 5] = ["throughput", "latency", "held", "observing", "captures"];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -47,7 +48,10 @@ fn main() {
         phases.extend(&PHASES[..3]);
     }
     println!("bench-sip: {}", process::machine());
-    if phases.iter().any(|phase| *phase != "observing") {
+    if phases
+        .iter()
+        .any(|phase| !["observing", "captures"].contains(phase))
+    {
         let mut bench = Bench::start();
         for (at, phase) in phases.iter().enumerate() {
             if at > 0 {
@@ -64,6 +68,9 @@ fn main() {
     }
     if phases.contains(&"observing") {
         observing::run();
+    }
+    if phases.contains(&"captures") {
+        captures::run();
     }
 }
 

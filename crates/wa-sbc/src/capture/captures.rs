@@ -225,18 +225,18 @@ impl Captures {
         wants.fold(0, |by, (slot, _)| by | 1 << slot)
     }
 
-    /// Something was seen of a call that is captured.
-    pub(crate) fn seen(&self, followed: Followed) {
-        let Some(thread) = &self.thread else {
+    /// Something was seen of what is captured; all that is known by now, in one piece: a capture of everything
+    /// that begins is told of hundreds of calls at once.
+    pub(crate) fn seen(&self, seen: Vec<Followed>) {
+        let Some(thread) = self.thread.as_ref().filter(|_| !seen.is_empty()) else {
             return;
         };
-        if let Err(TrySendError::Full(Tell::Seen(lost))) =
-            thread.tell.try_send(Tell::Seen(followed))
-        {
-            self.counts.lose(1);
+        if let Err(TrySendError::Full(Tell::Seen(lost))) = thread.tell.try_send(Tell::Seen(seen)) {
+            self.counts.lose(lost.len() as u64);
             for (slot, status) in self.running.iter().enumerate() {
-                if let Some(status) = status.as_ref().filter(|_| lost.by & 1 << slot != 0) {
-                    status.dropped(1);
+                let of_it = lost.iter().filter(|lost| lost.by & 1 << slot != 0);
+                if let Some(status) = status {
+                    status.dropped(of_it.count() as u64);
                 }
             }
         }
@@ -312,6 +312,46 @@ fn named(wall: SystemTime, slot: usize) -> String {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::trace::{Seen, Told, What};
+
+    #[test]
+    fn a_capture_that_begins_hears_of_all_calls_at_once() {
+        let directory = std::env::temp_dir().join(format!("wa-sbc-all-{}", std::process::id()));
+        let settings = CaptureSettings {
+            directory: directory.clone(),
+            bytes: 100_000_000,
+        };
+        let mut captures = Captures::new(settings, sim::scene::settings());
+        let wish = Wish {
+            all: true,
+            files: 1,
+            ..Wish::default()
+        };
+        let begun = captures.begin(wish, clock::wall(), Vec::new);
+        let (by, _, status) = begun.expect("there is room");
+        let fact = |story| Followed {
+            by,
+            story,
+            call: None,
+            outside: false,
+            what: Told::Seen(Seen {
+                at: clock::wall(),
+                what: What::Fact {
+                    gap: None,
+                    text: "a call from before".into(),
+                },
+            }),
+        };
+        let count = 3 * QUEUE as u64;
+        captures.seen((0..count).map(fact).collect());
+        captures.finish();
+        let shown = status.json();
+        assert_eq!(
+            (&shown["messages"], &shown["dropped"]),
+            (&count.into(), &0.into())
+        );
+        let _ = std::fs::remove_dir_all(&directory);
+    }
 
     #[test]
     fn a_capture_is_called_by_when_it_began() {

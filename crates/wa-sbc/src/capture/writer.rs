@@ -27,7 +27,7 @@ pub(super) enum Tell {
     /// Write another capture.
     Begin(Box<Begun>),
     /// Something was seen.
-    Seen(Followed),
+    Seen(Vec<Followed>),
     /// Write what is there and end.
     End,
 }
@@ -233,13 +233,13 @@ impl<'a> Writing<'a> {
                     Err(error) => fail(self.counts, &status, &error),
                 }
             }
-            Tell::Seen(followed) => {
+            Tell::Seen(seen) => self.pending.extend(seen.into_iter().map(|followed| {
                 let at = match &followed.what {
                     Told::Seen(seen) => seen.at,
                     Told::Leg(..) | Told::Carrier(_) => SystemTime::UNIX_EPOCH,
                 };
-                self.pending.push((at, Item::Seen(followed)));
-            }
+                (at, Item::Seen(followed))
+            })),
             Tell::End => return true,
         }
         false
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn fact(by: By, at: SystemTime, text: &str) -> Tell {
-        Tell::Seen(Followed {
+        Tell::Seen(vec![Followed {
             by,
             story: 1,
             call: Some(CallId(7)),
@@ -389,7 +389,7 @@ mod tests {
                     text: text.into(),
                 },
             }),
-        })
+        }])
     }
 
     #[test]

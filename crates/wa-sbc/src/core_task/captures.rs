@@ -40,12 +40,14 @@ impl CoreTask {
 
     /// Hands on what was seen of captured calls.
     pub(super) fn tell_captures(&mut self) {
+        let mut seen = Vec::new();
         for news in self.trace.news() {
             match news {
-                News::Seen(followed) => self.captures.seen(followed),
+                News::Seen(followed) => seen.push(followed),
                 News::Follows { call, .. } => self.watch(call),
             }
         }
+        self.captures.seen(seen);
     }
 
     pub(super) fn begin_capture(
