@@ -15,6 +15,7 @@ mod follow;
 mod keep;
 #[cfg(test)]
 mod ladder_tests;
+mod outside;
 mod reach;
 mod redact;
 mod ring;
