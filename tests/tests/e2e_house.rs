@@ -109,6 +109,8 @@ fn the_log_names_no_secret_at_any_level_and_no_person_above_debug() {
         let authority = Authority::new(&place);
         let mut setup = Setup::new(meta_address(&place), pbx_address(&place));
         setup.log = level;
+        let socket = place.path("control.socket");
+        setup.tables = format!("[control]\nsocket = \"{}\"\n", socket.display());
         let mut sbc = Sbc::start(&place, &authority, &setup);
         let taking = ["--exit-after", "1", "--at-most", "25"];
         let placing = ["--calls", "1", "--hang-up-after", "1", "--at-most", "25"];
@@ -118,11 +120,24 @@ fn the_log_names_no_secret_at_any_level_and_no_person_above_debug() {
         desk.succeed(SOON);
         // Each peer holds its port, so the first two have to be gone.
         drop((user, desk));
+        // The user hangs up: Meta's BYE brings its id of the call.
+        let taking = [
+            "--exit-after",
+            "1",
+            "--hang-up-after",
+            "1",
+            "--at-most",
+            "25",
+        ];
+        let placing = ["--calls", "1", "--at-most", "25"];
         let mut user = Simulated::meta(&place, &authority, "bic-meta", &taking);
         let mut desk = Simulated::pbx(&place, "bic-pbx", &placing);
         desk.succeed(SOON);
         user.succeed(SOON);
-        sbc.wait_for_records(2, SOON);
+        let records = sbc.wait_for_records(2, SOON);
+        if !people {
+            calls_are_found_by_what_the_log_shows(&sbc, &records);
+        }
         sbc.running.terminate();
 
         let log = sbc.running.log();
@@ -140,6 +155,52 @@ fn the_log_names_no_secret_at_any_level_and_no_person_above_debug() {
                     "{person} is in the log at {level}:\n{log}"
                 );
             }
+            for digits in [USERNAME, &USER[1..]] {
+                let ids: Vec<_> = records.iter().map(|r| r["reference"].to_string()).collect();
+                assert!(ids.iter().all(|id| hides(id, digits)), "{ids:?}");
+                assert!(!hides(&log, digits), "{log}");
+            }
         }
+    }
+}
+
+/// Whether these digits come out of any word of the text that is read as base64, wherever in it one begins.
+fn hides(text: &str, digits: &str) -> bool {
+    use base64::Engine as _;
+    let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
+    text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/".contains(c))
+        .flat_map(|word| (0..4.min(word.len())).map(move |from| &word[from..]))
+        .filter_map(|word| engine.decode(&word[..word.len() / 4 * 4]).ok())
+        .any(|bytes| String::from_utf8_lossy(&bytes).contains(digits))
+}
+
+/// The log names each call by a short id of Meta's, which finds its ladder and its record.
+fn calls_are_found_by_what_the_log_shows(sbc: &Sbc, records: &[serde_json::Value]) {
+    let log = sbc.running.log();
+    for record in records {
+        let of_call = format!("call={} ", record["id"]);
+        let line = log.lines().rfind(|line| line.contains(&of_call));
+        let shown = line.and_then(|line| line.split("reference=\"").nth(1));
+        let short = shown.and_then(|rest| rest.split('"').next());
+        let short = short.unwrap_or_else(|| panic!("no id of {of_call}in\n{log}"));
+        let ask = |words: &[&str]| {
+            let output = Command::new(binary())
+                .args(words)
+                .arg("--config")
+                .arg(&sbc.configuration)
+                .env("WA_SBC_TEST_PASSWORD", PASSWORD)
+                .output()
+                .expect("the binary runs");
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{words:?}: {complaint}");
+            String::from_utf8(output.stdout).expect("text")
+        };
+        let whole = record["reference"].as_str().expect("an id of Meta's");
+        assert!(!log.contains(whole), "{log}");
+        let found = ask(&["calls", "--json", "--wacid", short]);
+        assert_eq!(found.lines().count(), 1, "{short}: {found}");
+        assert!(found.contains(whole), "{found}");
+        let ladder = ask(&["ladder", short, "--all", "--messages"]);
+        assert!(ladder.contains(whole), "{ladder}");
     }
 }

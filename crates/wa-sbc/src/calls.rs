@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Those of a business number or a user, or of a part of it; a user without a number by its id.
     #[arg(long, value_parser = number)]
     number: Option<String>,
-    /// The one with this id of Meta's, or this part of it.
+    /// The one with this id of Meta's, this part of it, or what the log shows of it.
     #[arg(long)]
     wacid: Option<String>,
     /// Those that ended for this cause: normal, cancelled, no_answer, …

@@ -38,6 +38,7 @@ mod papers;
 pub mod pcap;
 mod plain;
 pub mod records;
+mod reference;
 mod rehearsal;
 pub mod replay;
 mod run;

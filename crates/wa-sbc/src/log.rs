@@ -1,4 +1,4 @@
-//! The log: text or JSON, telephone numbers redacted in every line above DEBUG.
+//! The log: text or JSON, telephone numbers redacted in every line above DEBUG, and the ids that hide some shortened.
 //!
 //! The redaction is done on the finished line, whoever wrote it, so no call site can forget it.
 
@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{LogFormat, LogSettings};
 use crate::error::Error;
+use crate::reference;
 
 /// Digits in a row that make a telephone number. Shorter ones are ports, statuses, durations.
 const NUMBER: usize = 8;
@@ -137,11 +138,12 @@ where
     }
 }
 
-/// The text with the middle of every long row of digits taken out. Identifiers of ours keep theirs:
-/// a row inside a hexadecimal word that is longer than any number could be.
+/// The text with the middle of every long row of digits taken out, and Meta's ids shortened, which hide such rows.
+/// Identifiers of ours keep theirs: a row inside a hexadecimal word that is longer than any number could be.
 pub fn redact(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
-    let mut rest = text;
+    let text = reference::shortened(text);
+    let mut rest = &*text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
         let (before, word) = rest.split_at(start);
         let end = word
@@ -362,8 +364,10 @@ mod tests {
             (&"over".into(), &line["released_by"])
         );
         assert_eq!(told["cause"], line["text"]);
-        assert_eq!(told["reference"], "wacid.HBgL");
-        assert_eq!(told["carrier_call_id"], "outgoing:wacid.HBgL");
+        let short = told["reference"].as_str().expect("an id");
+        assert_eq!(reference::asked(short), Some(short));
+        assert_eq!(told["carrier_call_id"], format!("outgoing:{short}"));
+        assert!(reference::stands_in(short, b"wacid.HBgL"));
         assert_eq!(told["pbx_call_id"], "b-1");
         assert!(
             !text.contains("5550259") && !text.contains("12195550714"),

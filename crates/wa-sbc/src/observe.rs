@@ -86,6 +86,14 @@ impl Observers {
             by,
             "{happened_label}"
         );
+        if matches!(happened, Happened::Began | Happened::Over(_)) {
+            tracing::debug!(
+                call = of.id.0,
+                reference = of.reference.as_deref(),
+                carrier_call_id = of.carrier_call_id.as_deref(),
+                "its ids in full"
+            );
+        }
         self.tell(happened_label, || {
             let mut value = facts(self.node, of);
             if let Happened::Over(record) = happened {

@@ -172,6 +172,20 @@ fn each_flag_finds_its_calls_alone_and_with_others_in_either_store() {
             (&["--wacid", "wacid.HBgL3ABC=="], &[3]),
             (&["--wacid", "HBgL"], &[1, 2, 3, 4, 5, 6]),
             (&["--wacid", "wacid.nobody"], &[]),
+            // As the log shows it, alone or in the Call-ID.
+            (&["--wacid", "wacid~gcnljmjtnlgf"], &[3]),
+            (&["--wacid", "wacid~gcnljmjtnlgf", "--last", "1"], &[3]),
+            (
+                &[
+                    "--wacid",
+                    "outgoing:wacid~gcnljmjtnlgf",
+                    "--cause",
+                    "user_busy",
+                ],
+                &[3],
+            ),
+            (&["--wacid", "wacid~gcnljmjtnlgf", "--cause", "normal"], &[]),
+            (&["--wacid", "wacid~bcdfghjklmnp"], &[]),
             (&["--cause", "normal"], &[1, 4, 6]),
             (&["--cause", "no_answer"], &[2, 5]),
             (&["--cause", "no"], &[]),

@@ -13,7 +13,7 @@ use crate::trace::{self, Manner, Story, draw};
 /// How a ladder is asked for.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// A Call-ID, Meta's id of the call (wacid), or a telephone number of either side.
+    /// A Call-ID, Meta's id of the call (wacid) or what the log shows of it, or a telephone number of either side.
     #[arg(required_unless_present = "file")]
     query: Option<String>,
     /// Write the newest one as SVG to this file.

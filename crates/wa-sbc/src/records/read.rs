@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::file::put_aside;
 use super::sqlite;
 use crate::config::RecordSettings;
+use crate::reference;
 
 /// Which records are wanted.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +19,7 @@ pub struct Question {
     pub last: usize,
     /// Of this business number or user, or with this part of it: see [`wanted_number`].
     pub number: Option<String>,
-    /// With this reference of the carrier's, or this part of it.
+    /// With this reference of the carrier's, this part of it, or as the log shows it.
     pub reference: Option<String>,
     /// That ended for this cause.
     pub cause: Option<String>,
@@ -106,11 +107,15 @@ impl Question {
             ["number", "user", "user_id"]
                 .iter()
                 .any(|field| holds(field, part))
-        }) && reference.is_none_or(|part| holds("reference", part))
-            && self
-                .cause
-                .as_deref()
-                .is_none_or(|cause| record["cause"] == cause)
+        }) && reference.is_none_or(|part| match reference::asked(part) {
+            Some(short) => record["reference"]
+                .as_str()
+                .is_some_and(|id| reference::stands_in(short, id.as_bytes())),
+            None => holds("reference", part),
+        }) && self
+            .cause
+            .as_deref()
+            .is_none_or(|cause| record["cause"] == cause)
     }
 }
 

@@ -10,6 +10,7 @@ use super::entry::Entry;
 use super::sink::Sink;
 use super::views::{Kind, VIEWS};
 use crate::clock;
+use crate::reference;
 
 /// How often old records are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -124,19 +125,32 @@ pub(super) fn select(path: &Path, question: &super::Question) -> io::Result<Vec<
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(2))?;
         let mut statement = connection.prepare(
-            "SELECT line FROM calls
+            "SELECT line, reference FROM calls
              WHERE (?1 IS NULL OR instr(number, ?1) OR instr(user, ?1)
                     OR instr(json_extract(line, '$.user_id'), ?1))
                AND (?2 IS NULL OR instr(reference, ?2))
                AND (?3 IS NULL OR cause = ?3)
              ORDER BY started_ms DESC, rowid DESC LIMIT ?4",
         )?;
-        let last = i64::try_from(question.last).unwrap_or(i64::MAX);
-        let rows = statement.query_map(
-            params![question.number, question.reference, question.cause, last],
-            |row| row.get(0),
-        )?;
-        rows.collect()
+        // What the log shows of a reference stands in no column.
+        let short = question.reference.as_deref().and_then(reference::asked);
+        let part = question.reference.as_ref().filter(|_| short.is_none());
+        let last = match short {
+            Some(_) => -1,
+            None => i64::try_from(question.last).unwrap_or(i64::MAX),
+        };
+        let mut rows = statement.query(params![question.number, part, question.cause, last])?;
+        let mut found = Vec::new();
+        while found.len() < question.last
+            && let Some(row) = rows.next()?
+        {
+            let id: Option<String> = row.get(1)?;
+            let is_it = |short| id.is_some_and(|id| reference::stands_in(short, id.as_bytes()));
+            if short.is_none_or(is_it) {
+                found.push(row.get(0)?);
+            }
+        }
+        Ok(found)
     };
     read().map_err(io::Error::other)
 }

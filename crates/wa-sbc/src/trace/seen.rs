@@ -10,6 +10,8 @@ use memchr::memmem::{self, Finder};
 use sdp::Side;
 use sip::Transport;
 
+use crate::reference;
+
 /// One thing that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -108,12 +110,20 @@ impl Story {
     }
 }
 
-/// What somebody asks for: a Call-ID, Meta's id of a call, or a telephone number as people write it.
+/// What somebody asks for: a Call-ID, Meta's id of a call in full or as the log shows it, or a telephone number as
+/// people write it.
 #[derive(Debug)]
-pub(super) struct Wanted(Finder<'static>);
+pub(super) enum Wanted {
+    Word(Box<Finder<'static>>),
+    /// A short id, see [`reference`].
+    Short(String),
+}
 
 impl Wanted {
     pub(super) fn of(query: &str) -> Wanted {
+        if let Some(short) = reference::asked(query) {
+            return Wanted::Short(short.to_owned());
+        }
         let number = |char: &char| !matches!(char, ' ' | '-' | '(' | ')' | '/');
         let plain = query.starts_with('+')
             || query
@@ -127,12 +137,16 @@ impl Wanted {
                 .collect(),
             false => query.to_owned(),
         };
-        Wanted(Finder::new(wanted.as_bytes()).into_owned())
+        Wanted::Word(Box::new(Finder::new(wanted.as_bytes()).into_owned()))
     }
 
     /// Whether it stands in the head of a message. A word of less than four letters stands everywhere.
     pub(super) fn is_in(&self, message: &[u8]) -> bool {
         let head = memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
-        self.0.needle().len() >= 4 && self.0.find(&message[..head]).is_some()
+        let head = &message[..head];
+        match self {
+            Wanted::Word(word) => word.needle().len() >= 4 && word.find(head).is_some(),
+            Wanted::Short(id) => reference::stands_in(id, head),
+        }
     }
 }

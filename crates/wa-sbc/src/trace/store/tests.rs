@@ -43,6 +43,14 @@ fn two_legs_are_one_story_found_by_call_id_reference_and_number() {
             continue;
         }
         assert_eq!(trace.find(query).len(), 1, "{query}");
+        // As the log shows it.
+        let shown = crate::log::redact(query);
+        if shown.contains("wacid") {
+            assert_ne!(shown, query);
+            assert_eq!(trace.find(&shown).len(), 1, "{shown}");
+            let story = trace.find(query).remove(0);
+            assert!(story.is_about(&shown) && !story.is_about("wacid~bcdfghjklmnp"));
+        }
     }
     assert!(trace.find("+1 219 555 0715").is_empty());
     let story = trace.find("wacid.ABCD=").remove(0);
