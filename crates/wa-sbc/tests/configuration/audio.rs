@@ -3,7 +3,7 @@
 use b2bua::settings::Srtp;
 
 use super::support::Scratch;
-use super::{read, wav, with_trunk};
+use super::{MINIMAL, read, wav, with_trunk};
 
 #[test]
 fn digits_go_one_way_or_the_other_and_never_both() {
@@ -96,4 +96,16 @@ fn what_users_on_hold_hear_may_be_a_file_of_the_operators() {
         error.contains("trunk.hold_music") && error.contains("it is no whole WAV file"),
         "{error}"
     );
+}
+
+#[test]
+fn silence_of_meta_ends_calls_after_twenty_seconds_or_as_long_as_the_operator_says() {
+    let seconds = |written: &str| {
+        let text = MINIMAL.replace("[[number]]", &format!("{written}[[number]]"));
+        let carrier = read(&text).expect("valid").core.carrier;
+        carrier.profile.inactivity.map(|time| time.as_secs())
+    };
+    assert_eq!(seconds(""), Some(20));
+    assert_eq!(seconds("[meta]\ninactivity = 45\n"), Some(45));
+    assert_eq!(seconds("[meta]\ninactivity = 0\n"), None);
 }

@@ -29,6 +29,8 @@ pub struct Meta {
     pub networks_file: Option<Spanned<PathBuf>>,
     /// Multiplex RTP and RTCP on one port.
     pub rtcp_mux: bool,
+    /// Seconds without RTP and RTCP from Meta after which a call ends; 0: never.
+    pub inactivity: u64,
 }
 
 impl Default for Meta {
@@ -41,6 +43,7 @@ impl Default for Meta {
             networks: whatsapp::networks::NETWORKS.to_vec(),
             networks_file: None,
             rtcp_mux: true,
+            inactivity: whatsapp::facts::INACTIVITY.as_secs(),
         }
     }
 }

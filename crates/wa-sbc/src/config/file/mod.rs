@@ -31,7 +31,7 @@ use super::routing::{Alias, Group};
 use super::trace::{Control, Trace};
 
 use media::Media;
-use meta::Meta;
+pub(super) use meta::Meta;
 pub(super) use number::Number;
 pub(super) use sip::Sip;
 pub(super) use trunk::Trunk;

@@ -1,4 +1,5 @@
-//! How a trunk's PBX wants to be treated: its profile, as the table says it.
+//! How sides want to be treated: the profile of a trunk's PBX, as its table says it, and what of Meta's is left to
+//! the operator.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,12 +12,24 @@ use toml::Spanned;
 use super::Resolver;
 use crate::config::file;
 
+/// Meta, with what the operator says of it.
+pub(super) fn meta_profile(written: &file::Meta) -> PeerProfile {
+    PeerProfile {
+        inactivity: patience(written.inactivity),
+        ..whatsapp::profile::META
+    }
+}
+
+/// How long a leg may be silent; 0 seconds: for ever.
+fn patience(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
 impl Resolver<'_, '_> {
     /// An ordinary PBX, with what its trunk says of it.
     pub(super) fn trunk_profile(&mut self, written: &file::Trunk) -> PeerProfile {
         let mut profile = PBX;
-        profile.inactivity =
-            (written.inactivity > 0).then(|| Duration::from_secs(written.inactivity));
+        profile.inactivity = patience(written.inactivity);
         profile.extensions.session_timer = Some(self.session_policy(written));
         profile.extensions.transfer = self.transfer(&written.transfer);
         profile.nat = self.nat(&written.nat);

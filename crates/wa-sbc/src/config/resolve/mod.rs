@@ -239,7 +239,7 @@ impl Resolver<'_, '_> {
     fn carrier(&self, networks: Vec<IpNet>) -> Carrier {
         let meta = &self.file.meta;
         Carrier {
-            profile: Arc::new(whatsapp::profile::META),
+            profile: Arc::new(manners::meta_profile(meta)),
             domain: meta.host.clone(),
             target: Target {
                 transport: Transport::Tls,
