@@ -43,8 +43,8 @@ fn words(text: &str, beginnings: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_metric_has_its_line_in_the_runbook_and_every_line_its_metric() {
     let mut metrics = BTreeSet::new();
-    for source in ["metrics.rs", "memory.rs", "exports.rs"] {
-        let source = read(&format!("crates/wa-sbc/src/http/{source}"));
+    for source in ["metrics", "legs", "load", "memory", "exports"] {
+        let source = read(&format!("crates/wa-sbc/src/http/{source}.rs"));
         for quoted in source.split('"').skip(1).step_by(2) {
             metrics.extend(words(quoted, &["wa_sbc_", "process_"]));
         }

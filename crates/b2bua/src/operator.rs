@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::Source;
+use crate::admission::{Load, Source};
 use crate::call_id::CallId;
 use crate::counters::Counters;
 use crate::event::Facts;
@@ -131,4 +131,8 @@ pub struct Status {
     pub draining: bool,
     /// What was counted since the start.
     pub counters: Counters,
+    /// The last measurement of how much there is to do.
+    pub load: Load,
+    /// Percent of new calls that are admitted under that load; 100 but for overload.
+    pub admitting: u8,
 }

@@ -24,6 +24,9 @@ pub(crate) const SHARES: &[f64] = &[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.
 /// Of jitter, round trips and first sounds, in seconds.
 pub(crate) const SHORT: &[f64] = &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0];
 
+/// Of mean opinion scores: bad, poor, fair and good end at their whole numbers; G.107 ends at 4.5.
+pub(crate) const SCORES: &[f64] = &[2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.25, 4.5];
+
 /// A histogram: counts below each bound, and above the last.
 #[derive(Clone, Debug)]
 pub(crate) struct Histogram {
@@ -74,6 +77,8 @@ pub(crate) struct LegMeters {
     pub(crate) loss: Histogram,
     pub(crate) jitter: Histogram,
     pub(crate) round_trip: Histogram,
+    /// Of what came from the leg.
+    pub(crate) mos: Histogram,
     pub(crate) undecryptable: u64,
     pub(crate) foreign: u64,
     pub(crate) concealed: f64,
@@ -86,6 +91,7 @@ impl LegMeters {
             loss: Histogram::new(SHARES),
             jitter: Histogram::new(SHORT),
             round_trip: Histogram::new(SHORT),
+            mos: Histogram::new(SCORES),
             undecryptable: 0,
             foreign: 0,
             concealed: 0.0,
@@ -106,6 +112,9 @@ impl LegMeters {
         self.jitter.observe(leg.jitter.as_secs_f64());
         if let Some(round_trip) = leg.round_trip {
             self.round_trip.observe(round_trip.as_secs_f64());
+        }
+        if let Some(score) = leg.mos_received {
+            self.mos.observe(f64::from(score));
         }
     }
 }
@@ -270,5 +279,23 @@ mod tests {
             .into_iter()
             .for_each(|value| histogram.observe(value));
         assert_eq!((histogram.counts, histogram.sum), (vec![2, 1, 1], 12.0));
+    }
+
+    #[test]
+    fn a_leg_is_scored_by_what_came_from_it_and_not_at_all_when_nothing_came() {
+        let mut meters = LegMeters::new();
+        let spoke = LegReport {
+            packets_received: 100,
+            mos_received: Some(4.1),
+            mos_sent: Some(1.2),
+            ..LegReport::default()
+        };
+        meters.count(&spoke);
+        meters.count(&LegReport::default());
+        assert_eq!((meters.mos.counts.iter().sum::<u64>(), meters.mute), (1, 1));
+        assert_eq!(
+            meters.mos.counts[SCORES.partition_point(|bound| *bound < 4.1)],
+            1
+        );
     }
 }

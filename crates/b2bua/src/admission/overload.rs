@@ -54,6 +54,8 @@ pub(crate) struct Overload {
     above: u8,
     /// Collects shares until they make one call.
     credit: u16,
+    /// The last measurement.
+    load: Load,
 }
 
 impl Default for Overload {
@@ -62,6 +64,7 @@ impl Default for Overload {
             share: WHOLE,
             above: 0,
             credit: 0,
+            load: Load::default(),
         }
     }
 }
@@ -79,6 +82,7 @@ impl Overload {
     /// Takes a measurement.
     pub(crate) fn measured(&mut self, policy: &OverloadPolicy, load: &Load) -> Option<Turn> {
         let before = self.share;
+        self.load = *load;
         let Some(which) = policy.exceeded(load) else {
             self.above = 0;
             self.share = (self.share + STEP).min(WHOLE);
@@ -90,6 +94,16 @@ impl Overload {
         }
         self.share /= 2;
         (before == WHOLE).then_some(Turn::Began(which))
+    }
+
+    /// The last measurement.
+    pub(crate) fn load(&self) -> Load {
+        self.load
+    }
+
+    /// Percent of new calls that are admitted.
+    pub(crate) fn percent(&self) -> u8 {
+        (u32::from(self.share) * 100 / u32::from(WHOLE)) as u8
     }
 
     /// Whether one more new call is admitted.
@@ -150,6 +164,7 @@ mod tests {
         let began = overload.measured(&POLICY, &busy(90));
         assert_eq!(began, Some(Turn::Began("a media thread has no time left")));
         assert_eq!(admitted(&mut overload), 128);
+        assert_eq!((overload.percent(), overload.load()), (50, busy(90)));
         assert_eq!(overload.measured(&POLICY, &busy(99)), None);
         assert_eq!(admitted(&mut overload), 64);
         for _ in 0..20 {

@@ -53,6 +53,8 @@ impl Core {
                 calls: (self.calls.len(), self.settings.max_calls),
                 draining: self.draining,
                 counters: self.counters.clone(),
+                load: self.admission.overload.load(),
+                admitting: self.admission.overload.percent(),
             })),
         };
         self.out.push_back(Output::Reply { ticket, reply });

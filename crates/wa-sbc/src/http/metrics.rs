@@ -12,18 +12,18 @@ use b2bua::profile::PBX;
 
 use super::exports::of_exports;
 use super::exposition::Exposition;
+use super::legs::of_legs;
+use super::load::of_load;
 use super::memory::of_memory;
 use super::{Operator, problem};
 use crate::capture::Counts;
 use crate::doctor::Verdict;
-use crate::meters::{Counted, Histogram, LegMeters};
+use crate::meters::Counted;
 use crate::net::tally::{Handshake, Role};
 use crate::records::SinkCounts;
 
 /// Name, help, and the figure.
 type FigureOf<T> = (&'static str, &'static str, fn(&T) -> f64);
-/// The same for histograms.
-type HistogramOfLeg = (&'static str, &'static str, fn(&LegMeters) -> &Histogram);
 /// Name, kind, help, and the count.
 type CountOfSink = (
     &'static str,
@@ -45,6 +45,7 @@ pub(super) async fn metrics(State(operator): State<Operator>) -> Response {
         return problem(503, "the core does not answer");
     };
     of_core(&mut text, &status);
+    of_load(&mut text, &status, &operator.gauges);
     let counted = operator.meters.read();
     of_calls(&mut text, &counted);
     of_answers(&mut text, &counted, operator.meters.alarm_below());
@@ -248,59 +249,6 @@ fn of_answers(text: &mut Exposition, counted: &Counted, below: f64) {
     });
 }
 
-fn of_legs(text: &mut Exposition, counted: &Counted) {
-    let legs: Vec<_> = ["carrier", "pbx"].into_iter().zip(&counted.legs).collect();
-    let histograms: [HistogramOfLeg; 3] = [
-        (
-            "wa_sbc_leg_loss_ratio",
-            "Share of packets of an answered call that never came.",
-            |leg| &leg.loss,
-        ),
-        (
-            "wa_sbc_leg_jitter_seconds",
-            "Interarrival jitter at the end of an answered call.",
-            |leg| &leg.jitter,
-        ),
-        (
-            "wa_sbc_leg_round_trip_seconds",
-            "Round trip by the far side's RTCP.",
-            |leg| &leg.round_trip,
-        ),
-    ];
-    for (name, help, of) in histograms {
-        let mut samples = text.family(name, "histogram", help);
-        legs.iter()
-            .for_each(|(leg, meters)| samples.histogram(&[("leg", leg)], of(meters)));
-    }
-    let counters: [FigureOf<LegMeters>; 4] = [
-        (
-            "wa_sbc_leg_undecryptable_packets_total",
-            "Packets whose SRTP tag was wrong.",
-            |leg| leg.undecryptable as f64,
-        ),
-        (
-            "wa_sbc_leg_foreign_packets_total",
-            "Packets from nowhere we believe.",
-            |leg| leg.foreign as f64,
-        ),
-        (
-            "wa_sbc_leg_concealed_seconds_total",
-            "Audio made up because packets were missing.",
-            |leg| leg.concealed,
-        ),
-        (
-            "wa_sbc_leg_mute_calls_total",
-            "Answered calls in which the leg sent no packet.",
-            |leg| leg.mute as f64,
-        ),
-    ];
-    for (name, help, of) in counters {
-        let mut samples = text.family(name, "counter", help);
-        legs.iter()
-            .for_each(|(leg, meters)| samples.sample(&[("leg", leg)], of(meters)));
-    }
-}
-
 fn in_service(service: Service) -> f64 {
     f64::from(u8::from(service == Service::In))
 }
@@ -419,17 +367,6 @@ fn of_process(text: &mut Exposition, operator: &Operator) {
         if let Some(until) = until.and_then(|until| until.duration_since(UNIX_EPOCH).ok()) {
             expiry.sample(&[("file", &path)], until.as_secs_f64());
         }
-    }
-    let mut busy = text.family(
-        "wa_sbc_media_busy_seconds_total",
-        "counter",
-        "Time a media thread was not waiting.",
-    );
-    for (index, gauge) in operator.gauges.iter().enumerate() {
-        busy.sample(
-            &[("thread", &index.to_string())],
-            gauge.busy().as_secs_f64(),
-        );
     }
     let mut pairs = text.family(
         "wa_sbc_media_port_pairs",

@@ -19,6 +19,8 @@ mod exports;
 mod exposition;
 mod health;
 mod ladders;
+mod legs;
+mod load;
 mod memory;
 mod metrics;
 mod problems;

@@ -13,12 +13,23 @@ pub struct Gauge {
     resting: AtomicU64,
     free: AtomicU64,
     unclaimed: AtomicU64,
+    late: AtomicU64,
 }
+
+/// Behind what was due by more than this, a thread counts as late: half a packet of audio.
+const LATE: Duration = Duration::from_millis(10);
 
 impl Gauge {
     pub(super) fn worked(&self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.busy_us.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// The thread woke so long after something was due.
+    pub(super) fn woke(&self, behind: Duration) {
+        if behind > LATE {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn refused_one(&self) {
@@ -42,6 +53,11 @@ impl Gauge {
         Duration::from_micros(self.busy_us.load(Ordering::Relaxed))
     }
 
+    /// Times it came to what was due more than 10 ms late, since the start.
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
     /// Datagrams at the port all calls share that no call's key fits, since the start.
     pub fn unclaimed(&self) -> u64 {
         self.unclaimed.load(Ordering::Relaxed)
@@ -55,5 +71,21 @@ impl Gauge {
             ("free", &self.free),
         ]
         .map(|(state, count)| (state, count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_packet_behind_is_late_and_less_is_not() {
+        let gauge = Gauge::default();
+        for ms in [0, 1, 10] {
+            gauge.woke(Duration::from_millis(ms));
+        }
+        assert_eq!(gauge.late(), 0);
+        gauge.woke(Duration::from_micros(10_001));
+        assert_eq!(gauge.late(), 1);
     }
 }

@@ -129,11 +129,13 @@ impl Worker {
     /// Runs until told to stop, or until nobody can tell it anything any more.
     pub(super) fn run(mut self) -> io::Result<()> {
         loop {
-            let timeout = self
-                .next_timeout()
-                .map(|at| at.saturating_duration_since(clock::now()));
+            let due = self.next_timeout();
+            let timeout = due.map(|at| at.saturating_duration_since(clock::now()));
             self.poll.wait(timeout)?;
             let woken = clock::now();
+            if let Some(due) = due {
+                self.gauge.woke(woken.saturating_duration_since(due));
+            }
             self.look();
             let over = loop {
                 match self.commands.try_recv() {
