@@ -116,6 +116,19 @@ const SHOTS: &[Shot] = &[
         },
     },
     Shot {
+        name: "refused-server",
+        about: "Meta: our From names a server it does not know for the number.",
+        beginning: usual,
+        scene: plain,
+        happens: |w| {
+            refused(
+                w,
+                403,
+                "SIP server meta-voip.example.com from INVITE does not match any SIP server configured for phone number id 106540352242922",
+            )
+        },
+    },
+    Shot {
         name: "refused-app",
         about: "Meta: the app is not allowed to use the number.",
         beginning: usual,
