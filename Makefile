@@ -3,7 +3,9 @@
 # cmake put here by etc/build-tools.sh where neither the machine nor apt has one.
 export PATH := $(CURDIR)/target/tools/cmake/data/bin:$(PATH)
 
-.PHONY: srtp help demo build run test check e2e interop load hostile scenes fuzz fuzz-world pcap capture-scenes capture-live bench bench-sip bench-observing bench-media doc install-tools clean
+.PHONY: help demo build test check deny pcap capture-scenes capture-live scenes e2e interop srtp load hostile \
+        mutations fuzz-world fuzz bench-sip bench-observing bench-captures bench bench-media doc install-tools install \
+        deb dist papers reference clean
 
 help: ## what can be asked of this Makefile
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,7 +23,6 @@ test: ## everything: units, scenes, end to end, independent software (installs i
 check: ## formatting, clippy, the shape of the house, licences
 	@tests/check.sh
 
-.PHONY: deny
 deny: ## licences, advisories, sources and banned crates by cargo-deny, where it is installed
 	@command -v cargo-deny >/dev/null || { echo "make deny: cargo-deny is not installed; get it by: cargo install cargo-deny --locked"; exit 1; }
 	cargo deny --locked check
@@ -41,7 +42,7 @@ scenes: ## whole calls in virtual time
 e2e: build ## the real binary between our simulated Meta and PBX, on real sockets
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'e2e*'
 
-interop: build install-tools ## the real binary between SIPp, Kamailio, baresip, tshark and openssl
+interop: build install-tools ## the real binary between SIPp, Kamailio, baresip, tshark, OpenSSL, PostgreSQL and Pebble
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test 'interop*'
 
 srtp: ## a million packets under every SRTP suite, with loss and wraps, before libsrtp (needs libsrtp2-dev)
@@ -53,7 +54,6 @@ load: build ## 1,000 calls in each direction at 50 calls/s, then look for what w
 hostile: build ## 100,000 mutated messages and packets at the open ports while a call talks
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_hostile -- --nocapture
 
-.PHONY: mutations
 mutations: ## break the core on purpose, a rule of Meta at a time: scenes have to notice each (no part of test: 20 to 60 minutes)
 	@tests/mutations.sh
 
@@ -69,7 +69,6 @@ bench-sip: build ## calls a second on one core with TLS and digest, latency from
 bench-observing: build ## what records, traces and metrics add to the processor time of a call
 	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling -- observing
 
-.PHONY: bench-captures
 bench-captures: build ## what it costs to capture one, 20 and 200 of 200 calls
 	WA_SBC_BIN=target/release/wa-sbc cargo bench --locked -p tests --bench signalling -- captures
 
@@ -85,7 +84,6 @@ doc: ## the documentation of every crate, target/doc
 install-tools: ## the independent programs the interop tests need (root and apt), else their names
 	@tests/install-tools.sh
 
-.PHONY: install deb dist papers reference
 install: build ## into PREFIX (/usr/local) below DESTDIR; says what is left to do
 	@etc/install.sh target/release/wa-sbc
 

@@ -296,3 +296,77 @@ fn every_crate_we_are_made_of_is_given_freely_and_comes_from_the_registry() {
     }
     assert!(foreign > 150, "{foreign} of {}", packages.len());
 }
+
+/// The lines of tables in a document, as cells.
+fn rows(document: &str) -> Vec<Vec<String>> {
+    let lines = document.lines().filter(|line| line.starts_with("| "));
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect();
+    lines.map(cells).collect()
+}
+
+#[test]
+fn every_decision_is_in_the_index_under_its_name() {
+    let listed = read("docs/adr/README.md");
+    let mut decisions = 0;
+    for file in std::fs::read_dir(workspace().join("docs/adr")).expect("it is there") {
+        let file = file.expect("readable").file_name();
+        let file = file.to_str().expect("plain");
+        if file == "README.md" {
+            continue;
+        }
+        decisions += 1;
+        let title = read(&format!("docs/adr/{file}"));
+        let title = title.lines().next().expect("a title");
+        let named = title.strip_prefix(&format!("# {}. ", &file[..4]));
+        let named = named.unwrap_or_else(|| panic!("{file} begins with its number: {title}"));
+        let row = format!("[{named}]({file})");
+        assert!(listed.contains(&row), "docs/adr/README.md lacks {row}");
+    }
+    assert_eq!(listed.matches("](0").count(), decisions, "{listed}");
+}
+
+#[test]
+fn every_crate_a_manifest_names_has_its_row_with_its_licences() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(workspace())
+        .output()
+        .expect("cargo runs");
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = all["packages"].as_array().expect("packages");
+    let ours = packages
+        .iter()
+        .filter(|package| package["source"].is_null());
+    let named: BTreeSet<&str> = ours
+        .flat_map(|package| package["dependencies"].as_array().expect("a list"))
+        .filter(|dependency| !dependency["source"].is_null())
+        .map(|dependency| dependency["name"].as_str().expect("a name"))
+        .collect();
+    assert!(named.len() > 40, "{named:?}");
+
+    let document = read("docs/DEPENDENCIES.md");
+    let used = document
+        .split("\n## ")
+        .find(|part| part.starts_with("Used"));
+    let rows = rows(used.expect("the table"));
+    for name in named {
+        let is_word = |cell: &str| {
+            let not_of_names = |c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c));
+            cell.split(not_of_names).any(|word| word == name)
+        };
+        let row = rows.iter().find(|row| is_word(&row[2]));
+        let row = row.unwrap_or_else(|| panic!("docs/DEPENDENCIES.md does not list {name}"));
+        let package = packages.iter().find(|package| package["name"] == name);
+        let Some(licence) = package.and_then(|package| package["license"].as_str()) else {
+            continue; // told in words
+        };
+        // One of those offered is enough, where the document says which.
+        let offered = licence.split(" OR ").flat_map(|part| part.split('/'));
+        let mut offered = offered.filter(|licence| !licence.contains(" WITH "));
+        assert!(
+            offered.any(|licence| row[3].contains(licence)),
+            "{name} is under {licence}, its row says {}",
+            row[3]
+        );
+    }
+}
