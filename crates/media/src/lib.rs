@@ -25,6 +25,7 @@ mod chance;
 pub mod codec;
 pub mod dtmf;
 mod frames;
+mod gain;
 mod inband;
 mod jitter;
 mod keyboard;

@@ -105,7 +105,8 @@ fn ten_seconds_of_media_allocate_nothing() {
             plan.agreed.wants_voip_metrics = true;
             plan.proof = Some(sdp::plan::Proof::Heard);
         }
-        // One of them through a jitter buffer.
+        // One of them made louder, one through a jitter buffer.
+        plans[1].care.gain.heard = if a == Codec::Pcma { 6 } else { 0 };
         plans[1].care.smoothing = (a == Codec::Pcmu).then_some(sdp::plan::Smoothing {
             least: 20,
             most: 200,

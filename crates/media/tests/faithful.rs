@@ -6,6 +6,7 @@ mod support;
 
 use media::Channel;
 use media::tone::{Tone, level_dbfs, rms_dbfs};
+use sdp::plan::Gain;
 use sdp::{Codec, Side};
 use support::*;
 
@@ -40,6 +41,57 @@ fn the_loudest_sound_arrives_as_loud_and_as_clean_as_the_codecs_allow() {
             assert!(clean > purity, "{a:?} {b:?} at {side:?}: {clean} dB");
         }
     }
+}
+
+#[test]
+fn who_asks_for_gain_gets_it_each_way_through_whichever_codecs_and_frames() {
+    for (a, b, ptime) in [
+        (Codec::Opus, Codec::Pcma, 20),
+        (Codec::Pcmu, Codec::Pcmu, 20),
+        (Codec::Opus, Codec::Opus, 20),
+        (Codec::Pcma, Codec::Pcma, 30),
+    ] {
+        let mut desk = plan(Side::B, b);
+        desk.agreed.ptime = ptime;
+        desk.care.gain = Gain {
+            heard: 6,
+            said: -12,
+        };
+        let mut call = Call::new([secured(plan(Side::A, a)), desk]);
+        for side in Side::BOTH {
+            call.peer(side).tone = Tone::new(HERTZ, -20.0);
+        }
+        call.run(ms(5_000));
+        for (side, wanted) in [(Side::A, -14.0), (Side::B, -32.0)] {
+            let peer = &call.peers[side.index()];
+            peer.assert_one_line();
+            let level = level_dbfs(&heard(peer), HERTZ);
+            assert!(
+                (level - wanted).abs() < 1.5,
+                "{a:?} {b:?} at {side:?}: {level} dBFS, not {wanted}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_gain_would_make_louder_than_full_scale_is_full_scale() {
+    let mut desk = plan(Side::B, Codec::Pcma);
+    desk.care.gain.heard = 20;
+    let mut call = Call::new([secured(plan(Side::A, Codec::Pcma)), desk]);
+    call.peer(Side::B).tone = Tone::new(HERTZ, -6.0);
+    call.run(ms(5_000));
+    let pcm = heard(&call.peers[0]);
+    // A sine cut off at full scale becomes a rectangle: loud, and of one sign as long as before.
+    let level = rms_dbfs(&pcm);
+    assert!(level > -1.0, "{level} dBFS");
+    let turns = pcm.windows(2).filter(|two| (two[0] < 0) != (two[1] < 0));
+    let expected = 2.0 * HERTZ * pcm.len() as f64 / 8_000.0;
+    let turns = turns.count() as f64;
+    assert!(
+        (turns - expected).abs() < 0.02 * expected,
+        "{turns} {expected}"
+    );
 }
 
 #[test]

@@ -81,6 +81,22 @@ pub struct Care {
     pub tones: bool,
     /// What it hears of the other leg passes through a jitter buffer, because it has none itself.
     pub smoothing: Option<Smoothing>,
+    /// Made louder or softer on its way.
+    pub gain: Gain,
+}
+
+/// How much louder audio is made than it came, in dB, within [`Gain::MOST`] either way; 0: untouched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gain {
+    /// What comes from the leg.
+    pub heard: i8,
+    /// What the leg gets.
+    pub said: i8,
+}
+
+impl Gain {
+    /// The most there is of it: ten times, or a tenth.
+    pub const MOST: i8 = 20;
 }
 
 /// How long packets may wait in a jitter buffer, against those that came quickest.

@@ -25,6 +25,7 @@ mod hearing;
 mod holding;
 mod keys_by_tone;
 mod keys_by_word;
+mod levels;
 mod limits;
 mod listeners;
 mod operating;

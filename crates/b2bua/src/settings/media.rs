@@ -1,7 +1,7 @@
 //! How audio is spoken with a trunk beyond its codecs.
 
 use sdp::Suite;
-use sdp::plan::Smoothing;
+use sdp::plan::{Gain, Smoothing};
 
 /// How audio is spoken with a trunk beyond its codecs. The default changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct TrunkMedia {
     pub suites: Vec<Suite>,
     /// What it hears passes through a jitter buffer within these bounds.
     pub smoothing: Option<Smoothing>,
+    /// How much louder it is made for the user, and the user for it.
+    pub gain: Gain,
 }
 
 /// Whether the packets of a trunk are protected by SRTP, keyed in SDP (RFC 3711, RFC 4568).

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sdp::plan::{Care, Gate, LegPlan, Smoothing};
+use sdp::plan::{Care, Gain, Gate, LegPlan, Smoothing};
 use sdp::{Agreed, Codec, Crypto, Description, Keying, Local, MediaProfile, Role, SrtpKey};
 use sip::Ident;
 
@@ -24,6 +24,7 @@ pub(crate) struct Stream {
     profile: MediaProfile,
     srtp: Srtp,
     smoothing: Option<Smoothing>,
+    gain: Gain,
     local: Option<Local>,
     ours: Option<Said>,
     theirs: Option<Said>,
@@ -72,6 +73,7 @@ impl Stream {
         let profile = trunk_profile(trunk);
         Self {
             smoothing: trunk.media.smoothing,
+            gain: trunk.media.gain,
             ..Self::new(trunk.profile.clone(), profile, trunk.media.srtp)
         }
     }
@@ -82,6 +84,7 @@ impl Stream {
             profile,
             srtp,
             smoothing: None,
+            gain: Gain::default(),
             local: None,
             ours: None,
             theirs: None,
@@ -158,6 +161,7 @@ impl Stream {
         let mut next = Stream::new(self.peer.clone(), self.profile.clone(), self.srtp);
         next.profile.profile = self.srtp.offered();
         next.smoothing = self.smoothing;
+        next.gain = self.gain;
         next.open(ident, &place);
         Some(next)
     }
@@ -323,6 +327,7 @@ impl Stream {
             care: Care {
                 tones: self.peer.digits == Digits::Tones,
                 smoothing: self.smoothing,
+                gain: self.gain,
             },
         })
     }

@@ -20,6 +20,7 @@ use crate::codec::{
 };
 use crate::dtmf::{Digit, Relay};
 use crate::frames::{Frames, PART};
+use crate::gain::Gain;
 use crate::inband::InBand;
 use crate::keyboard::Keyboard;
 use crate::leg::{Kind, Leg};
@@ -79,6 +80,8 @@ pub(crate) struct Path {
     comfort: Option<Noise>,
     /// Keys as tones, where one of the legs has no other way.
     inband: Option<Box<InBand>>,
+    /// How much louder the source is made, where that is wanted.
+    gain: Option<Gain>,
 }
 
 impl Path {
@@ -105,6 +108,7 @@ impl Path {
             shift: 0,
             comfort: None,
             inband: None,
+            gain: None,
         };
         path.make_coders(opus, true, true, spare)?;
         Ok(path)
@@ -119,6 +123,20 @@ impl Path {
         opus: &OpusSettings,
     ) -> Result<(), CodecError> {
         self.inband = InBand::new(hears, says);
+        self.make_coders(opus, false, false, &mut Spare::none())
+    }
+
+    /// The source is to be so many dB louder for the other leg, whose frames have `frame` samples.
+    pub(crate) fn amplify(
+        &mut self,
+        decibels: i16,
+        frame: usize,
+        opus: &OpusSettings,
+    ) -> Result<(), CodecError> {
+        self.gain = Gain::of(decibels);
+        if self.gain.is_some() {
+            self.frames = Frames::new(frame);
+        }
         self.make_coders(opus, false, false, &mut Spare::none())
     }
 
@@ -152,7 +170,7 @@ impl Path {
 
     /// What happens to audio on this path.
     pub(crate) fn mode(&self) -> Mode {
-        if self.from == self.to {
+        if self.from == self.to && self.gain.is_none() {
             Mode::Aware
         } else {
             Mode::Terminate
@@ -308,8 +326,9 @@ impl Path {
         let marker = to.tx.begins();
         let Some(slot) = queue.vacant() else { return };
         self.frames.pad(to.frame);
-        let fades =
-            self.frames.is_empty() && self.continued < MAX_CONCEALED && self.from != self.to;
+        let fades = self.frames.is_empty()
+            && self.continued < MAX_CONCEALED
+            && self.mode() == Mode::Terminate;
         let mut player = to.player.take();
         let says = self.inband.as_mut().and_then(|inband| inband.says());
         let len = match (&mut self.encoder, self.frames.first(to.frame)) {
@@ -327,6 +346,7 @@ impl Path {
             (Some(encoder), None) if let Some(noise) = &mut self.comfort => {
                 let pcm = &mut [0; 60 * SAMPLES_PER_MS][..to.frame];
                 noise.fill(pcm);
+                amplify(self.gain, pcm);
                 encoder.encode(pcm, &mut slot[HEADER..])
             }
             (Some(encoder), None) if fades => {
@@ -335,6 +355,7 @@ impl Path {
                 if let Some(decoder) = &mut self.decoder {
                     decoder.conceal(pcm);
                 }
+                amplify(self.gain, pcm);
                 self.continued += to.frame;
                 encoder.encode(pcm, &mut slot[HEADER..])
             }
@@ -552,7 +573,11 @@ impl Path {
             self.encode(now, to, queue);
         }
         for (part, position) in pcm.chunks(PART).zip((position..).step_by(PART)) {
-            self.frames.push(position, part);
+            let mut louder = [0; PART];
+            let louder = &mut louder[..part.len()];
+            louder.copy_from_slice(part);
+            amplify(self.gain, louder);
+            self.frames.push(position, louder);
             while self.encode(now, to, queue) {}
         }
     }
@@ -585,7 +610,7 @@ impl Path {
 
     /// Whether audio may have to be decoded.
     pub(crate) fn codes(&self) -> bool {
-        codes(self.from, self.to) || self.inband.is_some()
+        codes(self.from, self.to) || self.inband.is_some() || self.gain.is_some()
     }
 
     fn make_coders(
@@ -606,6 +631,13 @@ impl Path {
             self.encoder = Some(spare.encoder(self.to, opus)?);
         }
         Ok(())
+    }
+}
+
+/// Makes samples louder or softer, where that is wanted.
+fn amplify(gain: Option<Gain>, pcm: &mut [i16]) {
+    if let Some(gain) = gain {
+        gain.apply(pcm);
     }
 }
 

@@ -183,7 +183,7 @@ impl Session {
             .map_err(|why| StartError { side: from, why })
         };
         let mut paths = [path(Side::A)?, path(Side::B)?];
-        tones(&legs, &mut paths)?;
+        care(&legs, &mut paths)?;
         let smooth = smooth::buffers(now, &legs);
         let held = Side::BOTH.map(|side| Held::new(legs[side.index()].codec()));
         let rx =
@@ -494,7 +494,7 @@ impl Session {
         self.paths[(!side).index()]
             .agree(other, codec, frames[side.index()], &to_side)
             .map_err(failed)?;
-        tones(&self.legs, &mut self.paths)?;
+        care(&self.legs, &mut self.paths)?;
         if self.paths.iter().any(Path::codes) {
             self.queue.widen();
         }
@@ -585,12 +585,15 @@ fn tell(events: &mut VecDeque<Event>, event: Event) {
     }
 }
 
-/// Gives each path ears and a voice for tones, where its legs need them.
-fn tones(legs: &[Leg; 2], paths: &mut [Path; 2]) -> Result<(), StartError> {
+/// Gives each path ears and a voice for tones, and its gain, as its legs want them.
+fn care(legs: &[Leg; 2], paths: &mut [Path; 2]) -> Result<(), StartError> {
     for side in Side::BOTH {
         let (from, to) = (&legs[side.index()], &legs[(!side).index()]);
-        let made = paths[side.index()].tones(from.has_tones(), to.has_tones(), &to.opus());
-        made.map_err(|why| StartError { side, why })?;
+        let path = &mut paths[side.index()];
+        let gain = i16::from(from.care.gain.heard) + i16::from(to.care.gain.said);
+        path.tones(from.has_tones(), to.has_tones(), &to.opus())
+            .and_then(|()| path.amplify(gain, to.frame, &to.opus()))
+            .map_err(|why| StartError { side, why })?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Session {
         leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
         self.legs[at] = leg;
         self.smooth = super::smooth::buffers(now, &self.legs);
-        super::tones(&self.legs, &mut self.paths)?;
+        super::care(&self.legs, &mut self.paths)?;
         self.rx[at] = Receiver::new(now, Clock(codec.clock()));
         if self.paths.iter().any(Path::codes) {
             self.queue.widen();

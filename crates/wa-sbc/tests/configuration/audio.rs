@@ -1,6 +1,7 @@
 //! What is said of a trunk's audio: digits, SRTP, a jitter buffer, music on hold.
 
 use b2bua::settings::Srtp;
+use sdp::plan::Gain;
 
 use super::support::Scratch;
 use super::{MINIMAL, read, wav, with_trunk};
@@ -66,6 +67,10 @@ fn what_is_said_of_a_trunks_audio_is_meant_and_keys_in_the_open_are_warned_of() 
         ("suites = []", "trunk.suites: there is no suite"),
         ("suites = [\"ROT13\"]", "trunk.suites: `ROT13` is no SRTP"),
         (
+            "gain_to_meta = 21",
+            "trunk.gain_to_meta: 21 dB is not from -20 to 20",
+        ),
+        (
             "jitter_buffer = 10",
             "trunk.jitter_buffer: 10 ms is not from",
         ),
@@ -108,4 +113,18 @@ fn silence_of_meta_ends_calls_after_twenty_seconds_or_as_long_as_the_operator_sa
     assert_eq!(seconds(""), Some(20));
     assert_eq!(seconds("[meta]\ninactivity = 45\n"), Some(45));
     assert_eq!(seconds("[meta]\ninactivity = 0\n"), None);
+}
+
+#[test]
+fn louder_and_softer_are_said_for_each_way_and_nothing_is_by_default() {
+    let gain = |lines: &str| {
+        let text = with_trunk(&format!("peer = \"sip:10.0.0.20\"\n{lines}"));
+        read(&text).expect("valid").core.trunks[0].media.gain
+    };
+    assert_eq!(gain(""), Gain::default());
+    let (heard, said) = (6, -12);
+    assert_eq!(
+        gain("gain_to_meta = 6\ngain_to_pbx = -12\n"),
+        Gain { heard, said }
+    );
 }

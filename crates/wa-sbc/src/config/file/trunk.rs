@@ -70,6 +70,12 @@ pub struct Trunk {
     /// The least.
     #[serde(default = "least_buffer")]
     pub jitter_buffer_least: u64,
+    /// How many dB louder the user is made for it.
+    #[serde(default = "untouched")]
+    pub gain_to_pbx: Spanned<i64>,
+    /// How many dB louder it is made for the user.
+    #[serde(default = "untouched")]
+    pub gain_to_meta: Spanned<i64>,
     /// Milliseconds per packet.
     #[serde(default = "ptime")]
     pub ptime: Spanned<u8>,
@@ -163,6 +169,10 @@ fn pbx_suites() -> Spanned<Vec<String>> {
 }
 
 fn no_buffer() -> Spanned<u64> {
+    unplaced(0)
+}
+
+fn untouched() -> Spanned<i64> {
     unplaced(0)
 }
 

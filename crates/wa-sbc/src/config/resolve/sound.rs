@@ -1,7 +1,7 @@
 //! How audio is spoken with a trunk: whether its packets are protected, and smoothed.
 
 use b2bua::settings::{Srtp, TrunkMedia};
-use sdp::plan::Smoothing;
+use sdp::plan::{Gain, Smoothing};
 use toml::Spanned;
 
 use super::Resolver;
@@ -13,6 +13,10 @@ impl Resolver<'_, '_> {
             srtp: self.srtp(&written.srtp),
             suites: self.suites("trunk.suites", &written.suites),
             smoothing: self.smoothing(&written.jitter_buffer, written.jitter_buffer_least),
+            gain: Gain {
+                heard: self.gain("trunk.gain_to_meta", &written.gain_to_meta),
+                said: self.gain("trunk.gain_to_pbx", &written.gain_to_pbx),
+            },
         }
     }
 
@@ -29,6 +33,22 @@ impl Resolver<'_, '_> {
         (ms != 0).then(|| Smoothing {
             least: u16::try_from(least).unwrap_or(u16::MAX),
             most: u16::try_from(ms).unwrap_or(u16::MAX),
+        })
+    }
+
+    fn gain(&mut self, key: &str, written: &Spanned<i64>) -> i8 {
+        let (decibels, most) = (*written.get_ref(), Gain::MOST);
+        let within = i8::try_from(decibels)
+            .ok()
+            .filter(|gain| gain.abs() <= most);
+        within.unwrap_or_else(|| {
+            self.object(
+                written.span(),
+                key,
+                format!("{decibels} dB is not from -{most} to {most}"),
+                "write 6 for twice as loud, -6 for half, 0 for as it comes",
+            );
+            0
         })
     }
 
