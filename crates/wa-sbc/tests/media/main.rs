@@ -11,7 +11,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use wa_sbc::config::{MediaSettings, MetaPort};
 use wa_sbc::media::Workers;
 
-#[path = "media/shared.rs"]
 mod shared;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
