@@ -71,6 +71,35 @@ fn every_metric_has_its_line_in_the_runbook_and_every_line_its_metric() {
 }
 
 #[test]
+fn the_runbook_marks_what_an_alert_watches_and_nothing_else() {
+    let rules = read("etc/prometheus/alerts.yml");
+    let rules = rules.lines().filter(|line| line.contains("expr:"));
+    let plain = |name: &String| {
+        let ends = ["_bucket", "_sum", "_count"];
+        let cut = ends.iter().find_map(|end| name.strip_suffix(end));
+        cut.unwrap_or(name).to_owned()
+    };
+    let watched: BTreeSet<String> = rules
+        .flat_map(|line| words(line, &["wa_sbc_"]))
+        .map(|name| plain(&name))
+        .collect();
+    assert!(watched.len() > 20, "{watched:?}");
+    let runbook = read("docs/runbook.md");
+    let mut marked = BTreeSet::new();
+    for row in runbook
+        .lines()
+        .filter(|line| line.starts_with("| `wa_sbc_"))
+    {
+        let cell = row.split('|').nth(1).expect("a cell");
+        for end in cell.match_indices("` **A**").map(|(at, _)| at) {
+            let name = cell[..end].rsplit('`').next().expect("a name");
+            marked.insert(name.to_owned());
+        }
+    }
+    assert_eq!(marked, watched);
+}
+
+#[test]
 fn every_cause_has_its_line_in_the_runbook() {
     let causes = read("crates/b2bua/src/cause.rs");
     let table = causes.split("fn label(").nth(1).expect("the labels");
