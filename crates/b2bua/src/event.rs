@@ -1,7 +1,11 @@
 //! What happens to calls, told while it happens: for logs, lists of running calls and whoever listens.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use sdp::Side;
+use sdp::report::Unopened;
 
 use crate::call_id::CallId;
 use crate::number::E164;
@@ -25,6 +29,15 @@ pub enum Happened {
     Rang,
     /// The called side answered.
     Answered,
+    /// Packets of a leg cannot be opened from now on (SRTP), or again after a quiet time.
+    Unopened {
+        /// The leg that sends them.
+        side: Side,
+        /// What the first of them lacked.
+        why: Unopened,
+        /// Where that came from: the peer, or anybody.
+        source: SocketAddr,
+    },
     /// It is over. This comes out before anything that tells a peer so: whoever keeps the record as
     /// it stands now loses no call whose end somebody has seen. What media measured is not in it
     /// yet; the final one is [`crate::Output::Record`].
@@ -38,6 +51,7 @@ impl Happened {
             Happened::Began => "began",
             Happened::Rang => "ringing",
             Happened::Answered => "answered",
+            Happened::Unopened { .. } => "srtp_failed",
             Happened::Over(_) => "over",
         }
     }

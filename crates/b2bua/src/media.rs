@@ -1,10 +1,10 @@
 //! What calls ask of the media engine, and what it tells them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sdp::plan::{LegPlan, Sound};
-use sdp::report::{MediaReport, SentReport};
+use sdp::report::{MediaReport, SentReport, Unopened};
 use sdp::{Agreed, Side};
 
 /// What a call asks of the media engine.
@@ -110,6 +110,15 @@ pub enum MediaEvent {
     },
     /// A silent leg's peer is back.
     Resumed(Side),
+    /// Packets of a leg's peer cannot be opened from now on, or again after a quiet time; nothing ends for that.
+    Unopened {
+        /// The leg.
+        side: Side,
+        /// What the first of them lacked.
+        why: Unopened,
+        /// Where that came from.
+        source: SocketAddr,
+    },
     /// A digit came (RFC 4733).
     Digit {
         /// The leg it came from.

@@ -8,6 +8,7 @@ use sdp::report::LegReport;
 use sdp::{Agreed, Codec, Crypto, Direction, Keying, Side};
 
 use crate::codec::{self, CodecError, Law, OpusSettings, SAMPLES_PER_MS, Spare};
+use crate::failing::Failing;
 use crate::latch::Latch;
 use crate::noise;
 use crate::path::Path;
@@ -49,6 +50,7 @@ pub(crate) struct Leg {
     /// On the heap: most legs of a PBX have none.
     pub(crate) protect: Option<Box<Protect>>,
     pub(crate) unprotect: Option<Box<Unprotect>>,
+    pub(crate) failing: Failing,
     pub(crate) tx: Transmitter,
     /// Samples at 8 kHz per frame we send.
     pub(crate) frame: usize,
@@ -118,6 +120,7 @@ impl Leg {
             rtcp_latch: Latch::new(plan.latch, secured, agreed.remote_rtcp),
             protect,
             unprotect,
+            failing: Failing::default(),
             tx: Transmitter::new(
                 plan.ssrc,
                 Clock(agreed.audio.codec.clock()),

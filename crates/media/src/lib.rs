@@ -24,6 +24,7 @@
 mod chance;
 pub mod codec;
 pub mod dtmf;
+mod failing;
 mod frames;
 mod gain;
 mod inband;

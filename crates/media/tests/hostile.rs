@@ -2,9 +2,10 @@
 
 mod support;
 
-use media::{Channel, Packet};
+use media::{Channel, Event, Packet};
 use proptest::prelude::*;
-use sdp::{Codec, Side};
+use sdp::report::Unopened;
+use sdp::{Codec, Mki, Side, Suite};
 use support::*;
 
 /// A generator of chance that is the same in every run.
@@ -42,6 +43,73 @@ fn mutated(dice: &mut Dice, good: &[u8]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[test]
+fn the_moment_packets_cannot_be_opened_is_told_once_with_the_reason_and_again_after_a_pause() {
+    let mki = Mki {
+        value: 5,
+        length: 1,
+    };
+    let mut keyed = secured(plan(Side::A, Codec::Opus));
+    keyed.agreed.keying = sdes(Suite::AesCm128HmacSha1_80, Some(mki));
+    let mut call = Call::new([keyed, plan(Side::B, Codec::Pcma)]);
+    call.run(ms(500));
+    // The tag has ten octets, the MKI before it one.
+    let spoil = |packet: &Packet, back: usize| {
+        let mut bytes = packet.as_slice().to_vec();
+        let at = bytes.len() - back;
+        bytes[at] ^= 1;
+        let mut spoilt = Packet::new();
+        spoilt.fill(&bytes);
+        spoilt
+    };
+    let again = |packet: &Packet| {
+        let mut copy = Packet::new();
+        copy.fill(packet.as_slice());
+        copy
+    };
+    let began = call.now;
+    for _ in 0..50 {
+        let packet = call.peer(Side::A).say();
+        call.send(Side::A, spoil(&packet, 1));
+        call.send(Side::A, spoil(&packet, 11));
+        call.send(Side::A, again(&packet));
+        call.send(Side::A, packet);
+        call.run(ms(100));
+    }
+    call.run(ms(10_000));
+    let second = call.now;
+    let packet = call.peer(Side::A).say();
+    for stranger in ["203.0.113.99:3480", "203.0.113.98:3480"] {
+        let source = stranger.parse().unwrap();
+        call.send_from(Side::A, Channel::Rtp, source, spoil(&packet, 1));
+    }
+    let told: Vec<_> = call
+        .events
+        .iter()
+        .filter_map(|(at, event)| match event {
+            Event::Unopened { side, why, source } => Some((*at, *side, *why, *source)),
+            _ => None,
+        })
+        .collect();
+    let home = address(Side::A);
+    assert_eq!(
+        told,
+        [
+            (began, Side::A, Unopened::Tag, home),
+            (began, Side::A, Unopened::Mki, home),
+            (began, Side::A, Unopened::Replay, home),
+            (
+                second,
+                Side::A,
+                Unopened::Tag,
+                "203.0.113.99:3480".parse().unwrap()
+            ),
+        ]
+    );
+    let report = call.session.report(call.now);
+    assert_eq!(report.legs[0].undecryptable, 152);
 }
 
 #[test]

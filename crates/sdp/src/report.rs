@@ -1,5 +1,6 @@
 //! What media reports about a call: plain figures for the record of the call and the metrics.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -106,6 +107,38 @@ impl LegReport {
 pub struct MediaReport {
     /// Index by [`crate::Side::index`].
     pub legs: [LegReport; 2],
+}
+
+/// Why a packet of a leg with keys could not be opened (RFC 3711 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// Its authentication tag is wrong: another key than agreed, or none, or it was changed on the way.
+    Tag,
+    /// It came before, or is too old to tell.
+    Replay,
+    /// Its master key identifier names no key of ours.
+    Mki,
+}
+
+impl Unopened {
+    /// A stable label for logs and listeners.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Unopened::Tag => "tag",
+            Unopened::Replay => "replay",
+            Unopened::Mki => "mki",
+        }
+    }
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unopened::Tag => "wrong tag",
+            Unopened::Replay => "replayed",
+            Unopened::Mki => "no key of that MKI",
+        })
+    }
 }
 
 /// One report block (RFC 3550 §6.4.1): how a source is received.

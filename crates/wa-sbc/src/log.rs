@@ -190,6 +190,8 @@ mod tests {
     use b2bua::event::{CallEvent, Facts, Happened};
     use b2bua::record::Direction;
     use b2bua::{CallId, E164, LogLine};
+    use sdp::Side;
+    use sdp::report::Unopened;
 
     use super::*;
     use crate::observe::Observers;
@@ -337,6 +339,44 @@ mod tests {
         assert!(
             told[1].contains("DEBUG the number's of +12195550714 call=20"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn srtp_that_cannot_be_opened_is_a_warning_unless_the_network_sent_it_twice() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (log, _) = text(parse("info").expect("a filter"), move || writer.clone());
+        let observers = Observers::new(0, 50);
+        let mut listener = observers.listeners.subscribe();
+        tracing::subscriber::with_default(log, || {
+            for (side, why) in [(Side::A, Unopened::Tag), (Side::B, Unopened::Replay)] {
+                let mut event = began(7, "+17125550259");
+                let source = "198.51.100.9:3480".parse().expect("an address");
+                event.happened = Happened::Unopened { side, why, source };
+                observers.event(&event);
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().expect("no panic while writing").clone());
+        let text = text.expect("text");
+        let told: Vec<&str> = text.lines().collect();
+        let [tag, replay] = told[..] else {
+            panic!("{text}");
+        };
+        let words = "SRTP cannot be opened: wrong tag call=7 leg=\"carrier\" reason=\"tag\"";
+        assert!(tag.contains("WARN") && tag.contains(words), "{tag}");
+        assert!(tag.contains("source=198.51.100.9:3480"), "{tag}");
+        let words = "SRTP cannot be opened: replayed call=7 leg=\"pbx\"";
+        assert!(
+            replay.contains("INFO") && replay.contains(words),
+            "{replay}"
+        );
+        let heard = listener.try_recv().expect("told to listeners");
+        let data: serde_json::Value = serde_json::from_str(&heard.data).expect("JSON");
+        assert_eq!(heard.happened, "srtp_failed");
+        assert_eq!(
+            (&data["leg"], &data["reason"]),
+            (&"carrier".into(), &"tag".into())
         );
     }
 

@@ -1,11 +1,14 @@
 //! What the core tells of calls, handed to whoever watches: the log, listeners over HTTP, the metrics.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use b2bua::event::{CallEvent, Happened};
+use b2bua::event::{CallEvent, Facts, Happened};
 use b2bua::operator::{Reply, Wish};
 use b2bua::{Input, Level, LogLine, Record};
+use sdp::Side;
+use sdp::report::Unopened;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::http::{Told, facts};
@@ -70,6 +73,16 @@ impl Observers {
             happened,
         } = event;
         let happened_label = happened.label();
+        if let Happened::Unopened { side, why, source } = happened {
+            self.fails(of, *side, *why, *source);
+            return self.tell(happened_label, || {
+                let mut value = facts(self.node, of);
+                value["leg"] = party(of, *side).into();
+                value["reason"] = why.label().into();
+                value["source"] = source.to_string().into();
+                value.to_string()
+            });
+        }
         let (cause, by) = match happened {
             Happened::Over(record) => (Some(record.cause.said()), Some(record.released_by.label())),
             _ => (None, None),
@@ -105,6 +118,20 @@ impl Observers {
         });
     }
 
+    /// SRTP of a leg cannot be opened: somebody should look. What came twice, networks do that.
+    fn fails(&self, of: &Facts, side: Side, why: Unopened, source: SocketAddr) {
+        let (leg, reason) = (party(of, side), why.label());
+        let (call, reference) = (of.id.0, of.reference.as_deref());
+        match why {
+            Unopened::Tag | Unopened::Mki => {
+                tracing::warn!(call, leg, reason, %source, trunk = &*of.trunk, reference, "SRTP cannot be opened: {why}");
+            }
+            Unopened::Replay => {
+                tracing::info!(call, leg, reason, %source, trunk = &*of.trunk, reference, "SRTP cannot be opened: {why}");
+            }
+        }
+    }
+
     /// A call has its final record.
     pub(crate) fn recorded(&self, record: &Record) {
         self.meters.ended(record);
@@ -134,5 +161,13 @@ impl Observers {
             };
             let _ = self.listeners.send(Arc::new(told));
         }
+    }
+}
+
+/// Whose a leg is.
+fn party(of: &Facts, side: Side) -> &'static str {
+    match side == of.direction.carrier() {
+        true => "carrier",
+        false => "pbx",
     }
 }

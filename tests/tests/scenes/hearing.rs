@@ -1,9 +1,12 @@
 //! What they hear: tones, digits, silence, loss (Meta reference 10, field notes on media).
 
-use sdp::Codec;
+use b2bua::event::Happened;
+use sdp::report::Unopened;
+use sdp::{Codec, Side};
 use sim::report::What;
 use sim::scene::*;
 use sim::world::Party::{Meta, Pbx, Sbc};
+use sim::world::World;
 
 #[test]
 fn the_first_packet_to_meta_is_ours_and_leaves_with_the_answer() {
@@ -243,6 +246,45 @@ fn forged_packets_from_meta_are_not_heard() {
     let story = world.story(secs(120));
     assert!(story.record().media.legs[0].undecryptable > 10);
     assert!(story.heard(Pbx).tone_found, "{:#?}", story.heard(Pbx));
+}
+
+#[test]
+fn the_moment_packets_of_meta_can_no_longer_be_opened_is_told_once_each_time() {
+    let mut world = world();
+    let mut count = 0_u32;
+    world.sieve(move |from, _, bytes| {
+        if from == Meta {
+            count += 1;
+            // Two seconds of it after five, and again after twenty more.
+            if (250..350).contains(&count) || (1_350..1_450).contains(&count) {
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+            }
+        }
+        true
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(40)));
+    let count = |world: &World| {
+        let all = world.events.iter();
+        all.filter(|event| match &event.happened {
+            Happened::Unopened { side, why, .. } => {
+                assert_eq!((*side, *why), (Side::A, Unopened::Tag));
+                true
+            }
+            _ => false,
+        })
+        .count()
+    };
+    for (until, told) in [(5, 0), (9, 1), (24, 1), (31, 2)] {
+        while world.at() < secs(until) {
+            world.pass(ms(100));
+        }
+        assert_eq!(count(&world), told, "after {until} s");
+    }
+    let story = world.story(secs(120));
+    let leg = &story.record().media.legs[0];
+    assert!((198..=202).contains(&leg.undecryptable), "{leg:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{Call, Media, State};
 use crate::Cause;
 use crate::cause;
 use crate::context::Context;
+use crate::event::Happened;
 use crate::io::Level;
 use crate::leg::LegEvent;
 use crate::leg::sip::{SipLeg, words};
@@ -190,6 +191,9 @@ impl Call {
             }
             MediaEvent::Resumed(side) => {
                 cx.log(Level::Info, format!("leg {side:?} is heard again"));
+            }
+            MediaEvent::Unopened { side, why, source } => {
+                self.say(cx, Happened::Unopened { side, why, source });
             }
             MediaEvent::Reported { .. } => {}
             MediaEvent::Closed(report) => {

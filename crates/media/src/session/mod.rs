@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sdp::plan::LegPlan;
-use sdp::report::{MediaReport, SentReport};
+use sdp::report::{MediaReport, SentReport, Unopened};
 use sdp::{Agreed, Side};
 
 use crate::chance::Chance;
@@ -84,6 +84,15 @@ pub enum Event {
     },
     /// A silent leg is heard again.
     Resumed(Side),
+    /// Packets of the leg cannot be opened for this reason from now on, or again after 10 s without such.
+    Unopened {
+        /// The leg that sent them.
+        side: Side,
+        /// What the first of them lacked.
+        why: Unopened,
+        /// Where that came from.
+        source: SocketAddr,
+    },
     /// A key was pressed (RFC 4733); told when it is released.
     Digit {
         /// On which leg.
@@ -234,7 +243,7 @@ impl Session {
         if !self.stopped {
             match self.open(now, from, channel, src, packet) {
                 Ok(opened) => self.take(now, from, channel, src, opened, packet),
-                Err(why) => self.count(from, why),
+                Err(why) => self.count(now, from, src, why),
             }
         }
         self.transmit(now, packet)
@@ -275,7 +284,7 @@ impl Session {
             clear.closed();
         }
         if let Err(why) = self.open(now, from, channel, src, packet) {
-            self.count(from, why);
+            self.count(now, from, src, why);
         }
     }
 

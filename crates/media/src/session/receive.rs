@@ -6,6 +6,7 @@ use std::time::Instant;
 use sdp::{Codec, Side};
 
 use super::{Channel, Event, Session, pair, tell};
+use crate::failing;
 use crate::leg::Kind;
 use crate::packet::Packet;
 use crate::path::Turn;
@@ -41,12 +42,20 @@ impl Session {
     }
 
     /// Counts a packet that went no further than the door.
-    pub(super) fn count(&mut self, from: Side, why: Refused) {
-        let counters = &mut self.legs[from.index()].counters;
-        match why {
-            Refused::Foreign => counters.foreign += 1,
-            Refused::Closed(UnprotectError::Malformed) => counters.malformed += 1,
-            Refused::Closed(_) => counters.undecryptable += 1,
+    pub(super) fn count(&mut self, now: Instant, from: Side, source: SocketAddr, why: Refused) {
+        let leg = &mut self.legs[from.index()];
+        let reason = match why {
+            Refused::Foreign => return leg.counters.foreign += 1,
+            Refused::Closed(error) => failing::reason(error),
+        };
+        let Some(why) = reason else {
+            leg.counters.malformed += 1;
+            return;
+        };
+        leg.counters.undecryptable += 1;
+        if leg.failing.begins(now, why) {
+            let side = from;
+            tell(&mut self.events, Event::Unopened { side, why, source });
         }
     }
 

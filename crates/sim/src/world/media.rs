@@ -307,6 +307,7 @@ impl Relay {
                     after: Duration::from_millis(for_ms),
                 },
                 Event::Resumed(side) => MediaEvent::Resumed(side),
+                Event::Unopened { side, why, source } => MediaEvent::Unopened { side, why, source },
                 Event::Digit {
                     from,
                     digit,

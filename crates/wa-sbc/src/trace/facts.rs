@@ -71,6 +71,10 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
         // Told where it is news: see `of_report`.
         MediaEvent::Reported { .. } => Vec::new(),
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
+        MediaEvent::Unopened { side, why, source } => {
+            let text = format!("SRTP from {source} fails: {why}");
+            vec![(Some(*side), text)]
+        }
         MediaEvent::Digit {
             from,
             digit,

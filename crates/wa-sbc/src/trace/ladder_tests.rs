@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use b2bua::{CallId, Cause, LocalMedia, MediaCommand, MediaEvent, Network};
 use bytes::Bytes;
 use sdp::Side;
-use sdp::report::{Block, LegReport, MediaReport, SentReport};
+use sdp::report::{Block, LegReport, MediaReport, SentReport, Unopened};
 use sip::Transport;
 
 use super::samples::flow;
@@ -143,6 +143,14 @@ fn what_media_did_stands_between_the_messages_on_its_side_at_its_time() {
     };
     scribe.media(30_000, silent(Side::B, 10));
     scribe.media(31_000, MediaEvent::Resumed(Side::B));
+    let unopened = |why| MediaEvent::Unopened {
+        side: Side::A,
+        why,
+        source: "198.51.100.9:3480".parse().expect("an address"),
+    };
+    scribe.media(35_000, unopened(Unopened::Tag));
+    scribe.media(36_000, unopened(Unopened::Replay));
+    scribe.media(37_000, unopened(Unopened::Mki));
     scribe.message(40_000, true, Transport::Tls, &bye("outgoing:wacid.AB"));
     scribe.message(40_001, false, Transport::Udp, &bye("b-1"));
     let leg = LegReport {
@@ -175,6 +183,10 @@ fn what_media_did_stands_between_the_messages_on_its_side_at_its_time() {
             "25.000  │ · hardly a packet gets lost any more",
             "no packet for 10 s",
             "packets come again",
+            "35.000  │ · SRTP from 198.51.100.9:3480 fails: wrong tag",
+            "36.000  │ · SRTP from 198.51.100.9:3480 fails: replayed",
+            "37.000  │ · SRTP from 198.51.100.9:3480 fails: no",
+            "key of that MKI",
             "BYE",
             "received 1900 packets, sent 2000, 100",
             "lost, 3 SRTP failures, 8 RTCP",
