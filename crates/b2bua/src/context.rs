@@ -71,11 +71,16 @@ pub(crate) struct Registry {
 /// peer that asks on and on within a call fills nothing.
 const TRANSACTIONS: usize = 64;
 
+/// Dialogs of one call that are over and known all the same: whoever still asks in them hears that they are over.
+/// Legs that live are few; those that gave way, as when a PBX transfers again and again, are as many as it likes.
+const OVER: usize = 16;
+
 /// What a call owns.
 #[derive(Debug, Default)]
 struct Owned {
     transactions: VecDeque<Transaction>,
     dialogs: Vec<DialogId>,
+    over: VecDeque<DialogId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -129,16 +134,31 @@ impl Registry {
         self.of_call.entry(owner.0).or_default().dialogs.push(id);
     }
 
+    /// No leg of the call has this Call-ID any more: its dialogs are over, and the oldest such give way.
+    pub(crate) fn retire(&mut self, call: CallId, call_id: &Text) {
+        let Some(owned) = self.of_call.get_mut(&call) else {
+            return;
+        };
+        let over = owned.dialogs.extract_if(.., |id| id.call_id == *call_id);
+        owned.over.extend(over);
+        while owned.over.len() > OVER {
+            if let Some(oldest) = owned.over.pop_front() {
+                self.dialogs.remove(&oldest);
+            }
+        }
+    }
+
     /// Forgets everything a call owned.
     pub(crate) fn forget(&mut self, call: CallId) {
         let Owned {
             transactions,
             dialogs,
+            over,
         } = self.of_call.remove(&call).unwrap_or_default();
         for transaction in transactions {
             self.remove(transaction);
         }
-        for dialog in dialogs {
+        for dialog in dialogs.into_iter().chain(over) {
             self.dialogs.remove(&dialog);
         }
     }
@@ -335,6 +355,30 @@ mod tests {
         assert_eq!(registry.client(last.expect("a request")), Some(owner));
         assert_eq!(registry.dialog(&dialog), Some(owner));
         assert_eq!(registry.len(), TRANSACTIONS + 1);
+        registry.forget(owner.0);
+        assert_eq!((registry.len(), registry.of_call.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_dialogs_that_are_over_a_call_owns_the_latest_and_of_those_that_live_all() {
+        let mut registry = Registry::default();
+        let owner = (CallId(1), Side::B);
+        let dialog = |call: u32| DialogId {
+            call_id: Text::from(call.to_string().as_str()),
+            local_tag: Text::fixed("us"),
+            remote_tag: Text::fixed("them"),
+        };
+        for call in 0..1_000 {
+            registry.add_dialog(dialog(call), owner);
+        }
+        for call in 1..999 {
+            registry.retire(owner.0, &dialog(call).call_id);
+        }
+        assert_eq!(registry.len(), OVER + 2);
+        for call in [0, 999, 998, 999 - OVER as u32] {
+            assert_eq!(registry.dialog(&dialog(call)), Some(owner), "{call}");
+        }
+        assert_eq!(registry.dialog(&dialog(998 - OVER as u32)), None);
         registry.forget(owner.0);
         assert_eq!((registry.len(), registry.of_call.len()), (0, 0));
     }

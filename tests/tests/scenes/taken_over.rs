@@ -448,3 +448,64 @@ fn what_the_first_agents_telephone_still_asks_when_it_has_left_does_not_reach_th
         ("normal", "pbx")
     );
 }
+
+/// A user whose call one colleague takes over from the other, so often, one a second.
+fn taken_over_and_over(world: &mut World, times: usize) -> (Vec<String>, Vec<Option<u16>>) {
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(110)));
+    world.pass(secs(4));
+    let mut dialogs = vec![dialog_of_the_agent(world)];
+    let mut refusals = Vec::new();
+    for _ in 0..times {
+        let call = takes_over(world, &dialogs[dialogs.len() - 1]);
+        world.pass(secs(1));
+        refusals.push(refused(world, call));
+        if refusals.last() == Some(&None) {
+            dialogs.push(world.pbx.replaces(Some(call)).expect("he talks"));
+        }
+    }
+    (dialogs, refusals)
+}
+
+#[test]
+fn a_call_taken_over_again_and_again_remembers_its_latest_dialogs_and_forgets_the_first() {
+    let mut world = silent_world();
+    let (dialogs, refusals) = taken_over_and_over(&mut world, 40);
+    assert_eq!(refusals, [None; 40]);
+    // Who asks for a colleague who left a moment ago hears that he has; of the first nothing is known.
+    for (gone, status) in [(39, 603), (30, 603), (20, 481), (0, 481)] {
+        let call = takes_over(&mut world, &dialogs[gone]);
+        world.pass(secs(1));
+        assert_eq!(refused(&world, call), Some(status), "{gone}");
+    }
+    let call = takes_over(&mut world, &dialogs[40]);
+    world.pass(secs(1));
+    assert_eq!(
+        refused(&world, call),
+        None,
+        "the last one's call is as ever"
+    );
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert_eq!(story.record().cause.label(), "normal");
+}
+
+#[test]
+fn a_pbx_that_answers_no_bye_waits_until_the_first_colleagues_are_given_up() {
+    let mut world = silent_world();
+    world.tamper(|from, to, text| {
+        let bye = (from, to) == (Sbc, Pbx) && text.starts_with("BYE ");
+        (!bye).then(|| text.to_owned())
+    });
+    let (dialogs, refusals) = taken_over_and_over(&mut world, 12);
+    let waits = Some(491);
+    assert_eq!(refusals[..8], [None; 8]);
+    assert_eq!(refusals[8..], [waits; 4]);
+    // The first BYEs are given up after 64·T1.
+    world.pass(secs(30));
+    let call = takes_over(&mut world, &dialogs[8]);
+    world.pass(secs(1));
+    assert_eq!(refused(&world, call), None);
+    world.until_quiet(secs(300));
+    assert_eq!(world.records[0].cause.label(), "normal");
+}

@@ -19,6 +19,9 @@ use crate::record::{Direction, Record, ReleasedBy};
 /// How long a released call waits for its legs beyond 64·T1, and media for its last word.
 const RELEASE_GRACE: Duration = Duration::from_secs(8);
 
+/// Legs of a call that gave way and are not off the wire yet: more than any telephone that answers a BYE leaves.
+const FORMER: usize = 8;
+
 impl Call {
     /// Whether nothing of the call is left but its record.
     pub(crate) fn is_ended(&self) -> bool {
@@ -91,7 +94,7 @@ impl Call {
     }
 
     pub(super) fn end_if_over(&mut self, cx: &mut Context<'_>) {
-        self.former.retain(|leg| !leg.is_gone());
+        self.forget_former(cx);
         let legs_gone = self.former.is_empty()
             && self.a.is_gone()
             && self.b.as_ref().is_none_or(SipLeg::is_gone);
@@ -99,6 +102,24 @@ impl Call {
         if over && legs_gone && matches!(self.media, Media::Closed(_)) {
             self.end(cx);
         }
+    }
+
+    /// Lets go of the legs that are off the wire, and of their dialogs.
+    fn forget_former(&mut self, cx: &mut Context<'_>) {
+        let gone: Vec<SipLeg> = self.former.extract_if(.., |leg| leg.is_gone()).collect();
+        for leg in &gone {
+            let others = [Some(&self.a), self.b.as_ref()].into_iter().flatten();
+            let mut others = others.chain(&self.former);
+            // Whoever is called once more may be called under the same Call-ID.
+            if others.all(|other| other.call_id() != leg.call_id()) {
+                cx.registry.retire(cx.call, leg.call_id());
+            }
+        }
+    }
+
+    /// Whether so many legs are being hung up that the PBX has to wait before another one gives way.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.former.len() >= FORMER
     }
 
     pub(super) fn end(&mut self, cx: &mut Context<'_>) {

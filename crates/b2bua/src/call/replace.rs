@@ -80,7 +80,7 @@ impl Call {
             Standing::Unknown | Standing::Over => Err(603),
             Standing::Confirmed | Standing::Unconfirmed if replaces.early_only => Err(486),
             // A transfer is under way, or an ACK: asked again a moment later it can be had.
-            _ if self.transfer.is_some() => Err(491),
+            _ if self.transfer.is_some() || self.is_crowded() => Err(491),
             Standing::Unconfirmed => Err(491),
             Standing::EarlyOfOurs => Ok(Place::Ringing),
             Standing::Confirmed => match self.state {

@@ -108,7 +108,7 @@ impl Call {
         let refused = match may && !joins_users {
             _ if side != self.pbx() => Some(603),
             false => Some(603),
-            true if self.transfer.is_some() => Some(491),
+            true if self.transfer.is_some() || self.is_crowded() => Some(491),
             true if !matches!(self.state, State::Talking) => Some(491),
             true => None,
         };

@@ -72,7 +72,7 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
         MediaEvent::Reported { .. } => Vec::new(),
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
         MediaEvent::Unopened { side, why, source } => {
-            let text = format!("SRTP from {source} fails: {why}");
+            let text = format!("SRTP fails: {why}, from {source}");
             vec![(Some(*side), text)]
         }
         MediaEvent::Digit {
