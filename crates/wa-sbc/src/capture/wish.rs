@@ -6,6 +6,8 @@ use b2bua::E164;
 use b2bua::event::Facts;
 use serde::{Deserialize, Serialize};
 
+use crate::reference;
+
 /// Megabytes of a file, and files, when nobody says otherwise.
 const MEGABYTES: u64 = 10;
 const FILES: u64 = 10;
@@ -14,7 +16,7 @@ const FILES: u64 = 10;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Wish {
-    /// Calls with this Call-ID, or this id of Meta's.
+    /// Calls with this Call-ID, or this id of Meta's, in full or as the log shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) call: Option<String>,
     /// Calls of this number, the business' or the user's, and whatever else names it.
@@ -92,7 +94,11 @@ impl Wish {
     pub(crate) fn wants(&self, facts: &Facts) -> bool {
         let is_call = |call: &String| {
             let ids = [&facts.reference, &facts.carrier_call_id, &facts.pbx_call_id];
-            ids.into_iter().any(|id| id.as_ref() == Some(call))
+            let short = reference::asked(call);
+            let is_it = |id: &String| {
+                id == call || short.is_some_and(|short| reference::stands_in(short, id.as_bytes()))
+            };
+            ids.into_iter().flatten().any(is_it)
         };
         let is_number = |number: &String| {
             let number = E164::parse(number).map(|number| number.plus());
@@ -136,5 +142,39 @@ mod tests {
             of(r#"{"all": true, "files": 3, "megabytes": 2}"#).most(),
             6_000_000
         );
+    }
+
+    #[test]
+    fn a_call_is_wanted_by_its_ids_and_by_what_the_log_shows_of_them() {
+        let id = "outgoing:wacid.HBgLMTIxOTU1NTA3MTQVAgASGCA=";
+        let facts = Facts {
+            id: b2bua::CallId(7),
+            direction: b2bua::record::Direction::UserInitiated,
+            reference: None,
+            carrier_call_id: Some(id.into()),
+            pbx_call_id: Some("b-1".into()),
+            number: E164::parse("+17125550259").expect("a number"),
+            user: "+12195550714".into(),
+            trunk: "office".into(),
+            started: std::time::UNIX_EPOCH,
+            ringing: None,
+            answered: None,
+        };
+        let shown = crate::log::redact(id);
+        let short = reference::asked(&shown).expect("shortened");
+        for (call, wanted) in [
+            (id, true),
+            ("b-1", true),
+            (&*shown, true),
+            (short, true),
+            ("wacid~bcdfghjklmnp", false),
+            ("b", false),
+        ] {
+            let wish = Wish {
+                call: Some(call.into()),
+                ..Wish::default()
+            };
+            assert_eq!(wish.wants(&facts), wanted, "{call}");
+        }
     }
 }

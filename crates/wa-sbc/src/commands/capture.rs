@@ -20,7 +20,7 @@ use crate::control::Ask;
         .args(["call", "number", "trunk", "all", "list", "stop"])
 ))]
 pub(crate) struct Options {
-    /// Calls with this Call-ID or this id of Meta's (wacid), on either leg.
+    /// Calls with this Call-ID or this id of Meta's (wacid, or what the log shows of it), on either leg.
     #[arg(long, value_name = "ID")]
     call: Option<String>,
     /// Calls of this telephone number, the business' or the user's, and whatever else names it.
