@@ -25,6 +25,7 @@
 //! | [`load`] | both sides of many calls at once |
 //! | [`names`] | a DNS server for programs that ask one of their own |
 //! | [`metronome`] | whether the machine itself kept time |
+//! | [`processors`] | which processor does what while something is measured |
 //! | [`forgetful`] | a NAT that forgets connections |
 //! | [`simulated`] | the simulated Meta and PBX as processes |
 //! | [`desk`] | one call between the simulated Meta and a PBX played by SIPp |
@@ -51,6 +52,7 @@ pub mod pebble;
 pub mod phones;
 pub mod place;
 pub mod postgres;
+pub mod processors;
 pub mod running;
 pub mod sbc;
 pub mod schema;

@@ -16,6 +16,7 @@ use sdp::plan::{Gate, Latch, LegPlan, Silence};
 use sdp::{Agreed, Codec, Direction, Keying, Negotiated, Side};
 use sim::Dice;
 
+use crate::ends::payload_type;
 use crate::spectrum::{distance, snr};
 
 /// Samples in 20 ms at 8 kHz.
@@ -148,10 +149,6 @@ fn through(way: &Way<'_>, lost: &[bool], complexity: u8) -> Vec<i16> {
 
 fn ticks(codec: Codec) -> u32 {
     if codec == Codec::Opus { 960 } else { 160 }
-}
-
-fn payload_type(codec: Codec) -> u8 {
-    if codec == Codec::Opus { 111 } else { 8 }
 }
 
 fn address(side: Side) -> SocketAddr {

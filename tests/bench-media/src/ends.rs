@@ -4,7 +4,10 @@
 use std::net::SocketAddr;
 
 use base64::Engine as _;
-use sdp::{Crypto, SrtpKey, Suite};
+use sdp::{Codec, Crypto, SrtpKey, Suite};
+
+/// Meta's key, and the one towards Meta, wherever nobody negotiates others.
+pub(crate) const KEYS: [[u8; 30]; 2] = [[0x4d; 30], [0x53; 30]];
 
 /// One call, as its far ends see it.
 #[derive(Clone, Debug)]
@@ -28,6 +31,11 @@ pub(crate) struct End {
     pub(crate) opens: Option<[u8; 30]>,
     /// What tells apart what it hears, where all calls come from one port.
     pub(crate) hears: Option<u32>,
+}
+
+/// The payload type of a codec on either leg.
+pub(crate) fn payload_type(codec: Codec) -> u8 {
+    if codec == Codec::Opus { 111 } else { 8 }
 }
 
 /// A key as `media` takes it.

@@ -9,14 +9,13 @@ use media::Packet;
 use media::srtp::{Protect, Unprotect};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use tests::place::Place;
+use tests::processors::alone;
 use tests::running::Running;
 
-use crate::ends::{End, Ends, crypto};
+use crate::ends::{End, Ends, KEYS, crypto};
 use crate::load::ssrc;
 use crate::through_sbc::MEDIA_PORT;
 
-/// Meta's key, and ours towards Meta, in every call.
-const KEYS: [[u8; 30]; 2] = [[0x4d; 30], [0x53; 30]];
 /// The first port; each call takes two.
 const FIRST: u16 = 10_000;
 /// What stands in SSRCs of Meta's ends beside the number of the call; see [`crate::load`].
@@ -36,16 +35,14 @@ impl ThroughForwarder {
     pub(crate) fn start(place: &Place, shared: bool, most: u16) -> ThroughForwarder {
         let addresses = [7, 8].map(|host| place.address(host));
         let program = std::env::current_exe().expect("this program is a file");
-        let mut running = Running::start_listening(
-            place,
-            "forwarder",
-            Command::new(program)
-                .arg("forward")
-                .arg(if shared { "shared" } else { "own" })
-                .arg(most.to_string())
-                .args(addresses.map(|address| address.to_string()))
-                .args([21, 31].map(|host| format!("{}:{MEDIA_PORT}", place.address(host)))),
-        );
+        let mut command = Command::new(program);
+        command
+            .arg("forward")
+            .arg(if shared { "shared" } else { "own" })
+            .arg(most.to_string())
+            .args(addresses.map(|address| address.to_string()))
+            .args([21, 31].map(|host| format!("{}:{MEDIA_PORT}", place.address(host))));
+        let mut running = alone(|| Running::start_listening(place, "forwarder", &mut command));
         running.wait_for("forwarding", std::time::Duration::from_secs(10));
         ThroughForwarder {
             running,

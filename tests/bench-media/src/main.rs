@@ -12,6 +12,7 @@
 mod audio;
 mod codecs;
 mod ends;
+mod engine;
 mod figures;
 mod forwarder;
 mod link;
@@ -29,14 +30,23 @@ use std::time::Duration;
 
 use sdp::Codec;
 
+use tests::processors::Processor;
+
 use crate::load::Speech;
 use crate::system::Case;
+
+// The media threads alone take memory where the whole program does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((first, rest)) if first == "forward" => {
             forwarder::run(rest).map_err(|error| error.to_string())
+        }
+        Some((first, rest)) if first == "engine" => {
+            engine::run(rest).map_err(|error| error.to_string())
         }
         _ => Plan::read(&arguments).and_then(|plan| run(&plan)),
     };
@@ -104,7 +114,13 @@ impl Plan {
 }
 
 fn run(plan: &Plan) -> Result<(), String> {
+    let divided = Processor::Load.keep_to();
     println!("{}", process::machine());
+    if !divided {
+        println!(
+            "one processor for all: costs are not to be compared with those of other machines"
+        );
+    }
     let cases = Cases::new()?;
     if plan.has("audio") {
         compare_audio()?;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tests::processors::Processor;
+
 use crate::figures::Figures;
-use crate::process::{machine_time, processor_time};
+use crate::process::processor_time;
 use crate::system::{Case, Stage, System};
 
 /// What one program did with so many calls.
@@ -11,11 +13,11 @@ use crate::system::{Case, Stage, System};
 pub(crate) struct Sample {
     /// Milliseconds of processor time per call and second.
     pub(crate) cost: f64,
-    /// Resident KiB per call.
+    /// Resident KiB per further call.
     pub(crate) resident: f64,
     /// Loss and latency.
     pub(crate) figures: Figures,
-    /// Percent of the machine others were using meanwhile.
+    /// Percent of its processor others were using meanwhile.
     pub(crate) others: f64,
 }
 
@@ -26,20 +28,9 @@ pub(crate) const ADMIT_ALL: &str =
 /// Until what was set up last talks steadily.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Resident KiB of a program that has begun: once they have stayed the same for a second. It takes memory for the messages it
-/// will remember as it starts, and gives back what only the start needed a second later.
-fn at_rest(stage: &mut Stage) -> u64 {
-    let mut before = 0;
-    for _ in 0..10 {
-        stage.settle(Duration::from_secs(1));
-        let now = stage.program().resident_kib();
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    before
-}
+/// Of so many calls one comes first: what a program takes for the first calls of its life, code read from disk most of all, is
+/// not what a call keeps.
+const FIRST: usize = 10;
 
 /// Starts a program, lets so many calls talk and measures for `span`.
 ///
@@ -52,41 +43,40 @@ pub(crate) fn sample(
     span: Duration,
 ) -> Result<Sample, String> {
     let mut stage = Stage::start(system, case, calls, ADMIT_ALL)?;
-    let before = at_rest(&mut stage);
-    stage.add(calls)?;
+    let first = calls / FIRST;
+    stage.add(first)?;
+    stage.settle(SETTLE);
+    let before = stage.program().resident_kib();
+    stage.add(calls - first)?;
     stage.settle(SETTLE);
     let (cost, figures, others) = cost(&stage, span);
     let resident = stage.program().resident_kib().saturating_sub(before);
     Ok(Sample {
         cost,
-        resident: resident as f64 / calls as f64,
+        resident: resident as f64 / (calls - first) as f64,
         figures,
         others,
     })
 }
 
-/// Milliseconds of processor time per call and second, the figures, and what others took of the machine.
+/// Milliseconds of processor time per call and second, the figures, and what others took of its processor in percent.
+///
+/// What the kernel delivers later of what the program sent is counted with it: who pays for that is chance.
 fn cost(stage: &Stage, span: Duration) -> (f64, Figures, f64) {
-    let ours = [stage.program().pid(), std::process::id()];
-    let time = || ours.map(processor_time);
-    let (before, (busy, idle)) = (time(), machine_time());
+    let spent = || processor_time(stage.program().pid()) + Processor::Measured.packets_later();
+    let (began, before, idle_before) = (Instant::now(), spent(), Processor::Measured.idle());
     let figures = stage.load().measure(span);
-    let (after, (busy_after, idle_after)) = (time(), machine_time());
-    let spent = [after[0] - before[0], after[1] - before[1]];
     // The span ends some hundreds of milliseconds before the figures are told; packets flow all the while.
-    let whole = (busy_after + idle_after).saturating_sub(busy + idle);
-    let seconds = whole.as_secs_f64() / cores();
-    let cost = spent[0].as_secs_f64() * 1_000.0 / seconds / stage.calls as f64;
-    let others = (busy_after - busy).saturating_sub(spent[0] + spent[1]);
+    let whole = began.elapsed();
+    let spent = spent() - before;
+    let idle = Processor::Measured.idle().saturating_sub(idle_before);
+    let cost = spent.as_secs_f64() * 1_000.0 / whole.as_secs_f64() / stage.calls as f64;
+    let others = whole.saturating_sub(idle + spent);
     (
         cost,
         figures,
         100.0 * others.as_secs_f64() / whole.as_secs_f64(),
     )
-}
-
-fn cores() -> f64 {
-    std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
 }
 
 /// The longest a search for the most calls takes; whatever was good by then is what is carried at least.

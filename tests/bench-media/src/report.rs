@@ -84,6 +84,7 @@ pub(crate) fn relay(
     let mut systems = vec![
         System::WaSbc,
         System::WaSbcSharing,
+        System::Engine,
         System::Rtpengine,
         System::Forwarder,
         System::SharedPort,
@@ -116,13 +117,7 @@ pub(crate) fn relay(
         sample.figures.latency(0.99)
     });
     bar("p99 in ms", p99, None, Some(2.5));
-    let resident = of(&samples, System::WaSbc, |sample| sample.resident);
-    bar(
-        "resident KiB per call, sockets and signalling included",
-        resident,
-        None,
-        Some(RESIDENT_RELAYED),
-    );
+    resident(&samples, RESIDENT_RELAYED);
     Ok(())
 }
 
@@ -133,7 +128,7 @@ pub(crate) fn transcode(
     rounds: usize,
     span: Duration,
 ) -> Result<(), String> {
-    let systems = [System::WaSbc, System::Rtpengine];
+    let systems = [System::WaSbc, System::Engine, System::Rtpengine];
     let samples = interleaved(&systems, case, calls, rounds, span)?;
     let floor = codecs::floor(case, calls, span);
     println!("  {:30} {floor:>12.3}", "libopus and G.711 alone");
@@ -150,14 +145,24 @@ pub(crate) fn transcode(
         sample.figures.latency(0.99)
     });
     bar("p99 in ms", p99, None, Some(4.0));
-    let resident = of(&samples, System::WaSbc, |sample| sample.resident);
-    bar(
-        "resident KiB per call, sockets and signalling included",
-        resident,
-        None,
-        Some(RESIDENT_TRANSCODED),
-    );
+    resident(&samples, RESIDENT_TRANSCODED);
     Ok(())
+}
+
+/// What a call keeps: of the media threads alone, as of rtpengine, which knows no SIP.
+fn resident(samples: &Samples, most: f64) {
+    let resident = |system| of(samples, system, |sample| sample.resident);
+    bar(
+        "resident KiB per call, media",
+        resident(System::Engine),
+        None,
+        Some(most),
+    );
+    println!(
+        "         resident KiB per call with both dialogs, records and ladders: {:.1}; rtpengine: {:.1}",
+        resident(System::WaSbc),
+        resident(System::Rtpengine)
+    );
 }
 
 fn most(system: System, case: &Case, first: usize) -> Result<f64, String> {

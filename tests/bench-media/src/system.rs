@@ -6,6 +6,7 @@ use sdp::Codec;
 use tests::place::Place;
 use tests::running::Running;
 
+use crate::engine::ThroughEngine;
 use crate::forwarder::ThroughForwarder;
 use crate::load::{Load, Speech};
 use crate::through_rtpengine::ThroughRtpengine;
@@ -20,6 +21,8 @@ pub(crate) enum System {
     WaSbcSharing,
     /// Another build of it, where one is named.
     WaSbcBefore,
+    /// Its media threads alone.
+    Engine,
     /// Debian's, in user space.
     Rtpengine,
     /// The bare forwarder, one socket for each end of a call.
@@ -35,6 +38,7 @@ impl System {
             System::WaSbc => "wa-sbc",
             System::WaSbcSharing => "wa-sbc, one port to Meta",
             System::WaSbcBefore => "wa-sbc, the build before",
+            System::Engine => "wa-sbc, media threads alone",
             System::Rtpengine => "rtpengine",
             System::Forwarder => "forwarder, a socket per call",
             System::SharedPort => "forwarder, one port to Meta",
@@ -63,6 +67,7 @@ pub(crate) struct Stage {
 
 enum Program {
     WaSbc(Box<ThroughSbc>),
+    Engine(ThroughEngine),
     Rtpengine(ThroughRtpengine),
     Forwarder(ThroughForwarder),
 }
@@ -93,6 +98,7 @@ impl Stage {
             System::WaSbc => sbc(Build::Usual)?,
             System::WaSbcSharing => sbc(Build::SharedPort)?,
             System::WaSbcBefore => sbc(Build::Before)?,
+            System::Engine => Program::Engine(ThroughEngine::start(&place, case.codecs)),
             System::Rtpengine => Program::Rtpengine(ThroughRtpengine::start(&place, case.codecs)?),
             System::Forwarder | System::SharedPort => {
                 let shared = system == System::SharedPort;
@@ -114,6 +120,10 @@ impl Stage {
         let load = &self.load;
         let up = match &mut self.program {
             Program::WaSbc(sbc) => sbc.place(count, RATE, |ends| load.add(ends)),
+            Program::Engine(engine) => {
+                engine.place(count, |ends| load.add(ends))?;
+                count
+            }
             Program::Rtpengine(rtpengine) => {
                 rtpengine.place(count, |ends| load.add(ends))?;
                 count
@@ -155,6 +165,7 @@ impl Stage {
     pub(crate) fn program(&self) -> &Running {
         match &self.program {
             Program::WaSbc(sbc) => &sbc.running,
+            Program::Engine(engine) => &engine.running,
             Program::Rtpengine(rtpengine) => &rtpengine.running,
             Program::Forwarder(forwarder) => &forwarder.running,
         }

@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use sdp::Codec;
 use tests::place::Place;
+use tests::processors::alone;
 use tests::running::Running;
 
-use crate::ends::{Described, End, Ends};
+use crate::ends::{Described, End, Ends, KEYS, payload_type};
 use crate::through_sbc::MEDIA_PORT;
-
-/// Meta's key in every call.
-const META_KEY: [u8; 30] = [0x4d; 30];
 
 /// A running rtpengine.
 pub(crate) struct ThroughRtpengine {
@@ -80,7 +78,7 @@ impl ThroughRtpengine {
             .arg(format!("--interface=meta/{public}"))
             .arg(format!("--interface=pbx/{private}"))
             .arg(format!("--listen-ng={control}"));
-        let running = Running::start(place, "rtpengine", &mut command);
+        let running = alone(|| Running::start(place, "rtpengine", &mut command));
         let socket = UdpSocket::bind((place.address(6), 0)).map_err(|error| error.to_string())?;
         socket.connect(control).map_err(|error| error.to_string())?;
         let _ = socket.set_read_timeout(Some(Duration::from_millis(500)));
@@ -118,7 +116,7 @@ impl ThroughRtpengine {
     fn call(&mut self) -> Result<Ends, String> {
         self.placed += 1;
         let id = format!("call-{}", self.placed);
-        let key = base64::engine::general_purpose::STANDARD.encode(META_KEY);
+        let key = base64::engine::general_purpose::STANDARD.encode(KEYS[0]);
         let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
         let offer = description(self.place[0], "RTP/SAVP", self.codecs.0, &crypto);
         let answer = description(self.place[1], "RTP/AVP", self.codecs.1, "");
@@ -154,7 +152,7 @@ impl ThroughRtpengine {
             meta: End {
                 remote: to_meta.rtp,
                 pt: payload_type(self.codecs.0),
-                seals: Some(META_KEY),
+                seals: Some(KEYS[0]),
                 opens: to_meta.key,
                 hears: None,
             },
@@ -188,10 +186,6 @@ impl ThroughRtpengine {
         let length = self.control.recv(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
-}
-
-fn payload_type(codec: Codec) -> u8 {
-    if codec == Codec::Opus { 111 } else { 8 }
 }
 
 fn description(at: SocketAddr, profile: &str, codec: Codec, crypto: &str) -> String {

@@ -18,6 +18,7 @@ use sim::{MetaPeer, PbxPeer};
 use sip::{Flow, FlowId, Message, Transport};
 use tests::certificates::Authority;
 use tests::place::{Place, wait_until};
+use tests::processors::alone;
 use tests::running::Running;
 use tests::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, binary};
 use tests::sipp::wait_listening;
@@ -156,14 +157,12 @@ filter = "warn"
                 records = place.path("records.jsonl").display(),
             ),
         );
-        let mut running = Running::start(
-            place,
-            "wa-sbc",
-            Command::new(program)
-                .args(["run", "--config"])
-                .arg(&configuration)
-                .env("WA_SBC_TEST_PASSWORD", PASSWORD),
-        );
+        let mut command = Command::new(program);
+        command
+            .args(["run", "--config"])
+            .arg(&configuration)
+            .env("WA_SBC_TEST_PASSWORD", PASSWORD);
+        let mut running = alone(|| Running::start(place, "wa-sbc", &mut command));
         wait_until("wa-sbc runs", Duration::from_secs(10), || {
             assert!(running.alive(), "{}", running.tail());
             std::net::TcpStream::connect(sbc).is_ok()

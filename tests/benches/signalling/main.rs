@@ -23,6 +23,7 @@ use tests::certificates::Authority;
 use tests::http::Client;
 use tests::load::{Generator, Pace};
 use tests::place::Place;
+use tests::processors::alone;
 use tests::sbc::{Sbc, Setup};
 use tests::simulated::{meta_address, pbx_address};
 
@@ -92,11 +93,7 @@ impl Bench {
         let mut setup = setup(&place);
         let http = SocketAddr::new(place.address(3), 9090);
         setup.tables += &format!("[http]\nlisten = \"{http}\"\n");
-        // A child inherits on which core its parent runs.
-        let pinned = process::pin(0);
-        let sbc = Sbc::start(&place, &authority, &setup);
-        let pinned = process::pin(1) && pinned;
-        println!("bench-sip: wa-sbc pinned to one core: {pinned}");
+        let sbc = alone(|| Sbc::start(&place, &authority, &setup));
         let process = Process::new(sbc.running.pid());
         let mut generator = Generator::new(&place, &authority, &sbc);
         let warm = generator.run(300, Pace::AtOnce(16));

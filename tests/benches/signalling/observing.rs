@@ -1,6 +1,6 @@
-//! What observing costs: the same calls through two running wa-sbc on the same core in turn, one that keeps records, the
-//! messages of calls and metrics that somebody asks for, and one with all of it off. First calls in which nobody speaks, which
-//! are nothing but what is observed; then calls with ten seconds of talk each way, which are still short ones.
+//! What observing costs: the same calls through two wa-sbc in turn, on the same core, each started for its turn: one that keeps
+//! records, the messages of calls and metrics that somebody asks for, and one with all of it off. First calls in which nobody
+//! speaks, which are nothing but what is observed; then calls with ten seconds of talk each way, which are still short ones.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use tests::certificates::Authority;
 use tests::http::Client;
 use tests::load::{Generator, Pace, Talk};
 use tests::place::Place;
+use tests::processors::alone;
 use tests::sbc::Sbc;
 use tests::sipp::wait_listening;
 
-use crate::process::{self, Process};
+use crate::process::Process;
 
-/// What happens in the calls of a turn. Turns are short and many, because the machine is another one every second.
+/// What happens in the calls of a turn.
 #[derive(Clone, Copy)]
 enum Calls {
     Silent,
@@ -23,20 +24,15 @@ enum Calls {
 
 const TALK: Duration = Duration::from_secs(10);
 
+/// Turns of each of the two.
+const ROUNDS: usize = 6;
+
 impl Calls {
     /// Calls of one turn.
     fn count(self) -> u32 {
         match self {
-            Calls::Silent => 250,
-            Calls::Talked => 100,
-        }
-    }
-
-    /// Turns of each wa-sbc.
-    fn turns(self) -> usize {
-        match self {
-            Calls::Silent => 12,
-            Calls::Talked => 4,
+            Calls::Silent => 1_000,
+            Calls::Talked => 200,
         }
     }
 
@@ -54,8 +50,6 @@ struct Observed {
     sbc: Sbc,
     generator: Generator,
     metrics: Option<Client>,
-    /// Processor time of a call in each turn, in microseconds.
-    turns: Vec<f64>,
 }
 
 impl Observed {
@@ -71,9 +65,7 @@ impl Observed {
             true => format!("[http]\nlisten = \"{address}\"\n"),
             false => "[trace]\nmessages = 0\n".to_owned(),
         };
-        process::pin(0);
-        let sbc = Sbc::start(&place, &authority, &setup);
-        process::pin(1);
+        let sbc = alone(|| Sbc::start(&place, &authority, &setup));
         let metrics = is_observed.then(|| {
             wait_listening(address, true);
             Client {
@@ -87,11 +79,11 @@ impl Observed {
             sbc,
             generator,
             metrics,
-            turns: Vec::new(),
         }
     }
 
-    fn turn(&mut self, calls: Calls) {
+    /// Processor time of a call, in microseconds.
+    fn turn(&mut self, calls: Calls) -> f64 {
         let process = Process::new(self.sbc.running.pid());
         let before = process.threads();
         match calls {
@@ -110,83 +102,59 @@ impl Observed {
         // What is written after the last call belongs to it.
         std::thread::sleep(Duration::from_millis(100));
         let spent = process.threads().since(&before).total();
-        self.turns
-            .push(spent.as_secs_f64() * 1e6 / f64::from(calls.count()));
+        spent.as_secs_f64() * 1e6 / f64::from(calls.count())
     }
 }
 
 /// Takes turns and prints what came of them.
 pub(crate) fn run() {
-    // The one that began first mostly pays more for its packets, up to a third, why is not known (docs/performance.md): each of
-    // them is first once, and the mean of both is what observing costs as far as this can tell.
-    let mut costs: [Vec<Cost>; 2] = Default::default();
-    for is_first in [true, false] {
-        let mut both = [is_first, !is_first].map(|is_observed| match is_observed {
-            true => Observed::start(&format!("bench-observed-{is_first}"), true),
-            false => Observed::start(&format!("bench-unobserved-{is_first}"), false),
-        });
-        for one in &mut both {
+    // A wa-sbc lives for one turn of each kind: of two that live side by side the elder paid more for its packets, observed or
+    // not, by up to a third.
+    let kinds = [Calls::Silent, Calls::Talked];
+    let mut costs: [[Vec<f64>; 2]; 2] = Default::default();
+    for round in 0..ROUNDS {
+        // Whoever comes second finds another machine.
+        for is_observed in [round % 2 == 0, round % 2 == 1] {
+            let name = if is_observed {
+                "observed"
+            } else {
+                "unobserved"
+            };
+            let mut one = Observed::start(&format!("bench-{name}"), is_observed);
             one.generator.run(100, Pace::AtOnce(16));
-        }
-        let [first, second] = &mut both;
-        let (observed, alone) = if is_first {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        for (calls, costs) in [Calls::Silent, Calls::Talked].into_iter().zip(&mut costs) {
-            costs.push(compare(calls, observed, alone));
+            for (calls, costs) in kinds.into_iter().zip(&mut costs) {
+                costs[usize::from(is_observed)].push(one.turn(calls));
+            }
         }
     }
-    for (calls, costs) in [Calls::Silent, Calls::Talked].iter().zip(costs) {
-        let mean = |of: fn(&Cost) -> f64| {
-            (costs.iter().map(|cost| of(cost).ln()).sum::<f64>() / costs.len() as f64).exp()
-        };
-        let (with, without) = (mean(|cost| cost.with), mean(|cost| cost.without));
-        let orders: Vec<String> = costs
+    for (calls, [without, with]) in kinds.into_iter().zip(costs) {
+        let of_rounds: Vec<f64> = with
             .iter()
-            .map(|cost| format!("{:+.1} %", 100.0 * (cost.with / cost.without - 1.0)))
+            .zip(&without)
+            .map(|(a, b)| percent(*a, *b))
             .collect();
+        let (with, without) = (median(with), median(without));
         println!(
-            "bench-sip: observing: calls {}: {with:.0} us of processor a call with records, traces and metrics, {without:.0} \
-             without: {:+.1} % (observed first, observed second: {})",
+            "bench-sip: observing: calls {}: {with:.0} us of processor a call with records, ladders and metrics, {without:.0} \
+             without: {:+.1} % (in each round: {})",
             calls.name(),
-            100.0 * (with / without - 1.0),
-            orders.join(", "),
+            percent(with, without),
+            of_rounds
+                .iter()
+                .map(|of| format!("{of:+.1}"))
+                .collect::<Vec<_>>()
+                .join(", "),
         );
     }
 }
 
-/// Processor time of a call in microseconds, the median of all turns.
-struct Cost {
-    with: f64,
-    without: f64,
+/// How much more the one is than the other.
+fn percent(with: f64, without: f64) -> f64 {
+    100.0 * (with / without - 1.0)
 }
 
-fn compare(calls: Calls, observed: &mut Observed, alone: &mut Observed) -> Cost {
-    observed.turns.clear();
-    alone.turns.clear();
-    for turn in 0..calls.turns() {
-        // First the one, then the other: whoever comes second finds another machine.
-        match turn % 2 {
-            0 => {
-                observed.turn(calls);
-                alone.turn(calls);
-            }
-            _ => {
-                alone.turn(calls);
-                observed.turn(calls);
-            }
-        }
-    }
-    Cost {
-        with: median(&mut observed.turns),
-        without: median(&mut alone.turns),
-    }
-}
-
-/// Sorts, and takes the one in the middle.
-fn median(all: &mut [f64]) -> f64 {
+/// The one in the middle.
+fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or_default()
 }

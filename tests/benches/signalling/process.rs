@@ -1,8 +1,7 @@
-//! What Linux counts of a process: processor time by thread, resident memory; and on which core a program runs.
+//! What Linux counts of a process: processor time by thread, resident memory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A process by its id.
@@ -81,23 +80,6 @@ impl Times {
         }
         text
     }
-}
-
-/// Moves the calling program (its main thread, and the children it starts) to this core; whether that could be done.
-pub(crate) fn pin(core: usize) -> bool {
-    let several =
-        std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) || core == 1;
-    several
-        && Command::new("taskset")
-            .args([
-                "-p",
-                "-c",
-                &core.to_string(),
-                &std::process::id().to_string(),
-            ])
-            .stdout(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
 }
 
 /// The processor, and how many of it.
