@@ -10,8 +10,10 @@ pub(crate) const LONGEST: usize = 1_400;
 /// Packets that can wait: both legs' audio after the longest loss we conceal, and RTCP, fit twice.
 const SLOTS: usize = 32;
 
-/// Octets that can wait: two packets of the longest kind, or sixteen of the usual.
-const OCTETS: usize = 2 * LONGEST;
+/// Octets that can wait: the frames that conceal a hole of 100 ms, 120 ms of G.711 cut into frames, and a report (2 404), or fifteen
+/// packets of the usual kind. Not much more: the next size an allocator has is that of the list of what is held until a way
+/// is proven, and this, which stays, would lie between those, which are given back soon.
+const OCTETS: usize = 2_560;
 
 /// Octets that can wait where packets are passed on, and a packet brings no more than itself and one that was held.
 const PASSED: usize = LONGEST + LEAST;

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use sdp::Codec;
 
-use tests::processors::Processor;
+use tests::processors::divide;
 
 use crate::load::Speech;
 use crate::system::Case;
@@ -65,6 +65,8 @@ struct Plan {
     transcoded: usize,
     /// Transcoded calls that are carried, where that is known already.
     carried: Option<usize>,
+    /// The program measured has a processor to itself, and the load another.
+    apart: bool,
 }
 
 /// All parts.
@@ -79,6 +81,7 @@ impl Plan {
             relayed: 500,
             transcoded: 40,
             carried: None,
+            apart: false,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -93,10 +96,11 @@ impl Plan {
                 "--transcoded" => plan.transcoded = number()?,
                 "--carried" => plan.carried = Some(number()?),
                 part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
+                "--apart" => plan.apart = true,
                 "--bench" => {}
                 _ => {
                     return Err(format!(
-                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N",
+                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N --apart",
                         PARTS.join(" ")
                     ));
                 }
@@ -114,12 +118,12 @@ impl Plan {
 }
 
 fn run(plan: &Plan) -> Result<(), String> {
-    let divided = Processor::Load.keep_to();
     println!("{}", process::machine());
-    if !divided {
-        println!(
-            "one processor for all: costs are not to be compared with those of other machines"
-        );
+    if plan.apart {
+        match divide() {
+            true => println!("the program measured has a processor to itself"),
+            false => return Err("--apart needs two processors and taskset".to_owned()),
+        }
     }
     let cases = Cases::new()?;
     if plan.has("audio") {

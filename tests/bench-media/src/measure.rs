@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::processors::Processor;
-
 use crate::figures::Figures;
-use crate::process::processor_time;
+use crate::process::{machine_time, processor_time};
 use crate::system::{Case, Stage, System};
 
 /// What one program did with so many calls.
@@ -17,7 +15,7 @@ pub(crate) struct Sample {
     pub(crate) resident: f64,
     /// Loss and latency.
     pub(crate) figures: Figures,
-    /// Percent of its processor others were using meanwhile.
+    /// Percent of the machine others were using meanwhile.
     pub(crate) others: f64,
 }
 
@@ -59,24 +57,28 @@ pub(crate) fn sample(
     })
 }
 
-/// Milliseconds of processor time per call and second, the figures, and what others took of its processor in percent.
-///
-/// What the kernel delivers later of what the program sent is counted with it: who pays for that is chance.
+/// Milliseconds of processor time per call and second, the figures, and what others took of the machine.
 fn cost(stage: &Stage, span: Duration) -> (f64, Figures, f64) {
-    let spent = || processor_time(stage.program().pid()) + Processor::Measured.packets_later();
-    let (began, before, idle_before) = (Instant::now(), spent(), Processor::Measured.idle());
+    let ours = [stage.program().pid(), std::process::id()];
+    let time = || ours.map(processor_time);
+    let (before, (busy, idle)) = (time(), machine_time());
     let figures = stage.load().measure(span);
+    let (after, (busy_after, idle_after)) = (time(), machine_time());
+    let spent = [after[0] - before[0], after[1] - before[1]];
     // The span ends some hundreds of milliseconds before the figures are told; packets flow all the while.
-    let whole = began.elapsed();
-    let spent = spent() - before;
-    let idle = Processor::Measured.idle().saturating_sub(idle_before);
-    let cost = spent.as_secs_f64() * 1_000.0 / whole.as_secs_f64() / stage.calls as f64;
-    let others = whole.saturating_sub(idle + spent);
+    let whole = (busy_after + idle_after).saturating_sub(busy + idle);
+    let seconds = whole.as_secs_f64() / cores();
+    let cost = spent[0].as_secs_f64() * 1_000.0 / seconds / stage.calls as f64;
+    let others = (busy_after - busy).saturating_sub(spent[0] + spent[1]);
     (
         cost,
         figures,
         100.0 * others.as_secs_f64() / whole.as_secs_f64(),
     )
+}
+
+fn cores() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
 }
 
 /// The longest a search for the most calls takes; whatever was good by then is what is carried at least.

@@ -27,6 +27,22 @@ pub(crate) fn thread_time() -> Duration {
     Duration::from_nanos(ran.and_then(|ran| ran.parse().ok()).unwrap_or_default())
 }
 
+/// Processor time everything on the machine took, and that it had nothing to do for (`/proc/stat`).
+pub(crate) fn machine_time() -> (Duration, Duration) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u32> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let idle: u32 = fields.iter().skip(3).take(2).sum();
+    let all: u32 = fields.iter().take(8).sum();
+    (TICK * (all - idle), TICK * idle)
+}
+
 /// What this is measured on, in a line.
 pub(crate) fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();

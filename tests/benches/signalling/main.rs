@@ -23,7 +23,7 @@ use tests::certificates::Authority;
 use tests::http::Client;
 use tests::load::{Generator, Pace};
 use tests::place::Place;
-use tests::processors::alone;
+use tests::processors::{alone, divide};
 use tests::sbc::{Sbc, Setup};
 use tests::simulated::{meta_address, pbx_address};
 
@@ -49,6 +49,7 @@ fn main() {
         phases.extend(&PHASES[..3]);
     }
     println!("bench-sip: {}", process::machine());
+    println!("bench-sip: wa-sbc has a core to itself: {}", divide());
     if phases
         .iter()
         .any(|phase| !["observing", "captures"].contains(phase))
