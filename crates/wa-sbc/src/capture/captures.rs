@@ -356,7 +356,13 @@ mod tests {
     #[test]
     fn a_capture_is_called_by_when_it_began() {
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_795_806_524_084);
-        assert_eq!(named(at, 3), "capture-2026-11-27-190844-3");
+        let name = named(at, 3);
+        assert_eq!(name, "capture-2026-11-27-190844-3");
+        assert_eq!(
+            crate::log::redact(&name),
+            name,
+            "--stop takes it from the log"
+        );
     }
 
     #[test]
