@@ -9,7 +9,7 @@ use sdp::Codec;
 use crate::process::thread_time;
 use crate::system::Case;
 
-/// The time between two turns, and how many there are in a frame of 20 ms: as in [`crate::load`].
+/// The time between two turns, and how many there are in a frame of 20 ms.
 const TURN: Duration = Duration::from_micros(250);
 const TURNS: usize = 80;
 
