@@ -68,6 +68,12 @@ impl Times {
         self.0.values().sum()
     }
 
+    /// Of the threads whose name begins so.
+    pub(crate) fn of(&self, name: &str) -> Duration {
+        let named = self.0.iter().filter(|(of, _)| of.starts_with(name));
+        named.map(|(_, ran)| ran).sum()
+    }
+
     /// Microseconds of each thread for each of so many calls.
     pub(crate) fn per_call(&self, calls: u32) -> String {
         let mut text = String::new();
