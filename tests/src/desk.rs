@@ -7,10 +7,9 @@ use serde_json::Value;
 
 use crate::certificates::Authority;
 use crate::place::Place;
-use crate::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, Sbc, Setup, USER};
+use crate::sbc::{DOMAIN, HOST, PASSWORD, Sbc, Setup, USER};
 use crate::simulated::{Simulated, meta_address, pbx_address, user_speaks};
-use crate::sipp::{Sipp, succeed};
-use crate::tone::{AGENT_HZ, Audio, to_alaw};
+use crate::sipp::{Sipp, agent_says, succeed};
 use crate::tools::present;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -67,16 +66,9 @@ impl Desk<'_> {
         let place = Place::new(self.story);
         let authority = Authority::new(&place);
         let pbx = pbx_address(&place);
-        place.write(
-            "agent.al",
-            to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
-        );
-        let sipp = Sipp::new("pbx", self.scenario, pbx)
-            .codec("PCMA")
+        agent_says(&place, 20.0);
+        let sipp = Sipp::pbx(self.scenario, pbx)
             .calls(self.dialogs)
-            .fill("TONE", "agent.al")
-            .fill("TALK", "1500")
-            .fill("CALLER", NUMBER)
             .fill("HOST", HOST)
             .fill("DOMAIN", DOMAIN)
             .fill("PASSWORD", self.password);

@@ -21,6 +21,7 @@
 //! | [`capture`] | tshark on the loopback interface |
 //! | [`captured`] | a wa-sbc that is asked for captures |
 //! | [`sipp`], [`kamailio`], [`baresip`] | the judges |
+//! | [`scripted`] | SIPp as Meta behind Kamailio, and SIPp as the PBX |
 //! | [`mutate`], [`hostile`] | broken messages and packets, and who sends them |
 //! | [`load`] | both sides of many calls at once |
 //! | [`names`] | a DNS server for programs that ask one of their own |
@@ -56,6 +57,7 @@ pub mod processors;
 pub mod running;
 pub mod sbc;
 pub mod schema;
+pub mod scripted;
 pub mod simulated;
 pub mod sipp;
 pub mod tone;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crate::place::Place;
 use crate::running::{Running, workspace};
+use crate::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, USER, USERNAME};
+use crate::tone::{AGENT_HZ, Audio, to_alaw};
 use crate::tools::find;
 
 /// A run of SIPp to be started.
 pub struct Sipp {
-    name: String,
+    pub(crate) name: String,
     scenario: String,
     values: Vec<(String, String)>,
     tcp: bool,
@@ -36,6 +38,38 @@ impl Sipp {
         }
     }
 
+    /// Meta by this scenario, called `meta`: the usual host, numbers and password, Call-IDs as Meta makes them.
+    pub fn meta(scenario: &str, local: SocketAddr) -> Sipp {
+        Sipp::new("meta", scenario, local)
+            .fill("HOST", HOST)
+            .fill("DOMAIN", DOMAIN)
+            .fill("CALLER", USER)
+            .fill("CALLEE", r"\+12195550714")
+            .fill("USER", USERNAME)
+            .fill("PASSWORD", PASSWORD)
+            .fill("TALK", "1500")
+            .with(&["-auth_uri", &format!("{NUMBER}@{HOST}")])
+            .with(&[
+                "-cid_str",
+                "outgoing:wacid.HBgLMTIxOTU1NTA3MTQVAgASGCA%p%u=",
+            ])
+    }
+
+    /// The PBX by this scenario, called `pbx`: PCMA, calls from the business number, says what `agent.al` holds.
+    pub fn pbx(scenario: &str, local: SocketAddr) -> Sipp {
+        Sipp::new("pbx", scenario, local)
+            .codec("PCMA")
+            .fill("TONE", "agent.al")
+            .fill("TALK", "1500")
+            .fill("CALLER", NUMBER)
+    }
+
+    /// Under another name: of its log, its messages and its scenario as filled in.
+    pub fn named(mut self, name: &str) -> Sipp {
+        self.name = name.to_owned();
+        self
+    }
+
     /// Over TCP, one connection.
     pub fn tcp(mut self) -> Sipp {
         self.tcp = true;
@@ -54,9 +88,11 @@ impl Sipp {
         self
     }
 
-    /// What stands as `@key@` in the scenario and its session descriptions.
+    /// What stands as `@key@` in the scenario and its session descriptions; the last word on a key holds.
     pub fn fill(mut self, key: &str, value: &str) -> Sipp {
-        self.values.push((format!("@{key}@"), value.to_owned()));
+        let key = format!("@{key}@");
+        self.values.retain(|(known, _)| *known != key);
+        self.values.push((key, value.to_owned()));
         self
     }
 
@@ -145,6 +181,12 @@ impl Sipp {
         }
         place.write(&format!("{}.xml", self.name), text)
     }
+}
+
+/// Writes what the PBX's script plays: the agent's tone, so many seconds of it in A-law.
+pub fn agent_says(place: &Place, seconds: f64) {
+    let tone = Audio::tone(AGENT_HZ, 8000, seconds);
+    place.write("agent.al", to_alaw(&tone.samples));
 }
 
 /// All messages SIPp has sent and received in this run.

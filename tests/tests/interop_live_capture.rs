@@ -13,8 +13,8 @@ use tests::phones::{Caller, Phones};
 use tests::place::Place;
 use tests::sbc::NUMBER;
 use tests::simulated::{Simulated, pbx_address, user_speaks};
-use tests::sipp::{Sipp, succeed};
-use tests::tone::{AGENT_HZ, Audio, USER_HZ, listen, to_alaw};
+use tests::sipp::{Sipp, agent_says, succeed};
+use tests::tone::{USER_HZ, listen};
 use tests::tools::present;
 
 fn lab(story: &str) -> Lab {
@@ -161,15 +161,8 @@ fn a_transfer_by_a_sipp_pbx_is_captured_and_replayed() {
         let pbx = pbx_address(place);
         let colleague = SocketAddr::new(pbx.ip(), 5070);
         let mut running = capture(place, &lab.sbc, &["--number", NUMBER]);
-        place.write(
-            "agent.al",
-            to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
-        );
-        let sipp = |name: &str, scenario: &str, local| {
-            Sipp::new(name, scenario, local)
-                .codec("PCMA")
-                .fill("TONE", "agent.al")
-        };
+        agent_says(place, 20.0);
+        let sipp = |name: &str, scenario: &str, local| Sipp::pbx(scenario, local).named(name);
         let mut first = sipp("pbx", "pbx_transfers", pbx)
             .fill("TARGET", &format!("sip:201@{colleague}"))
             .answer(place);

@@ -1,29 +1,21 @@
 //! SIPp as Meta behind Kamailio as TLS edge, SIPp as the PBX: signalling to the letter, both sides written down in
 //! `tests/sipp/`, the edge as strict about Routes as Meta.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use md5::Digest;
 use tests::capture::Capture;
-use tests::certificates::Authority;
-use tests::kamailio::Edge;
 use tests::place::Place;
-use tests::running::Running;
-use tests::sbc::{DOMAIN, HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME};
+use tests::sbc::{NUMBER, PASSWORD, USER, USERNAME};
+use tests::scripted::Scripted;
 use tests::sipp::{Sipp, messages, succeed};
-use tests::tone::{AGENT_HZ, Audio, to_alaw};
 use tests::tools::{may_capture, present};
 
 const SOON: Duration = Duration::from_secs(40);
 
+/// Both scripts and the edge between them, the wire looked at where that is allowed.
 struct Lab {
-    place: Place,
-    edge: Running,
-    sbc: Sbc,
-    inner: SocketAddr,
-    meta: SocketAddr,
-    pbx: SocketAddr,
+    both: Scripted,
     capture: Option<Capture>,
 }
 
@@ -32,95 +24,35 @@ impl Lab {
         if !present(story, &["sipp", "kamailio"]) {
             return None;
         }
-        let captured = may_capture(story);
         let place = Place::new(story);
-        let authority = Authority::new(&place);
-        let (outer, inner) = (
-            SocketAddr::new(place.address(21), 5061),
-            SocketAddr::new(place.address(22), 5070),
-        );
-        let (meta, pbx) = (
-            SocketAddr::new(place.address(23), 5060),
-            SocketAddr::new(place.address(31), 5060),
-        );
-        let capture = captured.then(|| {
-            Capture::start(
-                &place,
-                "capture",
-                &format!("net {}", place.network()),
-                &[5060, 5070],
-            )
+        let capture = may_capture(story).then(|| {
+            let network = format!("net {}", place.network());
+            Capture::start(&place, "capture", &network, &[5060, 5070])
         });
-        let identity = authority.identity(&place, &["wa.meta.vc"]);
-        let edge = Edge {
-            outer,
-            inner,
-            sbc: SocketAddr::new(place.address(1), 5061),
-            sbc_host: HOST,
-            sipp: meta,
-            sipp_transport: "udp",
-            challenge,
-        }
-        .start(&place, &authority, &identity);
-        let sbc = Sbc::start(&place, &authority, &Setup::new(outer, pbx));
-        place.write(
-            "agent.al",
-            to_alaw(&Audio::tone(AGENT_HZ, 8000, 40.0).samples),
-        );
-        Some(Lab {
-            place,
-            edge,
-            sbc,
-            inner,
-            meta,
-            pbx,
-            capture,
-        })
+        let both = Scripted::start(place, challenge, 40.0, |_, _| {});
+        Some(Lab { both, capture })
     }
 
     fn meta(&self, scenario: &str) -> Sipp {
-        Sipp::new("meta", scenario, self.meta)
-            .fill("HOST", HOST)
-            .fill("DOMAIN", DOMAIN)
-            .fill("CALLER", USER)
-            .fill("CALLEE", r"\+12195550714")
-            .fill("USER", USERNAME)
-            .fill("PASSWORD", PASSWORD)
-            .fill("TALK", "1500")
-            .with(&[
-                "-auth_uri",
-                &format!("{NUMBER}@{HOST}"),
-                "-cid_str",
-                "outgoing:wacid.HBgLMTIxOTU1NTA3MTQVAgASGCA%p%u=",
-            ])
+        self.both.meta(scenario)
     }
 
     fn pbx(&self, scenario: &str) -> Sipp {
-        Sipp::new("pbx", scenario, self.pbx)
-            .codec("PCMA")
-            .fill("TONE", "agent.al")
-            .fill("TALK", "1500")
-            .fill("CALLER", NUMBER)
+        self.both.pbx(scenario)
     }
 
-    // A user calls: the PBX waits, Meta calls through the edge, both scenarios come to their end.
     fn user_calls(&mut self, meta: Sipp, pbx: Sipp) {
-        let mut answering = pbx.answer(&self.place);
-        let mut calling = meta.call(&self.place, NUMBER, self.inner);
-        self.end(&mut calling, &mut answering);
+        self.both.user_calls(meta, pbx, SOON);
+        self.nothing_to_object_to();
     }
 
-    // The business calls: Meta waits behind the edge, the PBX calls.
     fn business_calls(&mut self, meta: Sipp, pbx: Sipp) {
-        let mut answering = meta.answer(&self.place);
-        let mut calling = pbx.call(&self.place, USER, self.sbc.sip);
-        self.end(&mut answering, &mut calling);
+        self.both.business_calls(meta, pbx, SOON);
+        self.nothing_to_object_to();
     }
 
-    fn end(&mut self, meta: &mut Running, pbx: &mut Running) {
-        succeed(&self.place, "meta", meta, SOON);
-        succeed(&self.place, "pbx", pbx, SOON);
-        let edge = self.edge.log();
+    fn nothing_to_object_to(&mut self) {
+        let edge = self.both.edge.log();
         for fault in [
             "wrong Routes",
             "re-INVITE",
@@ -142,6 +74,13 @@ impl Lab {
             );
         }
     }
+
+    /// The edge challenged us, and took our answer.
+    fn proved(&self) {
+        let edge = &self.both.edge;
+        let accepted = format!("edge: digest of {USERNAME} accepted");
+        assert!(edge.log().contains(&accepted), "{}", edge.tail());
+    }
 }
 
 fn md5(text: &str) -> String {
@@ -158,7 +97,7 @@ fn user_calls_is_challenged_and_hangs_up() {
     };
     let (meta, pbx) = (lab.meta("meta_calls"), lab.pbx("pbx_answers"));
     lab.user_calls(meta, pbx);
-    let seen = messages(&lab.place, "pbx");
+    let seen = messages(&lab.both.place, "pbx");
     assert!(
         seen.to_lowercase()
             .contains("x-wa-meta-cta-payload: order=on-12853&src=button"),
@@ -168,7 +107,7 @@ fn user_calls_is_challenged_and_hangs_up() {
         seen.contains("wacid.HBgLMTIx1"),
         "the call's id reaches the PBX: {seen}"
     );
-    let records = lab.sbc.wait_for_records(1, SOON);
+    let records = lab.both.sbc.wait_for_records(1, SOON);
     let record = records[0].to_string();
     assert!(
         record.contains("wacid.HBgLMTIx1") && record.contains("order=ON-12853"),
@@ -183,7 +122,7 @@ fn user_calls_and_the_agent_hangs_up_along_metas_routes() {
     };
     let (meta, pbx) = (lab.meta("meta_calls_is_hung_up"), lab.pbx("pbx_hangs_up"));
     lab.user_calls(meta, pbx);
-    let seen = messages(&lab.place, "meta");
+    let seen = messages(&lab.both.place, "meta");
     assert!(
         seen.contains("BYE sip:+12195550714@wa.meta.vc;transport=tls;ob SIP/2.0"),
         "{seen}"
@@ -216,19 +155,16 @@ fn a_wrong_answer_to_our_challenge_is_403_and_never_rings() {
     let Some(mut lab) = Lab::new("edge-uic-wrong-password", None) else {
         return;
     };
-    let mut calling = Sipp::new("meta", "meta_is_refused", lab.meta)
-        .fill("HOST", HOST)
-        .fill("USER", USERNAME)
-        .fill("CALLER", USER)
-        .with(&["-auth_uri", &format!("{NUMBER}@{HOST}")])
+    let mut calling = lab
+        .meta("meta_is_refused")
         .fill("PASSWORD", "guessed")
         .fill("STATUS", "403")
-        .call(&lab.place, NUMBER, lab.inner);
-    succeed(&lab.place, "meta", &mut calling, SOON);
+        .call(&lab.both.place, NUMBER, lab.both.inner);
+    succeed(&lab.both.place, "meta", &mut calling, SOON);
     if let Some(capture) = &mut lab.capture {
         capture.stop();
         assert_eq!(
-            capture.count(&format!("sip && ip.dst == {}", lab.pbx.ip())),
+            capture.count(&format!("sip && ip.dst == {}", lab.both.pbx.ip())),
             0,
             "the desk never heard of it"
         );
@@ -242,13 +178,7 @@ fn desk_calls_user_challenged_with_407_md5_and_hangs_up() {
     };
     let (meta, pbx) = (lab.meta("meta_answers"), lab.pbx("pbx_calls"));
     lab.business_calls(meta, pbx);
-    assert!(
-        lab.edge
-            .log()
-            .contains(&format!("edge: digest of {USERNAME} accepted")),
-        "{}",
-        lab.edge.tail()
-    );
+    lab.proved();
 }
 
 #[test]
@@ -261,13 +191,7 @@ fn desk_calls_user_challenged_with_407_sha_256_and_the_user_hangs_up() {
         lab.pbx("pbx_calls_is_hung_up"),
     );
     lab.business_calls(meta, pbx);
-    assert!(
-        lab.edge
-            .log()
-            .contains(&format!("edge: digest of {USERNAME} accepted")),
-        "{}",
-        lab.edge.tail()
-    );
+    lab.proved();
 }
 
 #[test]
@@ -277,7 +201,7 @@ fn desk_calls_user_challenged_with_401() {
     };
     let (meta, pbx) = (lab.meta("meta_challenges_401"), lab.pbx("pbx_calls"));
     lab.business_calls(meta, pbx);
-    let seen = messages(&lab.place, "meta");
+    let seen = messages(&lab.both.place, "meta");
     let answer = seen
         .lines()
         .find_map(|line| line.strip_prefix("Authorization: Digest "))
@@ -321,7 +245,7 @@ fn desk_calls_user_without_permission_and_learns_why() {
         .fill("STATUS", "403")
         .fill("CAUSE", "21");
     lab.business_calls(meta, pbx);
-    let records = lab.sbc.wait_for_records(1, SOON);
+    let records = lab.both.sbc.wait_for_records(1, SOON);
     assert!(
         records[0]
             .to_string()
@@ -356,9 +280,10 @@ fn a_wrong_password_ends_the_business_call_after_one_retry() {
         .pbx("pbx_is_refused")
         .fill("STATUS", "500")
         .fill("CAUSE", "38")
-        .call(&lab.place, USER, lab.sbc.sip);
-    succeed(&lab.place, "pbx", &mut calling, SOON);
+        .call(&lab.both.place, USER, lab.both.sbc.sip);
+    succeed(&lab.both.place, "pbx", &mut calling, SOON);
     let attempts = lab
+        .both
         .edge
         .log()
         .matches("INVITE sip:+12195550714@wa.meta.vc")
@@ -366,6 +291,6 @@ fn a_wrong_password_ends_the_business_call_after_one_retry() {
     assert!(
         attempts <= 3,
         "{attempts} INVITEs with a wrong password: {}",
-        lab.edge.tail()
+        lab.both.edge.tail()
     );
 }

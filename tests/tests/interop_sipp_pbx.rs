@@ -10,8 +10,8 @@ use tests::certificates::Authority;
 use tests::metronome::undisturbed;
 use tests::place::Place;
 use tests::sbc::{HOST, NUMBER, PASSWORD, Sbc, Setup, USER, USERNAME};
-use tests::sipp::{Sipp, succeed};
-use tests::tone::{AGENT_HZ, Audio, USER_HZ, judge, to_alaw};
+use tests::sipp::{Sipp, agent_says, succeed};
+use tests::tone::{AGENT_HZ, Audio, USER_HZ, judge};
 use tests::tools::{may_capture, present};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -55,21 +55,14 @@ fn call(story: &str, tcp: bool, user_calls: bool) {
     let mut setup = Setup::new(user.listen_tls(), pbx);
     setup.pbx.1 = if tcp { "tcp" } else { "udp" };
     let mut sbc = Sbc::start(&place, &authority, &setup);
-    place.write(
-        "agent.al",
-        to_alaw(&Audio::tone(AGENT_HZ, 8000, 40.0).samples),
-    );
+    agent_says(&place, 40.0);
 
     let scenario = if user_calls {
         "pbx_answers"
     } else {
         "pbx_calls"
     };
-    let mut sipp = Sipp::new("pbx", scenario, pbx)
-        .codec("PCMA")
-        .fill("TONE", "agent.al")
-        .fill("TALK", "12500")
-        .fill("CALLER", NUMBER);
+    let mut sipp = Sipp::pbx(scenario, pbx).fill("TALK", "12500");
     if tcp {
         sipp = sipp.tcp();
     }

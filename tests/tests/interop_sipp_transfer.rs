@@ -9,10 +9,9 @@ use tests::certificates::Authority;
 use tests::desk::{asked_nothing_forbidden, heard_the_agent};
 use tests::metronome::undisturbed;
 use tests::place::{Place, wait_until};
-use tests::sbc::{NUMBER, Sbc, Setup, USER};
+use tests::sbc::{Sbc, Setup, USER};
 use tests::simulated::{Simulated, meta_address, pbx_address, user_speaks};
-use tests::sipp::{Sipp, messages, succeed};
-use tests::tone::{AGENT_HZ, Audio, to_alaw};
+use tests::sipp::{Sipp, agent_says, messages, succeed};
 use tests::tools::present;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,15 +35,8 @@ fn transfer(story: &str, scenario: &str, target: &Target) -> Option<(Value, Valu
     let pbx = pbx_address(&place);
     let colleague = SocketAddr::new(pbx.ip(), 5070);
     let mut sbc = Sbc::start(&place, &authority, &Setup::new(meta_address(&place), pbx));
-    place.write(
-        "agent.al",
-        to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
-    );
-    let sipp = |name: &str, scenario: &str, local| {
-        Sipp::new(name, scenario, local)
-            .codec("PCMA")
-            .fill("TONE", "agent.al")
-    };
+    agent_says(&place, 20.0);
+    let sipp = |name: &str, scenario: &str, local| Sipp::pbx(scenario, local).named(name);
     let mut first = sipp("pbx", scenario, pbx)
         .fill("TARGET", &format!("sip:201@{colleague}{}", target.headers))
         .answer(&place);
@@ -147,16 +139,11 @@ fn a_colleague_with_another_sipp_takes_the_call_over_and_the_user_hears_one_stre
         let authority = Authority::new(&place);
         let pbx = pbx_address(&place);
         let mut sbc = Sbc::start(&place, &authority, &Setup::new(meta_address(&place), pbx));
-        place.write(
-            "agent.al",
-            to_alaw(&Audio::tone(AGENT_HZ, 8000, 20.0).samples),
-        );
+        agent_says(&place, 20.0);
         let sipp = |name: &str, scenario: &str, port| {
-            Sipp::new(name, scenario, SocketAddr::new(pbx.ip(), port))
-                .codec("PCMA")
-                .fill("TONE", "agent.al")
+            Sipp::pbx(scenario, SocketAddr::new(pbx.ip(), port))
+                .named(name)
                 .fill("TALK", "3000")
-                .fill("CALLER", NUMBER)
         };
         let mut first = sipp("pbx", "pbx_answers", pbx.port()).answer(&place);
         let speaks = user_speaks();
