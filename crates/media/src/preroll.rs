@@ -161,6 +161,9 @@ impl Preroll {
     /// Keeps a packet; returns how many had to make room. `ticks`: of the source's clock, per sample.
     pub(crate) fn keep(&mut self, now: Instant, codec: Codec, ticks: i64, turn: &Turn) -> u64 {
         let (samples, len) = (samples(codec, turn), turn.payload.len());
+        if len > LONGEST {
+            return 1; // no audio is so long, and nobody could take it out again
+        }
         let mut dropped = 0;
         while !self.held.is_empty() && !self.fits(len) {
             self.cut(0, ticks);
