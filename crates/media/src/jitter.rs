@@ -47,6 +47,9 @@ const BETWEEN_CHANGES: Duration = Duration::from_millis(200);
 const ANOTHER_WAY: i64 = 20;
 /// So many packets in a row that came too late mean that the way is another one.
 const LATE_RUN: u32 = 10;
+/// A packet due so much later than the bounds allow is not early, and packets that go on to come so late are not
+/// delayed: their timestamps are another line's.
+const LEAP: Duration = Duration::from_millis(500);
 
 /// The packets of one leg that wait.
 pub(crate) struct JitterBuffer {
@@ -148,12 +151,10 @@ impl JitterBuffer {
         if length == 0 {
             due = Some(now + self.delay(clock));
         } else {
-            let line = *self.line.get_or_insert(Line {
-                at: now + self.least,
-                position: turn.position,
-                shift: 0,
-                patience: now + PATIENCE,
-            });
+            let line = match self.line {
+                Some(line) if line.due(clock, turn.position) <= now + self.most + LEAP => line,
+                _ => self.begin(now, clock, turn.position),
+            };
             let transit = line.transit(now, clock, turn.position);
             self.lateness.heard(now, transit);
             late = self.catch(now, clock, turn.position, length);
@@ -196,6 +197,24 @@ impl JitterBuffer {
         late
     }
 
+    /// Begins a line of positions: the first, or another one where the source laid its timestamps anew, further
+    /// away than packets come early or late. What waits keeps its moments.
+    fn begin(&mut self, now: Instant, clock: Clock, position: i64) -> Line {
+        if let Some(before) = self.line {
+            for one in self.waiting.iter_mut().filter(|one| one.due.is_none()) {
+                one.due = Some(before.due(clock, one.position));
+                one.position += before.shift;
+            }
+        }
+        (self.lateness, self.late_run) = (Lateness::new(now), 0);
+        *self.line.insert(Line {
+            at: now + self.least,
+            position,
+            shift: 0,
+            patience: now + PATIENCE,
+        })
+    }
+
     /// A packet of audio that came after its moment makes everything be played so much later, in whole
     /// packets, as far as the bounds allow; beyond them only if it stays so.
     fn catch(&mut self, now: Instant, clock: Clock, position: i64, length: i64) -> bool {
@@ -205,6 +224,10 @@ impl JitterBuffer {
             return false;
         }
         self.late_run += 1;
+        if self.late_run >= LATE_RUN && missed > LEAP {
+            self.begin(now, clock, position);
+            return true;
+        }
         let packets = |time: Duration| clock.ticks(time) / length;
         let mut grows = packets(missed) + 1;
         if self.late_run < LATE_RUN {
@@ -246,7 +269,7 @@ impl JitterBuffer {
         }
         let first = *self.waiting.first()?;
         let mut cut = false;
-        if first.length > 0 {
+        if first.length > 0 && first.due.is_none() {
             let (delay, wanted) = (self.delay(clock), self.wanted());
             let length = clock.duration(first.length);
             let short = wanted.saturating_sub(delay) * 2 >= length;
@@ -279,8 +302,8 @@ impl JitterBuffer {
             in_turn: first.in_turn,
             turn: Turn {
                 kind: first.kind,
-                position: match first.kind {
-                    Kind::Event => first.position,
+                position: match (first.kind, first.due) {
+                    (Kind::Event, _) | (Kind::Audio, Some(_)) => first.position,
                     _ => first.position + shift,
                 },
                 payload,
