@@ -22,6 +22,8 @@ pub const ENDS: u8 = 3;
 const BETWEEN_ENDS: Duration = Duration::from_millis(20);
 /// An event that stops without an end packet ends after this.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// A segment lasts 8.2 s; where packets of it were late or lost, it is seen for a little less.
+const SEGMENT: Duration = Duration::from_secs(7);
 
 /// The payload of an event packet (RFC 4733 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +95,8 @@ struct Current {
     last: Instant,
     /// Duration of earlier segments of a very long event (RFC 4733 §2.5.1.3), in event ticks.
     before: u32,
+    /// When this segment began.
+    began: Instant,
     /// Where the segment began on the receiving leg's line; `None` where it cannot hear events.
     start: Option<i64>,
     first: bool,
@@ -177,6 +181,7 @@ impl Relay {
                 payload,
                 last: now,
                 before: 0,
+                began: now,
                 start,
                 first: true,
                 ends_left: ENDS,
@@ -192,19 +197,22 @@ impl Relay {
         }
     }
 
-    /// Whether the packet continues the current event in a new segment, its duration having run full.
-    pub fn continues(&self, source: i64, payload: Payload, ticks: i64) -> bool {
+    /// Whether the packet continues the current event in a new segment, its duration having run full: in
+    /// time, not only by its own word.
+    pub fn continues(&self, now: Instant, source: i64, payload: Payload, ticks: i64) -> bool {
         self.current.as_ref().is_some_and(|c| {
             c.payload.event == payload.event
                 && c.ends_left == ENDS
                 && source - c.source == 0xffff * ticks
+                && now.saturating_duration_since(c.began) >= SEGMENT
         })
     }
 
     /// Begins the new segment of a very long event, `length` later on the receiving leg's line.
-    pub fn segment(&mut self, source: i64, length: i64) {
+    pub fn segment(&mut self, now: Instant, source: i64, length: i64) {
         if let Some(current) = &mut self.current {
-            current.before += 0xffff;
+            current.before = current.before.saturating_add(0xffff);
+            current.began = now;
             current.source = source;
             current.start = current.start.map(|start| start + length);
             current.payload.duration = 0;
@@ -271,7 +279,7 @@ impl Current {
     }
 
     fn digit(&self) -> Option<Digit> {
-        let ticks = self.before + u32::from(self.payload.duration);
+        let ticks = self.before.saturating_add(self.payload.duration.into());
         Some(Digit {
             digit: self.payload.digit()?,
             duration_ms: ticks / (EVENT_CLOCK / 1000),
@@ -382,16 +390,20 @@ mod tests {
     fn a_key_held_for_ten_seconds_is_one_digit() {
         let (mut relay, now) = (Relay::default(), Instant::now());
         relay.receive(now, 1_000, payload(1, false, 0xffff), Some(9));
-        let next = payload(1, false, 160);
-        assert!(relay.continues(1_000 + 0xffff, next, 1));
-        relay.segment(1_000 + 0xffff, 0xffff);
-        assert_eq!(
-            relay
-                .receive(now + ms(20), 1_000 + 0xffff, next, None)
-                .digit,
-            None
+        let (next, later) = (payload(1, false, 160), now + ms(8_200));
+        assert!(
+            !relay.continues(now + ms(20), 1_000 + 0xffff, next, 1),
+            "only by its own word"
         );
-        let step = relay.receive(now + ms(40), 1_000 + 0xffff, payload(1, true, 14_465), None);
+        assert!(relay.continues(later, 1_000 + 0xffff, next, 1));
+        relay.segment(later, 1_000 + 0xffff, 0xffff);
+        assert_eq!(relay.receive(later, 1_000 + 0xffff, next, None).digit, None);
+        let step = relay.receive(
+            later + ms(20),
+            1_000 + 0xffff,
+            payload(1, true, 14_465),
+            None,
+        );
         assert_eq!(step.digit.unwrap().duration_ms, 10_000);
     }
 }

@@ -173,8 +173,14 @@ impl Transmitter {
     }
 
     /// An event lasted until `end` (on our line); audio goes on after it, at the next whole frame of
-    /// `length`.
+    /// `length`. An event that claims to last far into the future ends now.
     pub fn event_over(&mut self, now: Instant, end: i64, length: i64) {
+        let wall = self.wall(now);
+        let end = if end - wall > self.clock.ticks_of_ms(RESYNC_MS) {
+            wall
+        } else {
+            end
+        };
         let lasted = (end - self.next).max(0);
         self.next += (lasted + length - 1) / length * length;
         self.last_source = Some(now);

@@ -34,10 +34,10 @@ impl Path {
         let mut start = None;
         if self
             .relay
-            .continues(turn.position, payload, from.ticks_per_sample())
+            .continues(now, turn.position, payload, from.ticks_per_sample())
         {
             let length = 0xffff * to.ticks_per_sample();
-            self.relay.segment(turn.position, length);
+            self.relay.segment(now, turn.position, length);
         } else if self.relay.begins(turn.position, payload) {
             while self.relay.active() {
                 self.keyboard.interrupted();
