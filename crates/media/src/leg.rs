@@ -87,10 +87,43 @@ pub(crate) struct Watch {
 pub(crate) struct Reports {
     /// When our next report is due; `None` while the gate is shut.
     pub(crate) next: Option<Instant>,
-    /// Middle 32 bits of the NTP time in the far side's last sender report, and when it came.
-    pub(crate) last_sender: Option<(u32, Instant)>,
+    /// Whose the far side's last sender report was, the middle 32 bits of its NTP time, and when it came.
+    pub(crate) last_sender: Option<(u32, u32, Instant)>,
+    /// The same bits of our last sender reports: a report that answers another one says nothing of the round trip.
+    told: [u32; REMEMBERED],
     /// RTP packets sent when the last two reports left.
     pub(crate) sent_before: [u64; 2],
+}
+
+/// Sender reports of ours the far side may answer: those of the last 18 s.
+const REMEMBERED: usize = 4;
+
+/// A clock that is read twice within one unit may make a round trip slightly negative.
+const SLIGHTLY: Duration = Duration::from_millis(5);
+
+impl Reports {
+    /// A sender report of ours leaves, made at this moment.
+    pub(crate) fn tell(&mut self, ntp: u64) {
+        self.told.rotate_right(1);
+        self.told[0] = middle(ntp);
+    }
+
+    /// The round trip by a block of the far side's (RFC 3550 §6.4.1); `ntp`: this moment.
+    fn round_trip(&self, ntp: u64, block: &rtcp::Block) -> Option<Duration> {
+        if block.last_report == 0 || !self.told.contains(&block.last_report) {
+            return None;
+        }
+        let since = middle(ntp).wrapping_sub(block.last_report);
+        match since.checked_sub(block.delay) {
+            Some(trip) => Some(rtcp::long(trip)),
+            None => (rtcp::long(block.delay - since) <= SLIGHTLY).then_some(Duration::ZERO),
+        }
+    }
+}
+
+/// The middle 32 bits of an NTP time, as reports repeat them.
+fn middle(ntp: u64) -> u32 {
+    (ntp >> 16) as u32
 }
 
 impl Leg {
@@ -300,8 +333,8 @@ impl Leg {
         let (counters, reports) = (&mut self.counters, &mut self.reports);
         let (redundancy, untold) = (&mut self.redundancy, &mut self.untold);
         let whole = rtcp::read(bytes, |item| match item {
-            rtcp::Item::Sender { report, .. } => {
-                reports.last_sender = Some(((report.ntp >> 16) as u32, now))
+            rtcp::Item::Sender { ssrc, report } => {
+                reports.last_sender = Some((ssrc, middle(report.ntp), now))
             }
             rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
                 counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
@@ -309,16 +342,8 @@ impl Leg {
                 *untold = true;
                 counters.remote_lost = block.lost.max(0) as u64;
                 counters.remote_jitter = clock.duration(i64::from(block.jitter));
-                if block.last_report != 0 {
-                    let trip = ((ntp >> 16) as u32)
-                        .wrapping_sub(block.last_report)
-                        .wrapping_sub(block.delay);
-                    // A clock read twice within one unit may make it slightly negative.
-                    let trip = if trip > u32::MAX / 2 { 0 } else { trip };
-                    let trip = Duration::from_nanos((u64::from(trip) * 1_000_000_000) >> 16);
-                    if trip < Duration::from_secs(60) {
-                        counters.round_trip = Some(trip);
-                    }
+                if let Some(trip) = reports.round_trip(ntp, &block) {
+                    counters.round_trip = Some(trip);
                 }
             }
             _ => {}

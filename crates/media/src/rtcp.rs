@@ -183,6 +183,11 @@ pub fn short(duration: Duration) -> u32 {
     ((duration.as_nanos() << 16) / 1_000_000_000).min(u128::from(u32::MAX)) as u32
 }
 
+/// The duration of so many units of 1/65536 s.
+pub fn long(units: u32) -> Duration {
+    Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16)
+}
+
 const SR: u8 = 200;
 const RR: u8 = 201;
 const SDES: u8 = 202;

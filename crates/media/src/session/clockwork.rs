@@ -14,7 +14,9 @@ impl Session {
         let ntp = self.ntp(now);
         let leg = &mut self.legs[side.index()];
         let mut block = self.rx[side.index()].block();
-        if let (Some(block), Some((last, at))) = (&mut block, leg.reports.last_sender) {
+        if let (Some(block), Some((of, last, at))) = (&mut block, leg.reports.last_sender)
+            && block.ssrc == of
+        {
             block.last_report = last;
             block.delay = rtcp::short(now.saturating_duration_since(at));
         }
@@ -32,6 +34,9 @@ impl Session {
             packets: sent as u32,
             octets: leg.counters.octets_sent as u32,
         });
+        if sender.is_some() {
+            leg.reports.tell(ntp);
+        }
         leg.reports.sent_before = [leg.reports.sent_before[1], sent];
         let rx = &self.rx[side.index()];
         let metrics = leg
