@@ -88,10 +88,10 @@ impl Counters {
         }
     }
 
-    /// What the model has to know of what came from the far side; `None` before anything came.
+    /// What the model has to know of what came from the far side; `None` before enough came to judge by.
     fn received(&self, rx: &Receiver, codec: Codec) -> Option<Conditions> {
         let figures = rx.figures();
-        (figures.received > 0).then(|| Conditions {
+        (figures.received > 0 && figures.expected >= JUDGED).then(|| Conditions {
             codec,
             loss: figures.lost() as f64 / figures.expected.max(1) as f64,
             burstiness: rx.bursts().burstiness,
@@ -101,7 +101,7 @@ impl Counters {
 
     /// The same of what we sent, by the far side's reports; `None` before one came.
     fn sent(&self, codec: Codec) -> Option<Conditions> {
-        self.remote_loss.filter(|_| self.packets_sent > 0)?;
+        self.remote_loss.filter(|_| self.packets_sent >= JUDGED)?;
         Some(Conditions {
             codec,
             loss: self.remote_lost as f64 / self.packets_sent as f64,
@@ -138,6 +138,9 @@ impl Counters {
         })
     }
 }
+
+/// Packets there have to be before they are judged, a second of them: of less, a score says nothing.
+const JUDGED: u64 = 50;
 
 /// The usual packet.
 const PACKET: Duration = Duration::from_millis(20);

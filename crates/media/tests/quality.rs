@@ -121,3 +121,48 @@ fn every_lost_packet_is_concealed_once_and_counted_to_the_millisecond() {
     let figures = report.legs.map(|leg| (leg.lost, leg.concealed));
     assert_eq!(figures, [(20, ms(400)), (10, ms(200))]);
 }
+
+#[test]
+fn a_call_of_less_than_a_second_and_a_leg_that_says_nothing_have_no_score() {
+    let mut short = call(true);
+    short.run(ms(700));
+    for leg in &short.session.report(short.now).legs {
+        assert!(leg.packets_received > 30, "{leg:?}");
+        assert_eq!((leg.mos_received, leg.mos_sent), (None, None), "{leg:?}");
+        assert_eq!((leg.clock_drift_ppm, leg.round_trip), (None, None));
+    }
+    let mut silent = call(true);
+    silent.peers[1].talking = false;
+    silent.run(ms(12_000));
+    let legs = silent.session.report(silent.now).legs;
+    assert!(legs[0].mos_received.is_some());
+    assert_eq!(legs[1].mos_received, None);
+    assert_eq!(legs[1].clock_drift_ppm, None);
+}
+
+/// A report of the desk that claims what cannot be leaves a score within the scale.
+#[test]
+fn whatever_the_far_side_reports_the_score_stays_on_the_scale() {
+    let mut call = call(false);
+    call.run(ms(10_000));
+    let ssrc = call.peers[1].received[0].header.ssrc;
+    for (lost, jitter) in [(0x7f_ffff, u32::MAX), (-0x80_0000, 0), (1, u32::MAX)] {
+        let block = rtcp::Block {
+            ssrc,
+            fraction_lost: 255,
+            lost,
+            jitter,
+            ..Default::default()
+        };
+        let mut bytes = [0; 400];
+        let len = rtcp::write(&mut bytes, 9, None, Some(&block), b"desk", false);
+        let mut packet = media::Packet::new();
+        packet.fill(&bytes[..len]);
+        let home = call.peers[1].source;
+        let port = std::net::SocketAddr::new(home.ip(), home.port() + 1);
+        call.send_from(Side::B, media::Channel::Rtcp, port, packet);
+        let leg = &call.session.report(call.now).legs[1];
+        let score = leg.mos_sent.unwrap();
+        assert!((1.0..=4.5).contains(&score), "{leg:?}");
+    }
+}
