@@ -17,7 +17,6 @@ use sip::{FlowId, Name, Request};
 
 use super::knobs::{BusinessNumber, BusinessScript, UserCall};
 use super::rules::Theirs;
-use crate::voice::Voice;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +115,6 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     pub(crate) answered: Option<Instant>,
     pub(crate) confirmed: bool,
-    pub(crate) voice: Option<Voice>,
     pub(crate) violations: u32,
     pub(crate) status: u16,
     /// Branch of our BYE.

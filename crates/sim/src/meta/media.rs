@@ -10,9 +10,8 @@ use sdp::{Codec, Crypto, Keying, SrtpKey, Suite};
 use super::MetaPeer;
 use super::call::Kind;
 use super::offer::EVENTS;
-use crate::peer::Output;
 use crate::report::What;
-use crate::voice::{Lines, Strictness, Voice, VoicePlan};
+use crate::voice::{Strictness, Told, VoicePlan};
 
 /// Payload type of events Meta sends though none were offered (Meta reference 10.6).
 const UNASKED_EVENTS: u8 = 126;
@@ -20,7 +19,7 @@ const UNASKED_EVENTS: u8 = 126;
 impl MetaPeer {
     /// Whether a call of ours has its media at this address.
     pub(crate) fn speaks_at(&self, address: SocketAddr) -> bool {
-        self.ports.has(address)
+        self.voices.speaks_at(address)
     }
 
     /// Both descriptions are known: the voice starts, and waits for the far side's first packet.
@@ -30,7 +29,7 @@ impl MetaPeer {
         }
         let (first_media, later_media) = (self.settings.first_media, self.settings.later_media);
         let seed = self.dice.roll();
-        let Some(call) = self.calls.get_mut(&id) else {
+        let Some(call) = self.calls.get(&id) else {
             return;
         };
         let Some(theirs) = &call.theirs else { return };
@@ -91,42 +90,24 @@ impl MetaPeer {
             talk,
             seed,
         };
-        match Voice::start(now, plan) {
-            Ok(voice) => call.voice = Some(voice),
-            Err(why) => self.report(now, id, What::Failed { why }),
+        if let Err(why) = self.voices.start(now, id, plan) {
+            self.report(now, id, What::Failed { why });
         }
-        self.drain_voice(now, id);
-    }
-}
-
-impl Lines for MetaPeer {
-    fn voice(&mut self, call: u32) -> Option<&mut Voice> {
-        self.calls.get_mut(&call)?.voice.as_mut()
+        self.drain_voices(now);
     }
 
-    fn voices(&self) -> impl Iterator<Item = (u32, &Voice)> {
-        self.calls
-            .iter()
-            .filter_map(|(id, call)| Some((*id, call.voice.as_ref()?)))
-    }
-
-    fn named(&self, call: Option<u32>) -> Option<u32> {
-        call.or_else(|| self.calls().next())
-    }
-
-    fn packet(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Datagram { from, to, bytes });
-    }
-
-    fn tell(&mut self, now: Instant, call: u32, what: What) {
-        self.report(now, call, what);
-    }
-
-    fn broke(&mut self, now: Instant, call: u32, rule: String) {
-        self.violation(now, call, rule);
-    }
-
-    fn gave_out(&mut self, now: Instant, call: u32) {
-        self.send_bye(now, call, Some("SIP;cause=408;text=\"RTP Timeout\"".into()));
+    /// Passes on what the voices want, and takes what they found.
+    pub(super) fn drain_voices(&mut self, now: Instant) {
+        while let Some((id, told)) = self.voices.poll(&mut self.outputs) {
+            match told {
+                Told::What(what) => self.report(now, id, what),
+                Told::Broken(rule) => self.violation(now, id, rule),
+                Told::Silent { silent_ms } => {
+                    self.report(now, id, What::MediaTimeout { silent_ms });
+                    let cause = "SIP;cause=408;text=\"RTP Timeout\"";
+                    self.send_bye(now, id, Some(cause.into()));
+                }
+            }
+        }
     }
 }

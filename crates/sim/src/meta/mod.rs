@@ -5,11 +5,14 @@
 //!                     ├─► call ─► judged ├── digest (RFC 7616)
 //!   INVITE ──► bic ───┘      ▲          └── print  (PJSIP's spelling)
 //!   ACK, BYE, re-INVITE ─► dialog
+//!   every request: asked     every request of ours: asking
 //!   SRTP, SRTCP ─► media ─► voice
 //! ```
 //!
 //! It uses the parser of `sip` to read and nothing else of the code it judges.
 
+mod asked;
+mod asking;
 mod bic;
 mod call;
 mod dialog;
@@ -28,17 +31,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Flow, FlowId, Message, Method, Name, Request, Target, Transport};
+use sip::{Flow, FlowId, Message, Method};
 
-use self::call::{Call, Phase, text};
+use self::call::{Call, Phase};
 use self::digest::Hash;
 use self::knobs::{BusinessScript, MetaSettings, UserCall};
-use self::print::Reply;
 use crate::alarm::Alarms;
 use crate::dice::Dice;
 use crate::peer::{Output, Peer};
 use crate::report::{Ended, Report, What, millis};
-use crate::voice::{Lines, Ports};
+use crate::voice::Voices;
 
 /// The simulated Meta.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ pub struct MetaPeer {
     next_flow: u64,
     nonces: BTreeMap<String, Nonce>,
     scripts: VecDeque<BusinessScript>,
-    ports: Ports,
+    voices: Voices,
     alarms: Alarms<Alarm>,
     outputs: VecDeque<Output>,
     counts: Counts,
@@ -112,7 +114,7 @@ impl MetaPeer {
     pub fn new(settings: MetaSettings, now: Instant) -> Self {
         Self {
             dice: Dice::new(settings.seed),
-            ports: Ports::of(&settings.media),
+            voices: Voices::of(&settings.media),
             settings,
             started: now,
             calls: BTreeMap::new(),
@@ -173,12 +175,18 @@ impl MetaPeer {
 
     /// The user of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        self.press_keys(now, call, digits);
+        if let Some(id) = call.or_else(|| self.calls().next()) {
+            self.voices.press(now, id, digits);
+            self.drain_voices(now);
+        }
     }
 
     /// The user of this call goes silent (no packet at all), or speaks again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        self.hush(now, call, mute);
+        if let Some(id) = call.or_else(|| self.calls().next()) {
+            self.voices.mute(now, id, mute);
+            self.drain_voices(now);
+        }
     }
 
     // ── what all parts use ─────────────────────────────────────────────────────────────────────
@@ -205,70 +213,14 @@ impl MetaPeer {
         self.report(now, call, What::Violation { rule: rule.into() });
     }
 
+    /// Number of the call placed next.
+    fn next_call(&mut self) -> u32 {
+        self.placed += 1;
+        self.placed
+    }
+
     fn send(&mut self, flow: FlowId, bytes: Bytes) {
         self.outputs.push_back(Output::Send { flow, bytes });
-    }
-
-    /// A connection for the INVITEs of a call.
-    fn connect_for_invite(&mut self, call: u32, host: &str, port: u16) -> FlowId {
-        match &self.shared {
-            Some((id, h, p)) if h == host && *p == port => *id,
-            _ => {
-                let shared = self.settings.shared_connection;
-                let id = self.connect((!shared).then_some(call), host, port);
-                self.shared = shared.then(|| (id, host.to_owned(), port));
-                id
-            }
-        }
-    }
-
-    /// A new connection.
-    fn connect(&mut self, call: Option<u32>, host: &str, port: u16) -> FlowId {
-        let id = FlowId(self.next_flow);
-        self.next_flow += 2;
-        self.flows.insert(id, call);
-        let target = Target {
-            transport: Transport::Tls,
-            host: host.to_owned(),
-            port,
-            from: None,
-            at: None,
-        };
-        self.outputs.push_back(Output::Connect { id, target });
-        id
-    }
-
-    /// Answers a request outside the script of a call.
-    #[allow(clippy::too_many_arguments)]
-    fn answer(
-        &mut self,
-        now: Instant,
-        call: u32,
-        flow: &Flow,
-        request: &Request,
-        status: u16,
-        reason: &str,
-        lines: Vec<String>,
-    ) {
-        // Stateless replies carry the top branch as To tag, as the documented 407 does.
-        let tag = request
-            .top_via()
-            .and_then(|via| via.branch().map(str::to_owned));
-        let reply = Reply {
-            status,
-            reason,
-            tag: tag.as_deref(),
-            routes: &[],
-            echo_routes: true,
-            lines,
-            body: "",
-        };
-        let bytes = reply.print(request, flow);
-        self.send(flow.id, bytes);
-        if status >= 300 {
-            let method = request.method.to_string();
-            self.report(now, call, What::Rejected { method, status });
-        }
     }
 
     /// The last word about a call.
@@ -280,7 +232,6 @@ impl MetaPeer {
             return;
         }
         call.phase = Phase::Over;
-        let heard = call.voice.as_mut().map(|voice| voice.heard(now));
         let ended = Ended {
             answered: call.answered.is_some(),
             confirmed: call.confirmed,
@@ -292,7 +243,7 @@ impl MetaPeer {
             violations: call.violations,
         };
         let address = call.words.address;
-        self.ports.give_back(address, &mut self.outputs);
+        let heard = self.voices.end(now, id, address, &mut self.outputs);
         self.counts.ended += 1;
         self.counts.answered += u64::from(ended.answered);
         if let Some(heard) = heard {
@@ -330,15 +281,6 @@ impl MetaPeer {
             self.outputs.push_back(Output::Close { id: flow });
         }
     }
-
-    /// A request of ours got its final answer, or never will.
-    fn settled(&mut self, branch: &str) {
-        self.alarms
-            .retain(|alarm| !matches!(alarm, Alarm::Unanswered(b) if b == branch));
-        if let Some((id, ..)) = self.pending.remove(branch) {
-            self.forget(id);
-        }
-    }
 }
 
 impl Peer for MetaPeer {
@@ -370,9 +312,8 @@ impl Peer for MetaPeer {
     }
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if let Some(id) = self.ports.call_at(to) {
-            self.heard(now, id, to, from, bytes);
-        }
+        self.voices.receive(now, to, from, bytes);
+        self.drain_voices(now);
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -395,245 +336,16 @@ impl Peer for MetaPeer {
                 Alarm::NoAck(id) => self.no_ack(now, id),
             }
         }
-        self.voices_due(now);
+        self.voices.timeout(now);
+        self.drain_voices(now);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let voices = self
-            .calls
-            .values()
-            .filter_map(|call| call.voice.as_ref()?.next_timeout())
-            .min();
-        match (self.alarms.next(), voices) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let both = [self.alarms.next(), self.voices.next_timeout()];
+        both.into_iter().flatten().min()
     }
 
     fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-}
-
-impl MetaPeer {
-    /// A request came.
-    fn request(&mut self, now: Instant, flow: Flow, request: Request) {
-        let owner = self
-            .calls
-            .values()
-            .find(|call| call.owns(&request))
-            .map(|call| call.id);
-        self.judge_form(now, owner.unwrap_or(0), &flow, &request);
-        match (&request.method, request.to_tag().is_some()) {
-            (Method::Invite, false) => self.invited(now, flow, request),
-            (Method::Cancel, _) => self.cancelled(now, flow, &request),
-            (Method::Register, _) => {
-                self.report(
-                    now,
-                    0,
-                    What::Forbidden {
-                        method: "REGISTER".into(),
-                    },
-                );
-                self.answer(now, 0, &flow, &request, 403, "Forbidden", Vec::new());
-            }
-            (Method::Options, _) => {
-                self.answer(
-                    now,
-                    owner.unwrap_or(0),
-                    &flow,
-                    &request,
-                    200,
-                    "OK",
-                    vec![format!("Allow: {}", print::ALLOW)],
-                );
-            }
-            (Method::Ack | Method::Bye | Method::Invite, true)
-            | (Method::Ack | Method::Bye, false) => {
-                self.in_dialog(now, flow, request, owner);
-            }
-            (Method::Notify, _) if owner.is_some() => {
-                self.answer(
-                    now,
-                    owner.unwrap_or(0),
-                    &flow,
-                    &request,
-                    200,
-                    "OK",
-                    Vec::new(),
-                );
-            }
-            (Method::Notify, _) => self.answer(
-                now,
-                0,
-                &flow,
-                &request,
-                481,
-                "Call/Transaction Does Not Exist",
-                Vec::new(),
-            ),
-            (method, _) => {
-                let method = method.to_string();
-                self.report(now, owner.unwrap_or(0), What::Forbidden { method });
-                let lines = vec![format!("Allow: {}", print::ALLOW)];
-                self.answer(
-                    now,
-                    owner.unwrap_or(0),
-                    &flow,
-                    &request,
-                    405,
-                    "Method Not Allowed",
-                    lines,
-                );
-            }
-        }
-    }
-
-    /// What every request must be like, whatever it asks.
-    fn judge_form(&mut self, now: Instant, call: u32, flow: &Flow, request: &Request) {
-        let mut broken: Vec<String> = Vec::new();
-        if flow.transport != Transport::Tls {
-            broken.push(format!(
-                "{} over {} instead of TLS",
-                request.method,
-                flow.transport.via_name()
-            ));
-        }
-        match request.top_via() {
-            None => broken.push("no readable Via".into()),
-            Some(via) => {
-                if !via
-                    .branch()
-                    .is_some_and(|branch| branch.starts_with("z9hG4bK"))
-                {
-                    broken.push("top Via without an RFC 3261 branch".into());
-                }
-                let line = text(request.headers.first(&Name::Via));
-                if !line
-                    .to_ascii_uppercase()
-                    .replace(' ', "")
-                    .starts_with("SIP/2.0/TLS")
-                {
-                    broken.push(format!("top Via is not TLS: {line}"));
-                }
-            }
-        }
-        for (name, label) in [
-            (Name::ContentLength, "Content-Length"),
-            (Name::MaxForwards, "Max-Forwards"),
-            (Name::CallId, "Call-ID"),
-            (Name::From, "From"),
-            (Name::To, "To"),
-            (Name::CSeq, "CSeq"),
-        ] {
-            match request.headers.all(&name).count() {
-                1 => {}
-                0 => broken.push(format!("{} without {label}", request.method)),
-                _ => broken.push(format!("{} with several {label}", request.method)),
-            }
-        }
-        if request
-            .cseq()
-            .is_none_or(|cseq| cseq.method != request.method)
-        {
-            broken.push("CSeq names another method".into());
-        }
-        if request.from_tag().is_none() {
-            broken.push("From without a tag".into());
-        }
-        if request.headers.first(&Name::SessionExpires).is_some()
-            || request.headers.first(&Name::MinSe).is_some()
-        {
-            broken.push("session timer headers, which nobody here can refresh".into());
-        }
-        let options = format!(
-            "{},{}",
-            text(request.headers.first(&Name::Supported)),
-            text(request.headers.first(&Name::Require))
-        );
-        for option in ["timer", "100rel"] {
-            if options.split(',').any(|o| o.trim() == option) {
-                broken.push(format!("{option} in Supported or Require"));
-            }
-        }
-        for rule in broken {
-            self.violation(now, call, rule);
-        }
-    }
-
-    /// A flow is gone: what was asked on it fails.
-    fn lost(&mut self, now: Instant, id: FlowId, why: &str) {
-        self.flows.remove(&id);
-        self.shared = self.shared.take().filter(|(flow, ..)| *flow != id);
-        self.nonces.retain(|_, nonce| nonce.flow != id);
-        let branches: Vec<String> = self
-            .pending
-            .iter()
-            .filter(|(_, (.., flow))| *flow == id)
-            .map(|(branch, _)| branch.clone())
-            .collect();
-        for branch in branches {
-            self.unanswered(now, &branch, why);
-        }
-    }
-
-    /// A request of ours will never be answered.
-    fn unanswered(&mut self, now: Instant, branch: &str, why: &str) {
-        let Some((id, method, _)) = self.pending.get(branch).cloned() else {
-            return;
-        };
-        self.report(
-            now,
-            id,
-            What::Failed {
-                why: format!("{method}: {why}"),
-            },
-        );
-        self.settled(branch);
-        if matches!(method, Method::Invite | Method::Bye) {
-            self.end(now, id, "failed");
-        }
-    }
-
-    /// A response to something else than INVITE.
-    fn answered(&mut self, now: Instant, branch: &str, response: sip::Response) {
-        let Some((id, method, _)) = self.pending.get(branch).cloned() else {
-            return;
-        };
-        if response.status < 200 {
-            return;
-        }
-        self.settled(branch);
-        if method == Method::Bye {
-            self.report(
-                now,
-                id,
-                What::ByeAnswered {
-                    status: response.status,
-                },
-            );
-            if response.status >= 300 {
-                self.violation(now, id, format!("our BYE was answered {}", response.status));
-            }
-            self.end(now, id, "us");
-        }
-    }
-
-    /// A response to our CANCEL: 200, or 481 when the INVITE was over already.
-    fn cancel_answered(&mut self, now: Instant, branch: &str, response: &sip::Response) {
-        let waiting = self.pending.get(branch).map(|(id, ..)| *id);
-        if let (Some(id), false) = (waiting, (200..300).contains(&response.status)) {
-            self.violation(
-                now,
-                id,
-                format!("our CANCEL was answered {}", response.status),
-            );
-        }
-    }
-
-    /// Number of the call placed next.
-    fn next_call(&mut self) -> u32 {
-        self.placed += 1;
-        self.placed
     }
 }

@@ -5,10 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Method, Name, Response};
 
-use super::description::print;
 use super::{PbxPeer, Phase};
 use crate::report::What;
-use crate::voice::Lines;
 
 impl PbxPeer {
     /// The agent of this call, or of the oldest one, gives up, hangs up, or declines.
@@ -27,12 +25,18 @@ impl PbxPeer {
 
     /// The agent of this call, or of the oldest one, presses digits.
     pub fn press(&mut self, now: Instant, call: Option<u32>, digits: &str) {
-        self.press_keys(now, call, digits);
+        if let Some(id) = call.or_else(|| self.calls().next()) {
+            self.voices.press(now, id, digits);
+            self.drain_voices(now);
+        }
     }
 
     /// The agent's telephone sends nothing at all, or sends again.
     pub fn mute(&mut self, now: Instant, call: Option<u32>, mute: bool) {
-        self.hush(now, call, mute);
+        if let Some(id) = call.or_else(|| self.calls().next()) {
+            self.voices.mute(now, id, mute);
+            self.drain_voices(now);
+        }
     }
 
     /// The agent holds (re-INVITE `sendonly`) or takes the call back (`sendrecv`).
@@ -40,7 +44,6 @@ impl PbxPeer {
         let Some(id) = call.or_else(|| self.calls().next()) else {
             return;
         };
-        let (formats, events) = (self.formats(), self.events());
         let Some(call) = self
             .calls
             .get_mut(&id)
@@ -49,22 +52,11 @@ impl PbxPeer {
             return;
         };
         call.direction = if hold { "sendonly" } else { "sendrecv" };
-        call.version += 1;
         let Some(dialog) = &mut call.dialog else {
             return;
         };
         let mut request = dialog.request(Method::Invite);
-        let text = print(
-            call.address,
-            call.session,
-            call.version,
-            &formats,
-            events,
-            call.direction,
-        );
-        call.keys
-            .make(&mut self.dice, &self.settings.srtp, self.settings.rekeys);
-        request.body = Bytes::from(call.keys.add_to(text, &self.settings.srtp, None));
+        request.body = Bytes::from(self.description(id, true));
         request.headers.push(
             Name::Contact,
             format!("<sip:{}@{}>", "pbx", self.settings.address),

@@ -5,16 +5,15 @@ use std::time::Instant;
 
 use sip::Response;
 
+use super::PbxPeer;
 use super::description::read;
-use super::{Call, PbxPeer, Phase};
-use crate::peer::Output;
 use crate::report::What;
-use crate::voice::{Lines, Strictness, Voice, VoicePlan};
+use crate::voice::{Strictness, Told, VoicePlan};
 
 impl PbxPeer {
     /// Whether a call of ours has its media at this address.
     pub(crate) fn speaks_at(&self, address: SocketAddr) -> bool {
-        self.ports.has(address)
+        self.voices.speaks_at(address)
     }
 
     /// Takes the far side's description; gives the name of the codec, empty when there is none.
@@ -33,14 +32,11 @@ impl PbxPeer {
                 };
                 let suites = &self.settings.srtp;
                 if let Some(call) = self.calls.get_mut(&id) {
-                    match (call.keys.keying(suites, &far), &mut call.voice) {
-                        (None, _) => {
-                            self.violation(now, id, "no crypto line in common");
-                            return String::new();
-                        }
-                        (Some(keying), Some(voice)) => voice.rekey(keying),
-                        (Some(_), None) => {}
-                    }
+                    let Some(keying) = call.keys.keying(suites, &far) else {
+                        self.violation(now, id, "no crypto line in common");
+                        return String::new();
+                    };
+                    self.voices.rekey(id, keying);
                     call.far = Some(far);
                     call.codec = Some((pt, codec));
                 }
@@ -66,7 +62,7 @@ impl PbxPeer {
         }
         let (seed, ssrc) = (self.dice.roll(), self.dice.roll() as u32);
         let events = self.events();
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.voice.is_none()) else {
+        let Some(call) = self.calls.get(&id).filter(|_| !self.voices.has(id)) else {
             return;
         };
         let (Some(far), Some((pt, codec))) = (&call.far, call.codec) else {
@@ -99,45 +95,23 @@ impl PbxPeer {
             talk: call.talk.clone(),
             seed,
         };
-        match Voice::start(now, plan) {
-            Ok(voice) => call.voice = Some(voice),
-            Err(why) => self.report(now, id, What::Failed { why }),
+        if let Err(why) = self.voices.start(now, id, plan) {
+            self.report(now, id, What::Failed { why });
         }
-        self.drain_voice(now, id);
-    }
-}
-
-impl Lines for PbxPeer {
-    fn voice(&mut self, call: u32) -> Option<&mut Voice> {
-        self.calls.get_mut(&call)?.voice.as_mut()
+        self.drain_voices(now);
     }
 
-    fn voices(&self) -> impl Iterator<Item = (u32, &Voice)> {
-        self.calls
-            .iter()
-            .filter_map(|(id, call)| Some((*id, call.voice.as_ref()?)))
-    }
-
-    fn named(&self, call: Option<u32>) -> Option<u32> {
-        call.or_else(|| self.calls().next())
-    }
-
-    fn packet(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Datagram { from, to, bytes });
-    }
-
-    fn tell(&mut self, now: Instant, call: u32, what: What) {
-        self.report(now, call, what);
-    }
-
-    fn broke(&mut self, now: Instant, call: u32, rule: String) {
-        self.violation(now, call, rule);
-    }
-
-    fn gave_out(&mut self, now: Instant, call: u32) {
-        let is_over = |call: &Call| call.phase == Phase::Over;
-        if self.calls.get(&call).is_some_and(|call| !is_over(call)) {
-            self.send_bye(now, call);
+    /// Passes on what the voices want, and takes what they found.
+    pub(super) fn drain_voices(&mut self, now: Instant) {
+        while let Some((id, told)) = self.voices.poll(&mut self.outputs) {
+            match told {
+                Told::What(what) => self.report(now, id, what),
+                Told::Broken(rule) => self.violation(now, id, rule),
+                Told::Silent { silent_ms } => {
+                    self.report(now, id, What::MediaTimeout { silent_ms });
+                    self.send_bye(now, id);
+                }
+            }
         }
     }
 }

@@ -22,13 +22,12 @@ impl PbxPeer {
         let Some(id) = call.or_else(|| self.calls().next()) else {
             return;
         };
-        let address = self.ports.take(id, &mut self.outputs);
+        let address = self.voices.take_ports(id, &mut self.outputs);
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         let before = std::mem::replace(&mut call.address, address);
-        call.voice = None;
-        self.ports.give_back(before, &mut self.outputs);
+        self.voices.end(now, id, before, &mut self.outputs);
         self.hold(now, Some(id), false);
     }
 

@@ -11,6 +11,8 @@
 
 pub mod account;
 mod acts;
+mod answering;
+mod call;
 mod description;
 pub mod fork;
 pub mod knobs;
@@ -25,21 +27,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use sdp::Codec;
 use sip::{
-    ClientKey, Dialog, DialogId, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Request,
-    Response, ServerKey, Target, Transport,
+    ClientKey, DialogId, Endpoint, Event, Flow, FlowId, Ident, Message, Method, Request, ServerKey,
+    Target, Transport,
 };
 
-use self::description::{Far, pt_of};
+use self::call::{Call, Phase};
+use self::description::pt_of;
 use self::knobs::{PbxScript, PbxSettings};
 use crate::alarm::Alarms;
 use crate::dice::Dice;
-use crate::meta::knobs::Talk;
 use crate::peer::{Output, Peer};
 use crate::report::{Ended, Report, What, millis};
-use crate::voice::{Lines, Ports, Voice};
+use crate::voice::Voices;
 
 /// The simulated PBX.
 #[derive(Debug)]
@@ -61,69 +62,11 @@ pub struct PbxPeer {
     accounts: account::Accounts,
     /// Dialogs of other telephones that picked up.
     forks: Vec<DialogId>,
-    ports: Ports,
+    voices: Voices,
     alarms: Alarms<Alarm>,
     outputs: VecDeque<Output>,
     ended: u64,
     answered: u64,
-}
-
-/// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Our INVITE is out.
-    Inviting,
-    /// We ring.
-    Ringing,
-    /// Our 200 is out, the ACK is not in.
-    Answered,
-    /// Both is done.
-    Talking,
-    /// Our BYE is out.
-    Releasing,
-    /// Nothing more is sent.
-    Over,
-}
-
-/// One call.
-#[derive(Debug)]
-struct Call {
-    id: u32,
-    phase: Phase,
-    invite: Request,
-    flow: FlowId,
-    client: Option<ClientKey>,
-    server: Option<ServerKey>,
-    dialog: Option<Dialog>,
-    /// Our To tag when called.
-    tag: String,
-    answer: Option<Response>,
-    ack: Option<Bytes>,
-    session: u32,
-    version: u32,
-    address: SocketAddr,
-    keys: secrecy::Keys,
-    far: Option<Far>,
-    codec: Option<(u8, Codec)>,
-    direction: &'static str,
-    give_up: bool,
-    /// We asked for an offer in mid-call; our ACK answers it.
-    offerless: bool,
-    /// The last RSeq we acknowledged.
-    rseq: Option<String>,
-    /// We require reliable responses and acknowledge none.
-    never_pracks: bool,
-    reliable: Option<midcall::Reliable>,
-    /// What the far side's next refreshes get, last first.
-    refresh_refusals: Vec<u16>,
-    script: Option<PbxScript>,
-    talk: Talk,
-    voice: Option<Voice>,
-    started: Instant,
-    answered: Option<Instant>,
-    confirmed: bool,
-    violations: u32,
-    status: u16,
 }
 
 /// What is due.
@@ -159,7 +102,7 @@ impl PbxPeer {
             referrals: refer::Referrals::default(),
             accounts: account::Accounts::default(),
             forks: Vec::new(),
-            ports: Ports::of(&settings.media),
+            voices: Voices::of(&settings.media),
             alarms: Alarms::default(),
             outputs: VecDeque::new(),
             ended: 0,
@@ -316,7 +259,6 @@ impl PbxPeer {
             return;
         };
         call.phase = Phase::Over;
-        let heard = call.voice.as_mut().map(|voice| voice.heard(now));
         let ended = Ended {
             answered: call.answered.is_some(),
             confirmed: call.confirmed,
@@ -328,7 +270,7 @@ impl PbxPeer {
             violations: call.violations,
         };
         let address = call.address;
-        self.ports.give_back(address, &mut self.outputs);
+        let heard = self.voices.end(now, id, address, &mut self.outputs);
         self.ended += 1;
         self.answered += u64::from(ended.answered);
         if let Some(heard) = heard {
@@ -419,9 +361,8 @@ impl Peer for PbxPeer {
     }
 
     fn datagram(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if let Some(id) = self.ports.call_at(to) {
-            self.heard(now, id, to, from, bytes);
-        }
+        self.voices.receive(now, to, from, bytes);
+        self.drain_voices(now);
     }
 
     fn timeout(&mut self, now: Instant) {
@@ -438,20 +379,18 @@ impl Peer for PbxPeer {
                 Alarm::Repeat(id, interval) => self.repeat_answer(now, id, interval),
             }
         }
-        self.voices_due(now);
+        self.voices.timeout(now);
+        self.drain_voices(now);
         self.drain(now);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let voices = self
-            .calls
-            .values()
-            .filter_map(|call| call.voice.as_ref()?.next_timeout())
-            .min();
-        [self.alarms.next(), self.endpoint.next_timeout(), voices]
-            .into_iter()
-            .flatten()
-            .min()
+        let all = [
+            self.alarms.next(),
+            self.endpoint.next_timeout(),
+            self.voices.next_timeout(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     fn poll(&mut self) -> Option<Output> {

@@ -15,7 +15,7 @@ impl PbxPeer {
     /// An agent places a call.
     pub fn call(&mut self, now: Instant, plan: AgentCall) -> u32 {
         let id = self.next_call();
-        let address = self.ports.take(id, &mut self.outputs);
+        let address = self.voices.take_ports(id, &mut self.outputs);
         let host = self.settings.sbc.host.clone();
         let host = if host.contains(':') {
             format!("[{host}]")
@@ -99,7 +99,6 @@ impl PbxPeer {
             refresh_refusals: Vec::new(),
             script: None,
             talk: plan.talk.clone(),
-            voice: None,
             started: now,
             answered: None,
             confirmed: false,

@@ -86,7 +86,7 @@ impl MetaPeer {
             }
         };
         let id = self.next_call();
-        let address = self.ports.take(id, &mut self.outputs);
+        let address = self.voices.take_ports(id, &mut self.outputs);
         let (audio, map) = match theirs.audio.first() {
             Some((pt, map)) => (*pt, map.clone()),
             None => (111, OPUS.to_ascii_lowercase()),
@@ -141,7 +141,6 @@ impl MetaPeer {
             started: now,
             answered: None,
             confirmed: false,
-            voice: None,
             violations: 0,
             status: 0,
             bye: None,

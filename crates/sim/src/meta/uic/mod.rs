@@ -34,7 +34,7 @@ impl MetaPeer {
         let wacid = wacid(&mut self.dice, &digits, &number.digits);
         let display = plan.display.clone().unwrap_or(digits);
         let domain = self.settings.domain.clone();
-        let address = self.ports.take(id, &mut self.outputs);
+        let address = self.voices.take_ports(id, &mut self.outputs);
         let mut formats = vec![(111, OPUS)];
         if number.g711 {
             formats.extend([(8, PCMA), (0, PCMU)]);
@@ -77,7 +77,6 @@ impl MetaPeer {
             started: now,
             answered: None,
             confirmed: false,
-            voice: None,
             violations: 0,
             status: 0,
             bye: None,
