@@ -8,24 +8,23 @@
 //!   step(): the earliest of all deliveries and wake-ups happens; nobody ever sleeps
 //! ```
 //!
-//! Nothing here decides anything about a call; it carries bytes and time.
+//! Nothing here decides anything about a call; it carries bytes and time. The world turns in `turn`; what it has seen is in `seen`.
 
 mod carry;
 mod flows;
 mod media;
 pub mod places;
 mod pretended;
+mod seen;
 mod stranger;
+mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use b2bua::{
-    Alias, Core, Input, LogLine, MediaCommand, MediaEvent, Output, Record, Settings, Source,
-    Whereabouts,
-};
+use b2bua::{Alias, Core, Input, LogLine, Record, Settings, Source, Whereabouts};
 use bytes::Bytes;
 use sip::{Flow, FlowId};
 
@@ -33,13 +32,13 @@ use self::carry::Delivery;
 use self::flows::Pipes;
 pub use self::media::Relay;
 pub use self::places::Places;
+pub use self::seen::{Crossing, Passed};
 use crate::dice::Dice;
 use crate::meta::MetaPeer;
 use crate::meta::knobs::{MetaSettings, UserCall};
 use crate::net::Link;
 use crate::pbx::PbxPeer;
 use crate::pbx::knobs::{AgentCall, PbxSettings};
-use crate::peer::Peer;
 use crate::report::{Report, What};
 
 /// Who lives in the world.
@@ -72,43 +71,6 @@ pub struct Beginning {
     pub audio: bool,
     /// Seed of everything.
     pub seed: u64,
-}
-
-/// One SIP message on its way, for the ladder and for tests on bytes.
-#[derive(Clone, Debug)]
-pub struct Passed {
-    /// When it was sent, from the beginning of the world.
-    pub at: Duration,
-    /// By whom.
-    pub from: Party,
-    /// To whom.
-    pub to: Party,
-    /// Number of the connection, or pair of addresses, it was sent on.
-    pub connection: usize,
-    /// Its text, non-UTF-8 bytes replaced.
-    pub text: String,
-    /// When it arrived first, if it did.
-    pub arrived: Option<Duration>,
-}
-
-/// Something that crossed the core's border, as a capture there would have it: what came in when it
-/// arrived, what went out when it left.
-#[derive(Clone, Debug)]
-pub struct Crossing {
-    /// When, from the beginning of the world.
-    pub at: Duration,
-    /// Towards the core.
-    pub inward: bool,
-    /// The peer.
-    pub peer: Party,
-    /// How SIP was carried; `None` for media.
-    pub transport: Option<sip::Transport>,
-    /// The core's address.
-    pub local: SocketAddr,
-    /// The peer's address.
-    pub remote: SocketAddr,
-    /// The message or packet.
-    pub bytes: Vec<u8>,
 }
 
 /// What a box in the middle does to a message: passes it on, changed or not, or swallows it.
@@ -367,161 +329,6 @@ impl World {
             .iter()
             .filter(move |r| r.peer == name && r.call == call)
             .map(|r| &r.what)
-    }
-
-    /// The next moment anything happens.
-    fn next(&self) -> Option<Instant> {
-        [
-            self.queue.keys().next().map(|(at, _)| *at),
-            self.core_wakes,
-            self.meta.next_timeout(),
-            self.pbx.next_timeout(),
-            self.relay.next_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// The earliest moment's events happen.
-    pub fn step(&mut self) {
-        let Some(at) = self.next() else { return };
-        self.now = self.now.max(at);
-        let now = self.now;
-        while let Some(entry) = self
-            .queue
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now)
-        {
-            let delivery = entry.remove();
-            self.deliver(delivery);
-            self.settle();
-        }
-        if self.core_wakes.is_some_and(|at| at <= now) {
-            self.core.handle(now, Input::Tick);
-        }
-        if self.relay.next_timeout().is_some_and(|at| at <= now) {
-            self.relay.timeout(now);
-            let (meta, pbx, mute) = (&self.meta, &self.pbx, &self.mute);
-            let down = (self.meta_link.down, self.pbx_link.down);
-            let meta_media = self.places.meta_media;
-            let speaks = |at: SocketAddr| match at.ip() == meta_media {
-                true => meta.speaks_at(at) && !down.0 && !mute.contains(&Party::Meta),
-                false => pbx.speaks_at(at) && !down.1 && !mute.contains(&Party::Pbx),
-            };
-            self.relay.listen(now, &speaks);
-        }
-        if self.meta.next_timeout().is_some_and(|at| at <= now) {
-            self.meta.timeout(now);
-        }
-        if self.pbx.next_timeout().is_some_and(|at| at <= now) {
-            self.pbx.timeout(now);
-        }
-        self.settle();
-    }
-
-    /// Performs what everybody wants until nobody wants anything.
-    fn settle(&mut self) {
-        loop {
-            let mut done = self.drain_core();
-            done |= self.drain_relay();
-            for party in [Party::Meta, Party::Pbx] {
-                let mut outputs = VecDeque::new();
-                while let Some(output) = match party {
-                    Party::Meta => self.meta.poll(),
-                    _ => self.pbx.poll(),
-                } {
-                    outputs.push_back(output);
-                }
-                done |= !outputs.is_empty();
-                for output in outputs {
-                    self.perform(party, output);
-                }
-            }
-            if !done {
-                return;
-            }
-        }
-    }
-
-    fn drain_core(&mut self) -> bool {
-        let mut done = false;
-        loop {
-            match self.core.poll() {
-                Output::Wait(at) => {
-                    self.core_wakes = at;
-                    return done;
-                }
-                Output::Send { flow, bytes } => self.send(Party::Sbc, flow, bytes),
-                Output::Connect { id, target } => self.connect(Party::Sbc, id, &target),
-                Output::Media {
-                    call,
-                    command: MediaCommand::Open { .. },
-                } if self.no_ports => {
-                    let event = MediaEvent::Failed("no free media port".into());
-                    self.enqueue(self.now, Delivery::Event { call, event });
-                }
-                Output::Media { call, command } => {
-                    for event in self.relay.command(self.now, call, command, self.audio) {
-                        self.enqueue(self.now, Delivery::Event { call, event });
-                    }
-                }
-                // Destinations of scenes are addresses.
-                Output::Leg { .. } | Output::Locate { .. } => {}
-                Output::Bar { source, .. } => self.barred.push(source),
-                Output::Alias(alias) => self.aliases.push(alias),
-                Output::Whereabouts(kept) => self.whereabouts.push(kept),
-                Output::Record(record) => self.records.push(*record),
-                Output::Event(event) => self.events.push(*event),
-                Output::Reply { reply, .. } => self.replies.push(reply),
-                Output::Log(line) => self.log.push(line),
-            }
-            done = true;
-        }
-    }
-
-    fn drain_relay(&mut self) -> bool {
-        let (mut done, now) = (false, self.now);
-        while let Some((call, event)) = self.relay.event() {
-            self.enqueue(now, Delivery::Event { call, event });
-            done = true;
-        }
-        while let Some((from, to, mut bytes)) = self.relay.packet() {
-            done = true;
-            let party = self.places.party_at(to.ip());
-            let Some(party) = party else { continue };
-            self.count_packet(Party::Sbc, party);
-            self.cross(false, party, None, (from, to), &bytes);
-            if self
-                .sieve
-                .as_mut()
-                .is_some_and(|sieve| !sieve(Party::Sbc, party, &mut bytes))
-            {
-                continue;
-            }
-            for at in self.link(party).clone().datagram(now, &mut self.dice) {
-                self.enqueue(
-                    at,
-                    Delivery::ToPeer {
-                        to,
-                        from,
-                        bytes: bytes.clone(),
-                    },
-                );
-            }
-        }
-        done
-    }
-
-    fn count_packet(&mut self, from: Party, to: Party) {
-        *self.packets.entry((from, to)).or_default() += 1;
-        let at = self.at();
-        self.first_packets.entry((from, to)).or_insert(at);
-    }
-
-    fn enqueue(&mut self, at: Instant, delivery: Delivery) {
-        self.queued += 1;
-        self.queue.insert((at, self.queued), delivery);
     }
 }
 
