@@ -31,6 +31,11 @@ impl Frames {
         self.len == 0
     }
 
+    /// Samples that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where the audio heard so far ends.
     pub(crate) fn tail(&self) -> Option<i64> {
         self.tail

@@ -9,7 +9,8 @@
 //! A source's timestamps are laid on our line once and then followed, so its own gaps and jitter stay
 //! visible. When the source changes, the next frame goes where the wall clock is, never back. Filler
 //! is laid behind what was sent, as fast as the wall clock goes; audio that comes for a time already
-//! filled is dropped rather than pushed back: nothing adds delay for good.
+//! filled goes behind the filler, and the line is that much ahead of the clock until it was made up for.
+//! Whoever stalled is waited for longer the next time.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,20 @@ use crate::rtp::{Clock, HEADER, Header};
 
 /// Audio further from the wall clock than this has changed its mind about time.
 const RESYNC_MS: u32 = 500;
-/// A source may be behind what was filled for so long before we follow it.
+/// What comes later than this behind what was filled has missed its time.
+const LATEST_MS: u32 = 1_000;
+/// A source that is so late all the time is followed after this.
 const BEHIND: Duration = Duration::from_millis(150);
 /// A source further behind than this has begun anew: no network holds packets back for so long.
 const LEAP_MS: u32 = 10_000;
 /// Filler further behind the wall clock than this jumps instead of hurrying after it.
-const CATCH_UP_MS: u32 = 200;
+const CATCH_UP_MS: u32 = 500;
+/// The longest that a source known to stall is waited for.
+const LONGEST_WAIT: Duration = Duration::from_millis(400);
+/// How much longer than its longest stall.
+const MARGIN: Duration = Duration::from_millis(20);
+/// A source that did not stall for so long is not known to any more.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
 /// The sender of one leg's RTP.
 #[derive(Clone, Debug)]
@@ -44,6 +53,41 @@ pub struct Transmitter {
     last_fill: Option<Instant>,
     /// The next frame begins a talkspurt.
     fresh: bool,
+    /// How far the source was pushed back behind filler that took its time, in ticks.
+    owed: i64,
+    stalls: Stalls,
+}
+
+/// What is known of a source that stalls and then sends all it owes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stalls {
+    /// A frame came late after so long without one. Whether it was held up or is just the next one of a source that does not
+    /// count its pauses says what follows it.
+    suspected: Option<Duration>,
+    /// How long the source is waited for before filler sets in, and when it was seen to stall last.
+    wait: Duration,
+    last: Option<Instant>,
+}
+
+impl Stalls {
+    /// A frame came so long after the one before. `late`: later than its line says by more than a `frame`.
+    fn heard(&mut self, now: Instant, since: Duration, frame: Duration, late: bool) {
+        let suspected = self.suspected.take();
+        if let Some(stall) = suspected.filter(|_| since < frame / 2) {
+            self.wait = (stall + MARGIN).max(self.wait).min(LONGEST_WAIT);
+            self.last = Some(now);
+        } else if late && since > 2 * frame {
+            self.suspected = Some(since);
+        }
+    }
+
+    /// Filler sets in.
+    fn filled(&mut self, now: Instant) {
+        let last = self.last;
+        if last.is_some_and(|last| now.saturating_duration_since(last) > REMEMBERED) {
+            *self = Self::default();
+        }
+    }
 }
 
 impl Transmitter {
@@ -62,6 +106,8 @@ impl Transmitter {
             last_source: None,
             last_fill: None,
             fresh: true,
+            owed: 0,
+            stalls: Stalls::default(),
         }
     }
 
@@ -83,34 +129,12 @@ impl Transmitter {
     }
 
     /// Where on our line a frame of the source goes. `position`: its timestamp in ticks of *our* clock,
-    /// `length`: its length. `None`: its time is already filled, drop it.
+    /// `length`: its length. `None`: it has missed its time, drop it.
     pub fn place(&mut self, now: Instant, position: i64, length: i64) -> Option<i64> {
         let wall = self.wall(now);
-        let resync = self.clock.ticks_of_ms(RESYNC_MS);
-        let anew = self.anew(wall, length);
         let place = match self.offset {
-            None => anew,
-            Some(offset) => {
-                let want = position + offset;
-                let ahead = want - self.next;
-                if ahead == 0 {
-                    want
-                } else if ahead.abs() < length && (ahead < 0 || self.filled) {
-                    self.next
-                } else if ahead < -self.clock.ticks_of_ms(LEAP_MS) {
-                    anew
-                } else if ahead < 0 {
-                    let since = *self.behind_since.get_or_insert(now);
-                    if now.saturating_duration_since(since) < BEHIND {
-                        return None;
-                    }
-                    anew
-                } else if want - wall > resync {
-                    anew
-                } else {
-                    want
-                }
-            }
+            None => self.settle(wall, length),
+            Some(offset) => self.follow(now, wall, position + offset, length)?,
         };
         if self.filled || place - self.next > length {
             self.fresh = true;
@@ -128,9 +152,83 @@ impl Transmitter {
         Some(place)
     }
 
+    /// Where a frame goes whose source's line puts it at `want`.
+    fn follow(&mut self, now: Instant, wall: i64, want: i64, length: i64) -> Option<i64> {
+        let late = wall - want > length;
+        if (late || self.stalls.suspected.is_some())
+            && let Some(last) = self.last_source
+        {
+            let since = now.saturating_duration_since(last);
+            let frame = self.clock.duration(length);
+            self.stalls.heard(now, since, frame, late);
+        }
+        let ahead = want - self.next;
+        if ahead == 0 {
+            return Some(want);
+        }
+        if ahead.abs() < length && (ahead < 0 || self.filled)
+            || ahead > 0 && self.filled && self.owed > 0
+        {
+            // What was pushed back comes forward again over a pause.
+            let place = match ahead < length {
+                true => self.next,
+                false => self.anew(wall, length).min(want),
+            };
+            self.owed = (self.owed + place - want).max(0);
+            return Some(place);
+        }
+        if ahead < -self.clock.ticks_of_ms(LEAP_MS) {
+            return Some(self.settle(wall, length));
+        }
+        if ahead < -self.clock.ticks_of_ms(LATEST_MS) {
+            let since = *self.behind_since.get_or_insert(now);
+            let stays = now.saturating_duration_since(since) >= BEHIND;
+            return stays.then(|| self.settle(wall, length));
+        }
+        if ahead < 0 {
+            self.owed -= ahead;
+            return Some(self.next);
+        }
+        if want - wall > self.clock.ticks_of_ms(RESYNC_MS) {
+            return Some(self.settle(wall, length));
+        }
+        Some(want)
+    }
+
+    /// Where a source goes of which nothing is known yet. The line may still be ahead of the clock.
+    fn settle(&mut self, wall: i64, length: i64) -> i64 {
+        let place = self.anew(wall, length);
+        self.owed = self.owed.min((place - wall - length).max(0));
+        place
+    }
+
+    /// How far the source was pushed back behind filler, in ticks, and nothing has made up for it.
+    pub fn owed(&self) -> i64 {
+        self.owed
+    }
+
+    /// How much more than the clock has played the far side was sent, in ticks.
+    pub fn surplus(&self, now: Instant) -> i64 {
+        self.next - self.wall(now)
+    }
+
+    /// The source said something faster: what follows comes sooner by so many ticks.
+    pub fn repaid(&mut self, ticks: i64) {
+        self.owed = (self.owed - ticks).max(0);
+    }
+
+    /// How long a source that is followed is waited for because it has stalled before.
+    pub fn wait(&self) -> Duration {
+        match self.offset {
+            Some(_) => self.stalls.wait,
+            None => Duration::ZERO,
+        }
+    }
+
     /// Where the next frame of filler goes.
     pub fn fill(&mut self, now: Instant, length: i64) -> i64 {
         let wall = self.wall(now);
+        self.stalls.filled(now);
         if wall - self.next > self.clock.ticks_of_ms(CATCH_UP_MS) {
             self.next = self.anew(wall, length);
         }
@@ -353,23 +451,79 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_burst_after_a_stall_does_not_add_delay() {
-        let (mut tx, start) = tx();
+    /// A source that speaks for 200 ms, stalls until `until` ms and then sends what it owes; filler sets in meanwhile.
+    fn stalled(tx: &mut Transmitter, start: Instant, until: u64) -> Vec<Option<i64>> {
         for n in 0..10 {
             tx.place(start + ms(20 * n), FRAME * n as i64, FRAME);
         }
+        let end = start + ms(until);
         let mut now = start + ms(180);
-        for _ in 0..6 {
-            now = tx.fill_at(now, FRAME, ms(60)).max(now);
+        loop {
+            now = tx.fill_at(now, FRAME, tx.wait().max(ms(60))).max(now);
+            if now >= end {
+                break;
+            }
             tx.fill(now, FRAME);
         }
-        let placed: Vec<_> = (10..30)
-            .filter_map(|n| tx.place(start + ms(400), FRAME * n, FRAME))
-            .collect();
-        let last = 1_000 + FRAME * 29;
-        assert_eq!(placed.last(), Some(&last), "back on the old line");
-        assert!(placed.windows(2).all(|w| w[1] - w[0] == FRAME));
+        let owed = 10..=until as i64 / 20;
+        owed.map(|n| tx.place(end, FRAME * n, FRAME)).collect()
+    }
+
+    #[test]
+    fn a_burst_after_a_stall_goes_behind_the_filler_and_is_owed() {
+        let (mut tx, start) = tx();
+        let placed = stalled(&mut tx, start, 400);
+        assert!(placed.iter().all(Option::is_some));
+        assert!(placed.windows(2).all(|w| w[1] == w[0].map(|at| at + FRAME)));
+        // 160 ms of filler: at 240, and every 10 ms until it was where the clock is.
+        assert_eq!(placed[0], Some(1_000 + FRAME * 20), "{}", tx.owed());
+        assert_eq!(tx.owed(), FRAME * 10);
+        assert!((FRAME * 9..=FRAME * 11).contains(&tx.surplus(start + ms(400))));
+        assert_eq!(tx.wait(), ms(240), "as long as it was quiet, and a margin");
+        // A pause that the source counts makes up for it.
+        tx.fill(start + ms(620), FRAME);
+        tx.place(start + ms(800), FRAME * 40, FRAME);
+        assert_eq!(tx.owed(), 0);
+        assert!(tx.surplus(start + ms(800)) <= 2 * FRAME);
+    }
+
+    #[test]
+    fn what_is_later_than_a_second_has_missed_its_time_and_the_rest_has_not() {
+        let (mut tx, start) = tx();
+        let placed = stalled(&mut tx, start, 2_000);
+        let missed = placed.iter().take_while(|place| place.is_none()).count();
+        assert!((40..=42).contains(&missed), "{missed} of {}", placed.len());
+        assert!(placed[missed..].iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn who_does_not_count_its_pauses_is_not_taken_for_one_that_stalls() {
+        let (mut tx, start) = tx();
+        tx.place(start, 0, FRAME);
+        for n in 1..20 {
+            let at = start + ms(700 * n);
+            tx.fill(at - ms(100), FRAME);
+            tx.place(at, FRAME * (2 * n as i64 - 1), FRAME);
+            tx.place(at + ms(20), FRAME * (2 * n as i64), FRAME);
+        }
+        assert_eq!(tx.wait(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_source_that_stalled_is_waited_for_until_it_has_not_for_a_while() {
+        let (mut tx, start) = tx();
+        stalled(&mut tx, start, 400);
+        let at = |n: i64| start + ms(20 * n as u64);
+        for n in 21..1_600 {
+            tx.place(at(n), FRAME * n, FRAME);
+        }
+        assert_eq!(tx.wait(), ms(240), "31 seconds without a pause");
+        tx.fill(at(1_615), FRAME);
+        assert_eq!(tx.wait(), Duration::ZERO);
+        stalled(&mut tx, at(1_620), 5_000);
+        assert_eq!(tx.wait(), LONGEST_WAIT);
+        tx.forget_source();
+        assert_eq!(tx.wait(), Duration::ZERO, "somebody else speaks");
     }
 
     #[test]

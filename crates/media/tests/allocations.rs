@@ -49,6 +49,13 @@ fn traffic(
                     datagrams.push((at + 2, side, Channel::Rtp, vec![0x80; 90]));
                 }
                 _ if n > 400 && side == Side::B => {} // the desk goes quiet: filler
+                // It stalls, and sends all it owes at once: filler in between, and what follows is hurried.
+                42..50 => datagrams.push((
+                    at.next_multiple_of(1_000),
+                    side,
+                    Channel::Rtp,
+                    packet.as_slice().to_vec(),
+                )),
                 _ => datagrams.push((at, side, Channel::Rtp, packet.as_slice().to_vec())),
             }
             if n % 100 == 50 {

@@ -35,7 +35,8 @@ pub struct LegReport {
     pub malformed: u64,
     /// Packets for this leg dropped because its gate was shut.
     pub clipped: u64,
-    /// Packets of the far side that came after their moment, where a jitter buffer decided on one.
+    /// Packets of the far side that came after their moment: the one a jitter buffer decided on or, where there is none, a second
+    /// after others had to take their place.
     pub late: u64,
     /// RTCP packets received.
     pub rtcp_received: u64,

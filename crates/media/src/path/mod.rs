@@ -9,6 +9,7 @@
 //! ```
 
 mod keys;
+mod late;
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use crate::preroll::Preroll;
 use crate::queue::{LONGEST, Queue};
 use crate::rtp::HEADER;
 use crate::session::Channel;
+use late::Hurry;
 
 /// What happens to audio on its way (RFC 7092).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +76,9 @@ pub(crate) struct Path {
     continued: usize,
     /// What came before the way to the other leg was proven.
     preroll: Option<Box<Preroll>>,
-    /// Ticks to take off the source's positions: what was cut out of the preroll.
+    /// Ticks to take off the source's positions: what was cut out of the preroll, and by what was said faster since.
     shift: i64,
+    hurry: Hurry,
     /// The noise the source described for its pause.
     comfort: Option<Noise>,
     /// Keys as tones, where one of the legs has no other way.
@@ -106,6 +109,7 @@ impl Path {
             continued: MAX_CONCEALED,
             preroll: preroll.map(Box::new),
             shift: 0,
+            hurry: Hurry::default(),
             comfort: None,
             inband: None,
             gain: None,
@@ -209,11 +213,7 @@ impl Path {
             to.counters.clipped += dropped;
             return None;
         }
-        let position = match turn.kind {
-            Kind::Audio => turn.position - self.shift,
-            _ => turn.position,
-        };
-        self.play(now, &Turn { position, ..*turn }, from, to, queue)
+        self.play(now, turn, from, to, queue)
     }
 
     /// The gate of the other leg is open.
@@ -259,7 +259,7 @@ impl Path {
             self.preroll = Some(preroll);
             return digit;
         }
-        self.shift = preroll.shift();
+        self.shift += preroll.shift();
         if late > PUNCTUAL {
             // The source paused before all was caught up: it goes on where the clock is.
             to.tx.forget_source();
@@ -277,7 +277,10 @@ impl Path {
     ) -> Option<Digit> {
         match turn.kind {
             Kind::Event => self.event(now, turn, from, to, queue),
-            Kind::Audio => self.audio(now, turn, from, to, queue),
+            Kind::Audio => {
+                let position = turn.position - self.shift;
+                self.audio(now, &Turn { position, ..*turn }, from, to, queue)
+            }
             Kind::Noise => {
                 self.comfort = Noise::parse(turn.payload);
                 self.continued = MAX_CONCEALED;
@@ -290,13 +293,18 @@ impl Path {
         }
     }
 
-    /// How long after its last packet the source counts as quiet, so that filler sets in.
-    pub(crate) fn patience(&self, jitter: Duration) -> Duration {
+    /// How long after its last packet the source counts as quiet, so that filler sets in. A source that stalls
+    /// is waited for, unless it said that it pauses.
+    pub(crate) fn patience(&self, jitter: Duration, to: &Leg) -> Duration {
         if self.says() {
             return Duration::ZERO;
         }
-        Duration::from_millis(20 + 2 * (self.heard / SAMPLES_PER_MS) as u64)
-            + (2 * jitter).min(MAX_JITTER)
+        let usual = Duration::from_millis(20 + 2 * (self.heard / SAMPLES_PER_MS) as u64)
+            + (2 * jitter).min(MAX_JITTER);
+        match self.comfort {
+            None => usual.max(to.tx.wait()),
+            Some(_) => usual,
+        }
     }
 
     /// How long a packet behind a hole waits for the missing one.
@@ -456,11 +464,14 @@ impl Path {
             self.frames.clear();
             return None;
         }
+        if to.tx.owed() > 0 {
+            self.comes_forward(turn, from, to);
+        }
         let position = turn.position / from.ticks_per_sample();
         let passes = self.mode() == Mode::Aware
             && (!codes(self.from, self.to) || (samples == to.frame && self.frames.is_empty()));
         if passes && !hears {
-            self.pass(now, turn, samples, to, queue);
+            self.pass(now, turn, samples, from, to, queue);
             self.frames.passed(position + samples as i64);
             return None;
         }
@@ -482,7 +493,10 @@ impl Path {
                 samples
             }
         };
-        let pcm = &pcm[..decoded];
+        let mut pcm = &mut pcm[..decoded];
+        if to.tx.owed() > 0 && !passes && self.inband.is_none() {
+            pcm = self.hurry(now, pcm, from, to);
+        }
         let mut digit = None;
         if let Some(payload) = self
             .inband
@@ -500,19 +514,28 @@ impl Path {
         if self.sounds() {
             self.frames.clear();
         } else if passes {
-            self.pass(now, turn, samples, to, queue);
+            self.pass(now, turn, samples, from, to, queue);
             self.frames.passed(position + samples as i64);
         } else {
-            self.feed(now, position, pcm, to, queue);
+            self.feed(now, position, pcm, from, to, queue);
         }
         digit
     }
 
     /// The payload goes on as it is.
-    fn pass(&mut self, now: Instant, turn: &Turn, samples: usize, to: &mut Leg, queue: &mut Queue) {
+    fn pass(
+        &mut self,
+        now: Instant,
+        turn: &Turn,
+        samples: usize,
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) {
         let length = samples as i64 * to.ticks_per_sample();
         let hole = to.tx.hole(turn.lost);
         let Some(place) = to.tx.place(now, turn.position, length) else {
+            from.counters.late += 1;
             return;
         };
         to.tx.skip(hole);
@@ -563,14 +586,22 @@ impl Path {
             decoder.conceal(redundant); // the redundancy belongs to the end of the hole, this is its beginning
         }
         from.counters.concealed += missing as u64;
-        self.feed(now, tail, &pcm[..missing], to, queue);
+        self.feed(now, tail, &pcm[..missing], from, to, queue);
     }
 
     /// Cuts PCM into the leg's frames, encodes and queues them.
-    fn feed(&mut self, now: Instant, position: i64, pcm: &[i16], to: &mut Leg, queue: &mut Queue) {
+    fn feed(
+        &mut self,
+        now: Instant,
+        position: i64,
+        pcm: &[i16],
+        from: &mut Leg,
+        to: &mut Leg,
+        queue: &mut Queue,
+    ) {
         if !self.frames.continues(position) {
             self.frames.pad(to.frame);
-            self.encode(now, to, queue);
+            self.encode(now, from, to, queue);
         }
         for (part, position) in pcm.chunks(PART).zip((position..).step_by(PART)) {
             let mut louder = [0; PART];
@@ -578,20 +609,19 @@ impl Path {
             louder.copy_from_slice(part);
             amplify(self.gain, louder);
             self.frames.push(position, louder);
-            while self.encode(now, to, queue) {}
+            while self.encode(now, from, to, queue) {}
         }
     }
 
-    fn encode(&mut self, now: Instant, to: &mut Leg, queue: &mut Queue) -> bool {
+    fn encode(&mut self, now: Instant, from: &mut Leg, to: &mut Leg, queue: &mut Queue) -> bool {
         let Some((head, pcm)) = self.frames.first(to.frame) else {
             return false;
         };
         let ticks = to.ticks_per_sample();
-        if let (Some(place), Some(encoder), Some(slot)) = (
-            to.tx.place(now, head * ticks, to.frame as i64 * ticks),
-            &mut self.encoder,
-            queue.vacant(),
-        ) {
+        let place = to.tx.place(now, head * ticks, to.frame as i64 * ticks);
+        from.counters.late += u32::from(place.is_none());
+        if let (Some(place), Some(encoder), Some(slot)) = (place, &mut self.encoder, queue.vacant())
+        {
             let marker = to.tx.begins();
             if let Some(len) = encoder.encode(pcm, &mut slot[HEADER..]) {
                 commit(queue, to, to.agreed.audio.send_pt, place, marker, true, len);

@@ -91,7 +91,7 @@ impl Session {
         if !path.fills(leg) {
             return None;
         }
-        let patience = path.patience(self.rx[(!to).index()].jitter_time());
+        let patience = path.patience(self.rx[(!to).index()].jitter_time(), leg);
         let length = leg.frame as i64 * leg.ticks_per_sample();
         Some(
             leg.tx
