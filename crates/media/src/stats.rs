@@ -75,6 +75,8 @@ impl Counters {
             rtcp_received: self.rtcp_received,
             rtcp_sent: self.rtcp_sent,
             remote_loss: self.remote_loss,
+            remote_lost: self.remote_loss.map(|_| self.missed()),
+            remote_jitter: self.remote_loss.map(|_| self.remote_jitter),
             round_trip: self.round_trip,
             first_received: self.first_received.map(since(started)),
             first_sent: self.first_sent.map(since(started)),
@@ -104,10 +106,15 @@ impl Counters {
         self.remote_loss.filter(|_| self.packets_sent >= JUDGED)?;
         Some(Conditions {
             codec,
-            loss: self.remote_lost as f64 / self.packets_sent as f64,
+            loss: self.missed() as f64 / self.packets_sent as f64,
             burstiness: 1.0,
             delay: self.delay(self.remote_jitter),
         })
+    }
+
+    /// Packets of ours the far side missed: no more than there were, whatever it says.
+    fn missed(&self) -> u64 {
+        self.remote_lost.min(self.packets_sent)
     }
 
     /// From one side of the leg to the ear on the other: the way, a packet, and the jitter buffer that

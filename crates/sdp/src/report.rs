@@ -44,7 +44,11 @@ pub struct LegReport {
     pub rtcp_sent: u64,
     /// Fraction of our packets lost on the way there, as the far side last reported (0.0 to 1.0).
     pub remote_loss: Option<f32>,
-    /// Round trip computed from the far side's RTCP reports (RFC 3550 §6.4.1).
+    /// Packets of ours the far side missed since the beginning, by its last report.
+    pub remote_lost: Option<u64>,
+    /// Interarrival jitter of our packets there, by its last report.
+    pub remote_jitter: Option<Duration>,
+    /// Round trip computed from the far side's RTCP reports (RFC 3550 §6.4.1): the last one.
     pub round_trip: Option<Duration>,
     /// From `start` of the media session to the first packet received.
     pub first_received: Option<Duration>,
@@ -89,6 +93,11 @@ impl LegReport {
             rtcp_received: self.rtcp_received + before.rtcp_received,
             rtcp_sent: self.rtcp_sent + before.rtcp_sent,
             remote_loss: self.remote_loss.or(before.remote_loss),
+            remote_lost: [self.remote_lost, before.remote_lost]
+                .into_iter()
+                .flatten()
+                .reduce(|later, earlier| later + earlier),
+            remote_jitter: self.remote_jitter.or(before.remote_jitter),
             round_trip: self.round_trip.or(before.round_trip),
             first_received: before.first_received.or(self.first_received),
             first_sent: before.first_sent.or(self.first_sent),

@@ -18,6 +18,7 @@ mod detours;
 mod documented_refusals;
 mod early_media;
 mod faults;
+mod figures;
 mod firewall;
 mod flows;
 mod giving_up;

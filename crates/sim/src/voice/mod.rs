@@ -8,6 +8,7 @@
 //! Only cipher, codecs and the tone come from `media`; headers, events and the rules are read here.
 
 mod listen;
+mod reception;
 mod rules;
 mod say;
 mod voices;
@@ -21,6 +22,7 @@ use media::srtp::{Protect, Unprotect};
 use sdp::{Codec, Keying};
 
 use self::listen::Listener;
+use self::reception::Reception;
 use self::rules::Line;
 use self::say::Speaker;
 pub(crate) use self::voices::{Told, Voices};
@@ -133,6 +135,7 @@ pub struct Voice {
     sources: BTreeSet<u32>,
     said: BTreeSet<&'static str>,
     line: Line,
+    reception: Reception,
     events: VecDeque<VoiceEvent>,
     heard: Heard,
 }
@@ -172,6 +175,7 @@ impl Voice {
             sources: BTreeSet::new(),
             said: BTreeSet::new(),
             line: Line::default(),
+            reception: Reception::default(),
             events: VecDeque::new(),
             heard: Heard::default(),
             plan,
@@ -209,7 +213,7 @@ impl Voice {
         }
         if rtcp {
             self.heard.rtcp += 1;
-            return;
+            return self.reception.reported(now, self.packet.as_slice());
         }
         self.latched = Some(from);
         self.rtp(now);
@@ -372,10 +376,10 @@ impl Voice {
             packets: self.speaker.packets as u32,
             octets: self.speaker.octets as u32,
         };
-        let block = self.sources.first().map(|ssrc| media::rtcp::Block {
-            ssrc: *ssrc,
-            highest: self.line.sequence.map_or(0, |(_, highest)| highest as u32),
-            ..Default::default()
+        let block = self.sources.first().zip(self.line.sequence);
+        let block = block.map(|(ssrc, line)| {
+            let received = self.line.received;
+            self.reception.block(now, *ssrc, line, received)
         });
         let length = media::rtcp::write(
             &mut out,

@@ -96,6 +96,8 @@ impl Voice {
             .get_or_insert((now, header.timestamp, -frame));
         let elapsed = i64::from(header.timestamp.wrapping_sub(first) as i32);
         self.line.audio = Some((began, first, last.max(elapsed)));
+        let since = now.saturating_duration_since(began);
+        self.reception.paced(since, clock, elapsed);
         let samples = media::codec::samples(self.plan.codec, payload).unwrap_or(0);
         if self.plan.strictness == Strictness::Meta {
             if samples != 160 {
