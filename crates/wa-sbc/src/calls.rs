@@ -70,8 +70,8 @@ pub(crate) fn main(options: Options, settings: &Settings) -> Result<(), Error> {
 
 fn table(lines: &[String]) -> String {
     let mut out = format!(
-        "{:<19}  {:<3}  {:<16}  {:<20}  {:<12}  {:>8}  {:<8}  why\n",
-        "began (UTC)", "way", "number", "user", "trunk", "talked", "ended by"
+        "{:<19}  {:<3}  {:<16}  {:<20}  {:<12}  {:>8}  {:>12}  {:<8}  why\n",
+        "began (UTC)", "way", "number", "user", "trunk", "talked", "MOS Meta/PBX", "ended by"
     );
     for line in lines {
         if let Ok(record) = serde_json::from_str(line) {
@@ -98,11 +98,17 @@ fn row(record: &Value) -> String {
             record["duration_ms"].as_f64().unwrap_or_default() / 1e3
         ),
     };
+    // Of what came from either side; a call too short to be judged has none.
+    let score = |leg: &str| match record[leg]["mos_received"].as_f64() {
+        Some(score) => format!("{score:.1}"),
+        None => "-".to_owned(),
+    };
+    let scores = format!("{}/{}", score("carrier"), score("pbx"));
     let hint = text("hint");
     let dash = if hint.is_empty() { "" } else { ": " };
     let why = format!("{}{dash}{hint}", text("text"));
     format!(
-        "{:<19}  {way:<3}  {:<16}  {:<20}  {:<12}  {talked:>8}  {:<8}  {why}",
+        "{:<19}  {way:<3}  {:<16}  {:<20}  {:<12}  {talked:>8}  {scores:>12}  {:<8}  {why}",
         utc(Duration::from_millis(began)),
         text("number"),
         text("user"),

@@ -215,7 +215,9 @@ fn people_read_who_called_whom_for_how_long_and_why_it_ended() {
     let mut hostile = call(9, "+12195550714", Cause::Normal);
     hostile.direction = Direction::BusinessInitiated;
     hostile.cause = Cause::NoCommonMedia("\u{1b}[2J\u{7}gone".into());
-    desk.record(&[call(1, "+12195550714", Cause::Normal), hostile]);
+    let mut talk = call(1, "+12195550714", Cause::Normal);
+    talk.media.legs[0].mos_received = Some(4.372);
+    desk.record(&[talk, hostile]);
     let shown = desk.said(&[]);
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), 3, "{shown}");
@@ -227,11 +229,11 @@ fn people_read_who_called_whom_for_how_long_and_why_it_ended() {
     };
     assert_eq!(
         words(lines[0]),
-        "began (UTC) way number user trunk talked ended by why"
+        "began (UTC) way number user trunk talked MOS Meta/PBX ended by why"
     );
     assert_eq!(
         words(lines[1]),
-        "2026-11-27 13:05:10 in +17125550259 +12195550714 office 60.5 s carrier normal"
+        "2026-11-27 13:05:10 in +17125550259 +12195550714 office 60.5 s 4.4/- carrier normal"
     );
     assert!(
         words(lines[2]).starts_with("2026-11-27 13:05:18 out "),

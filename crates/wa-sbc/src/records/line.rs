@@ -89,6 +89,8 @@ struct Leg<'a> {
     jitter_ms: f64,
     concealed_ms: u64,
     remote_loss: Option<f32>,
+    remote_lost: Option<u64>,
+    remote_jitter_ms: Option<f64>,
     round_trip_ms: Option<f64>,
     first_received_ms: Option<u64>,
     first_sent_ms: Option<u64>,
@@ -190,6 +192,8 @@ impl<'a> Leg<'a> {
             rtcp_received,
             rtcp_sent,
             remote_loss,
+            remote_lost,
+            remote_jitter,
             round_trip,
             first_received,
             first_sent,
@@ -222,10 +226,12 @@ impl<'a> Leg<'a> {
             reordered,
             duplicates,
             late,
-            jitter_ms: jitter.as_secs_f64() * 1e3,
+            jitter_ms: fine(jitter),
             concealed_ms: millis(concealed),
             remote_loss,
-            round_trip_ms: round_trip.map(|time| time.as_secs_f64() * 1e3),
+            remote_lost,
+            remote_jitter_ms: remote_jitter.map(fine),
+            round_trip_ms: round_trip.map(fine),
             first_received_ms: first_received.map(millis),
             first_sent_ms: first_sent.map(millis),
             first_audio_sent_ms: first_audio_sent.map(millis),
@@ -253,6 +259,11 @@ fn suite_name(suite: Suite) -> &'static str {
 /// A figure that is there only where something decided on it.
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Milliseconds to two digits: what is shorter is nobody's network.
+fn fine(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e5).round() / 1e2
 }
 
 /// A score to two digits.
