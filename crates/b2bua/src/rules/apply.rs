@@ -4,32 +4,15 @@
 
 use sip::{Headers, Name, NameAddr, Text};
 
-use super::compile::{HeaderRules, Names, Rule, is_of_sip};
+use super::compile::{HeaderRules, Rule};
+use super::names::{Names, is_of_sip};
 use super::pattern::Pattern;
+use super::template::Facts;
 
 /// The most bytes of a value that passes.
 const LONGEST: usize = 1_024;
 /// The most lines that pass or are added.
 const MOST: usize = 48;
-
-/// What a template may speak of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts<'a> {
-    /// The carrier's user, as the called leg names him.
-    pub(crate) user: &'a str,
-    /// The business number, as the called leg names it.
-    pub(crate) number: &'a str,
-    /// The caller's display name.
-    pub(crate) display: &'a str,
-    /// Our own host on the called leg.
-    pub(crate) domain: &'a str,
-    /// The name of the trunk.
-    pub(crate) trunk: &'a str,
-    /// The carrier's reference of the call; empty where it is not known.
-    pub(crate) reference: &'a str,
-    /// The headers of the caller's INVITE.
-    pub(crate) caller: &'a Headers,
-}
 
 impl HeaderRules {
     /// Changes the headers of an INVITE: From and To without their tags, and whatever else is said.

@@ -2,64 +2,14 @@
 
 use sip::{Name, NameAddr, Text};
 
-use super::apply::Facts;
-use super::model::{HeaderRule, Verb};
+use super::model::{HeaderRule, Verb, Wrong, wrong};
+use super::names::{Names, name, names, token};
 use super::pattern::Pattern;
-use super::template::{Template, is_token};
+use super::template::{Facts, Template};
 use crate::profile::PeerProfile;
-
-/// Headers no rule may touch, whoever the peer is: they are the transaction, the dialog, the way,
-/// the credentials, the body, or promise what the leg can do (RFC 3261 §20).
-const FIXED: [Name; 29] = [
-    Name::Via,
-    Name::Route,
-    Name::RecordRoute,
-    Name::Contact,
-    Name::CSeq,
-    Name::CallId,
-    Name::MaxForwards,
-    Name::ContentType,
-    Name::ContentLength,
-    Name::ContentEncoding,
-    Name::ContentDisposition,
-    Name::MimeVersion,
-    Name::Authorization,
-    Name::ProxyAuthorization,
-    Name::WwwAuthenticate,
-    Name::ProxyAuthenticate,
-    Name::AuthenticationInfo,
-    Name::Require,
-    Name::ProxyRequire,
-    Name::Supported,
-    Name::Unsupported,
-    Name::Allow,
-    Name::SessionExpires,
-    Name::MinSe,
-    Name::RSeq,
-    Name::RAck,
-    Name::Replaces,
-    Name::Path,
-    Name::ServiceRoute,
-];
 
 /// The most rules of one list.
 const MOST: usize = 64;
-
-/// What is wrong with a rule, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// What is wrong.
-    pub problem: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong {
-        problem: problem.into(),
-        remedy: remedy.into(),
-    })
-}
 
 /// The rules for the INVITEs towards one peer, compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,14 +18,6 @@ pub struct HeaderRules {
     pub(super) rules: Vec<Rule>,
     /// The host of From is the peer's law.
     pub(super) from_host_fixed: bool,
-}
-
-/// One name, or all that begin alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    One(Name),
-    /// In lower case.
-    Beginning(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,19 +82,6 @@ impl HeaderRules {
                 "fold some of them into one with `*` or a pattern",
             ),
             false => Ok(()),
-        }
-    }
-}
-
-impl Names {
-    pub(super) fn fit(&self, name: &Name) -> bool {
-        match self {
-            Names::One(one) => one == name,
-            Names::Beginning(lead) => {
-                let text = name.as_str();
-                text.get(..lead.len())
-                    .is_some_and(|front| front.eq_ignore_ascii_case(lead))
-            }
         }
     }
 }
@@ -310,69 +239,6 @@ fn address(peer: &PeerProfile, name: &Name, template: &Template) -> Result<(), W
         );
     }
     Ok(())
-}
-
-/// A name a rule may write to.
-fn name(peer: &PeerProfile, text: &str) -> Result<Name, Wrong> {
-    let name = token(text)?;
-    match is_fixed(peer, &name) {
-        true => fixed(peer, &name),
-        false => Ok(name),
-    }
-}
-
-fn token(text: &str) -> Result<Name, Wrong> {
-    match is_token(text) && !text.contains('*') {
-        true => Ok(Name::from(text)),
-        false => wrong(
-            format!("`{text}` is no name of a header"),
-            "write one name, as in \"X-Customer\"",
-        ),
-    }
-}
-
-/// A name or a beginning and `*`, which does not take in what no rule may touch.
-fn names(peer: &PeerProfile, text: &str) -> Result<Names, Wrong> {
-    let Some(lead) = text.strip_suffix('*') else {
-        return name(peer, text).map(Names::One);
-    };
-    if lead.len() < 2 || !is_token(lead) || lead.contains('*') {
-        return wrong(
-            format!("`{text}` does not say how the names begin"),
-            "write at least two letters before the *, as in \"X-*\"",
-        );
-    }
-    let names = Names::Beginning(lead.to_ascii_lowercase());
-    match FIXED.iter().find(|fixed| names.fit(fixed)) {
-        Some(taken) => fixed(peer, taken),
-        None => Ok(names),
-    }
-}
-
-pub(super) fn is_fixed(peer: &PeerProfile, name: &Name) -> bool {
-    is_of_sip(name) || is_of_peer(peer, name)
-}
-
-/// Whether SIP itself fixes a header.
-pub(super) fn is_of_sip(name: &Name) -> bool {
-    FIXED.contains(name) || name.as_str().eq_ignore_ascii_case("Request-URI")
-}
-
-fn is_of_peer(peer: &PeerProfile, name: &Name) -> bool {
-    peer.fixed_headers
-        .iter()
-        .any(|fixed| name.as_str().eq_ignore_ascii_case(fixed))
-}
-
-fn fixed<T>(peer: &PeerProfile, name: &Name) -> Result<T, Wrong> {
-    let whose = match is_of_sip(name) {
-        true => "the call itself".to_owned(),
-        false => format!("what {} accepts", peer.name),
-    };
-    wrong(
-        format!("{name} is fixed by {whose}; no rule may touch it"),
-        "remove the rule, or write to a header of your own, as in \"X-…\"",
-    )
 }
 
 #[cfg(test)]

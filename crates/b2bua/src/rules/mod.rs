@@ -7,6 +7,7 @@
 //! | part | what it is |
 //! |---|---|
 //! | `model` | a rule as written: a verb, a header, what it becomes |
+//! | `names` | which headers a rule may name |
 //! | `template` | texts with `${variables}` in them |
 //! | `compile` | from written to compiled; every objection has a remedy |
 //! | `apply` | the compiled rules at work on the headers of one INVITE |
@@ -17,14 +18,15 @@
 mod apply;
 mod compile;
 mod model;
+mod names;
 mod numbers;
 mod pattern;
 mod template;
 
-pub use compile::{HeaderRules, Wrong};
-pub use model::{HeaderRule, Verb};
+pub use compile::HeaderRules;
+pub use model::{HeaderRule, Verb, Wrong};
 pub use numbers::{NumberPlan, Rewriting, Show};
 pub use pattern::Pattern;
 pub use template::Template;
 
-pub(crate) use apply::Facts;
+pub(crate) use template::Facts;

@@ -1,4 +1,4 @@
-//! A header rule as an operator writes it.
+//! A header rule as an operator writes it, and what can be said against it.
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +45,20 @@ pub struct HeaderRule {
     pub value: Option<String>,
     /// A regular expression the old value has to fit.
     pub matches: Option<String>,
+}
+
+/// What is wrong with a rule, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+pub(super) fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong {
+        problem: problem.into(),
+        remedy: remedy.into(),
+    })
 }

@@ -18,9 +18,7 @@
 use std::fmt::Write as _;
 
 use regex::Captures;
-use sip::Name;
-
-use super::apply::Facts;
+use sip::{Headers, Name};
 
 /// The most bytes a template may become.
 const LONGEST: usize = 1_024;
@@ -55,6 +53,25 @@ const KNOWN: [(&str, Known); 6] = [
     ("trunk", Known::Trunk),
     ("reference", Known::Reference),
 ];
+
+/// What a template may speak of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts<'a> {
+    /// The carrier's user, as the called leg names him.
+    pub(crate) user: &'a str,
+    /// The business number, as the called leg names it.
+    pub(crate) number: &'a str,
+    /// The caller's display name.
+    pub(crate) display: &'a str,
+    /// Our own host on the called leg.
+    pub(crate) domain: &'a str,
+    /// The name of the trunk.
+    pub(crate) trunk: &'a str,
+    /// The carrier's reference of the call; empty where it is not known.
+    pub(crate) reference: &'a str,
+    /// The headers of the caller's INVITE.
+    pub(crate) caller: &'a Headers,
+}
 
 impl Template {
     /// Reads a template that may name the groups 0 to `groups` of a pattern; the error says what
