@@ -58,6 +58,9 @@ impl Happened {
 }
 
 /// What identifies a call, and how far it has come.
+///
+/// A [`Record`] has these fields as well, beside many more: it is a row, and whoever writes rows names its columns flat; a call that
+/// runs has no such row yet.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Our id of the call.

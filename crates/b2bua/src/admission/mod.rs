@@ -147,6 +147,17 @@ pub(crate) struct Admitted {
     pub(crate) remark: Option<String>,
 }
 
+impl Admitted {
+    /// Lets the first trunk that takes calls now have it, if there is one, and keeps only such
+    /// trunks to try after it.
+    pub(crate) fn make_room(&mut self, takes: impl Fn(&Trunk) -> bool) {
+        self.others.retain(|trunk| takes(trunk));
+        if !takes(&self.trunk) && !self.others.is_empty() {
+            self.trunk = self.others.remove(0);
+        }
+    }
+}
+
 impl Admission {
     /// Forgets the nonces nobody can use any more.
     pub(crate) fn forget(&mut self, wall: Duration) {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use sip::{Name, Request, Uri};
 
 use crate::Cause;
-use crate::admission::Admitted;
 use crate::directory::Directory;
 use crate::settings::{Number, Trunk};
 
@@ -67,17 +66,6 @@ pub(crate) fn trunks(
 
 fn none(cause: Cause, why: String) -> Box<NoTrunk> {
     Box::new(NoTrunk { cause, why })
-}
-
-impl Admitted {
-    /// Lets the first trunk that takes calls now have it, if there is one, and keeps only such
-    /// trunks to try after it.
-    pub(crate) fn make_room(&mut self, takes: impl Fn(&Trunk) -> bool) {
-        self.others.retain(|trunk| takes(trunk));
-        if !takes(&self.trunk) && !self.others.is_empty() {
-            self.trunk = self.others.remove(0);
-        }
-    }
 }
 
 /// The trunk or group a call is for: by the first route whose user parameters (RFC 4904, Meta

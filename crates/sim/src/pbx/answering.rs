@@ -247,7 +247,9 @@ impl PbxPeer {
             events,
             direction,
         );
-        let text = call.keys.add_to(text, &self.settings.srtp, Some(far));
+        let text = call
+            .keys
+            .add_to(text, &self.settings.srtp, Some(&far.crypto));
         response.body = Bytes::from(text);
     }
 }

@@ -32,7 +32,7 @@ impl PbxPeer {
                 };
                 let suites = &self.settings.srtp;
                 if let Some(call) = self.calls.get_mut(&id) {
-                    let Some(keying) = call.keys.keying(suites, &far) else {
+                    let Some(keying) = call.keys.keying(suites, &far.crypto) else {
                         self.violation(now, id, "no crypto line in common");
                         return String::new();
                     };
@@ -68,7 +68,7 @@ impl PbxPeer {
         let (Some(far), Some((pt, codec))) = (&call.far, call.codec) else {
             return;
         };
-        let Some(keying) = call.keys.keying(&self.settings.srtp, far) else {
+        let Some(keying) = call.keys.keying(&self.settings.srtp, &far.crypto) else {
             return;
         };
         let plan = VoicePlan {

@@ -75,7 +75,9 @@ impl PbxPeer {
         let events = self.events().and(far.events);
         let text = print(address, session, version, &[codec], events, "sendrecv");
         let call = self.calls.get(&id)?;
-        let text = call.keys.add_to(text, &self.settings.srtp, Some(&far));
+        let text = call
+            .keys
+            .add_to(text, &self.settings.srtp, Some(&far.crypto));
         Some(Bytes::from(text))
     }
 

@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sdp::{Crypto, Keying, SrtpKey, Suite};
 
-use super::description::Far;
 use crate::dice::Dice;
 
 /// What one call of ours sends under.
@@ -24,31 +23,35 @@ impl Keys {
     }
 
     /// The line of ours that goes with the far side's: of a suite both have.
-    fn pair(&self, suites: &[Suite], far: &Far) -> Option<(Crypto, Crypto)> {
-        let mut theirs = far.crypto.iter();
-        let remote = theirs.find(|line| suites.contains(&line.suite))?;
+    fn pair(&self, suites: &[Suite], theirs: &[Crypto]) -> Option<(Crypto, Crypto)> {
+        let remote = theirs.iter().find(|line| suites.contains(&line.suite))?;
         let local = line(remote.tag, remote.suite, self.own.as_ref()?)?;
         Some((local, remote.clone()))
     }
 
     /// How packets are protected; `None`: by nothing both have.
-    pub(super) fn keying(&self, suites: &[Suite], far: &Far) -> Option<Keying> {
+    pub(super) fn keying(&self, suites: &[Suite], theirs: &[Crypto]) -> Option<Keying> {
         match suites {
             [] => Some(Keying::None),
             _ => self
-                .pair(suites, far)
+                .pair(suites, theirs)
                 .map(|(local, remote)| Keying::Sdes { local, remote }),
         }
     }
 
-    /// A description with our keys: in an answer the one line that fits `far`, in an offer all.
-    pub(super) fn add_to(&self, text: String, suites: &[Suite], far: Option<&Far>) -> String {
+    /// A description with our keys: in an answer the one line that fits one of `theirs`, in an offer all.
+    pub(super) fn add_to(
+        &self,
+        text: String,
+        suites: &[Suite],
+        theirs: Option<&[Crypto]>,
+    ) -> String {
         let Some(own) = self.own.as_ref().filter(|_| !suites.is_empty()) else {
             return text;
         };
-        let lines: Vec<Crypto> = match far {
-            Some(far) => self
-                .pair(suites, far)
+        let lines: Vec<Crypto> = match theirs {
+            Some(theirs) => self
+                .pair(suites, theirs)
                 .map(|pair| pair.0)
                 .into_iter()
                 .collect(),

@@ -1,6 +1,7 @@
 //! Where everybody of the world lives.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::{Beginning, Party};
 
@@ -121,12 +122,13 @@ impl Beginning {
         self.pbx.address = SocketAddr::new(pbx_inside, 5060);
         self.pbx.media.address = pbx_inside;
         self.pbx.sbc.host = private.to_string();
-        crate::scene::with_trunk(&mut self.settings, |trunk| {
+        if let Some(trunk) = self.settings.trunks.first_mut() {
+            let trunk = Arc::make_mut(trunk);
             trunk.target.host = pbx.to_string();
             trunk.domain = outside.to_string().trim_end_matches(":5060").to_owned();
             trunk.sent_by = sbc.to_string();
             trunk.networks = vec![pbx.into()];
-        });
+        }
         self.places = places;
     }
 }

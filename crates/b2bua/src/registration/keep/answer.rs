@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use sip::{Flow, Ident, Method, Name, NameAddr, Response, Unanswerable};
 
 use super::News;
-use super::ours::{Doing, Held, Ours, Trouble};
+use super::ours::{Doing, Held, Ours, PAUSE, Trouble};
 use crate::leg::sip::words;
 use crate::number::Said;
 
-/// The first pause after a round in which no server took us.
-pub(super) const PAUSE: Duration = Duration::from_secs(30);
 /// The longest one; also that after a refusal no time heals, as of a password.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// A server may ask for a longer pause, but not for a day.

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use sip::{Answerer, ClientKey, FlowId, Ident, Method, Name, Request, Target, Text, Uri};
 
 use super::Upstream;
-use super::answer::PAUSE;
 use crate::operator::Registration;
 use crate::settings::Trunk;
+
+/// The first pause after a round in which no server took us.
+pub(super) const PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Ours {
