@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -12,11 +11,13 @@ use b2bua::event::Facts;
 use b2bua::settings::Trunk;
 use sip::Transport;
 
+use super::counts::Counts;
 use super::files::{self, Files};
 use super::glimpse::Glimpses;
+use super::open::Begun;
 use super::status::Status;
 use super::wish::Wish;
-use super::writer::{Begun, Tell, run};
+use super::writer::{Tell, run};
 use crate::config::CaptureSettings;
 use crate::trace::{By, Follow, Followed, Reach, reached};
 
@@ -26,39 +27,6 @@ const QUEUE: usize = 4_096;
 const AT_ONCE: usize = By::BITS as usize;
 /// Captures that ended and are still listed.
 const PAST: usize = 32;
-
-/// Figures of all captures, for the metrics.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    running: AtomicU64,
-    dropped: AtomicU64,
-    broken: AtomicU64,
-}
-
-impl Counts {
-    pub(super) fn lose(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(super) fn broke(&self) {
-        self.broken.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Captures that run.
-    pub(crate) fn running(&self) -> u64 {
-        self.running.load(Ordering::Relaxed)
-    }
-
-    /// Messages and datagrams that were dropped.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Captures that ended because they could not be written.
-    pub(crate) fn broken(&self) -> u64 {
-        self.broken.load(Ordering::Relaxed)
-    }
-}
 
 /// The thread that writes.
 #[derive(Debug)]
@@ -277,7 +245,7 @@ impl Captures {
 
     fn count(&self) {
         let running = self.running.iter().flatten().count() as u64;
-        self.counts.running.store(running, Ordering::Relaxed);
+        self.counts.run(running);
     }
 
     /// Waits until everything is written.

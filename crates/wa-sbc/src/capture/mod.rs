@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   core task ── Trace: stories somebody follows ── bounded queue ──┐
-//!                                                                   ├─► writer.rs ─► files.rs: a ring of pcapng
+//!                                                                   ├─► writer.rs ─► open.rs ─► files.rs: a ring of pcapng
 //!   media threads ── glimpse.rs ── ring.rs: words taken before ─────┘
 //! ```
 //!
@@ -11,14 +11,17 @@
 //! costs one comparison.
 
 mod captures;
+mod counts;
 mod files;
 mod glimpse;
+mod open;
 mod ring;
 mod status;
 mod wish;
 mod writer;
 
-pub(crate) use captures::{Captures, Counts};
+pub(crate) use captures::Captures;
+pub(crate) use counts::Counts;
 pub(crate) use glimpse::{Crossing, Glimpses, Tap, Watched, glimpses};
 pub(crate) use status::Status;
 pub(crate) use wish::Wish;
