@@ -11,7 +11,7 @@
 //!
 //! `uas` holds what is peculiar to the called leg's INVITE, `uac` to the calling one's (`again` when it is sent once more, `fork`
 //! when several answer it), `indialog`
-//! what both do once there is a dialog, `info` the digits in INFO, `proof` answers challenges, `prack` reliable provisional
+//! what both do once there is a dialog, `reoffer` the peer's offers in mid-call (hold among them), `info` the digits in INFO, `proof` answers challenges, `prack` reliable provisional
 //! responses, `session_timer` and `refresh` what keeps a session alive, `replaces` whether somebody may take
 //! its place, `nat` where requests go when the peer's address is not to be believed, `extensions` what a peer may use
 //! of these, `words` the headers we write.
@@ -27,6 +27,7 @@ mod prack;
 mod proof;
 mod refer;
 mod refresh;
+mod reoffer;
 mod replaces;
 mod session_timer;
 mod tell;
@@ -52,6 +53,7 @@ use crate::profile::PeerProfile;
 
 use proof::Aside;
 pub(crate) use refer::{Referral, Subscription};
+use reoffer::Reoffer;
 pub(crate) use replaces::Standing;
 use session_timer::SessionTimer;
 use tell::Telling;
@@ -74,7 +76,7 @@ pub(crate) struct SipLeg {
     call_id: Text,
     dialog: Option<Dialog>,
     phase: Phase,
-    reoffer: Option<uas::Reoffer>,
+    reoffer: Option<Reoffer>,
     /// We were called: the Call-ID is the peer's.
     called: bool,
     /// A reliable provisional response of ours that waits for its PRACK.
@@ -254,7 +256,7 @@ impl SipLeg {
             Phase::Confirmed { .. } => self.session.next_timeout(),
             _ => None,
         };
-        let reoffer = self.reoffer.as_ref().and_then(uas::Reoffer::next_timeout);
+        let reoffer = self.reoffer.as_ref().and_then(Reoffer::next_timeout);
         let progress = self.unacknowledged.as_ref();
         let progress = progress.map(prack::Unacknowledged::next_timeout);
         [phase, reoffer, progress].into_iter().flatten().min()
