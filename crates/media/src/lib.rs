@@ -12,8 +12,9 @@
 //! |------|----------|
 //! | SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 and _32, AES-GCM, MKI (RFC 3711, RFC 7714, RFC 4568) | DTLS, ICE |
 //! | Opus, PCMA, PCMU, transcoded at 8 kHz, re-framed (RFC 7587, RFC 3551) | wideband through a transcoder |
-//! | in-band FEC, concealment, a reorder window of one packet | a jitter buffer (endpoints have one) |
-//! | telephone events, relayed, told and made on request (RFC 4733) | digits as tones in the audio |
+//! | in-band FEC, concealment, a reorder window of one packet | smooth what endpoints with a jitter buffer play |
+//! | a jitter buffer for a leg that says it has none | |
+//! | telephone events, relayed, told and made on request (RFC 4733); keys as tones where a leg knows no events | |
 //! | RTCP of its own on both legs, multiplexed or not (RFC 3550, RFC 5761) | RTCP passed through, feedback |
 //! | one SSRC, sequence and line of timestamps per leg for life | |
 //! | symmetric RTP on plausible or authenticated sources only | |

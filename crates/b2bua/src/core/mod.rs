@@ -1,8 +1,18 @@
 //! The whole product minus sockets, clocks and threads: one value.
 //!
 //! [`Core::handle`] takes what happened, [`Core::poll`] gives what is to be done until it says
-//! [`Output::Wait`]. Here it is only found out whom an input concerns (`dispatch`) and
-//! what that call may touch (`lend`); what it means is decided in `admission` and `call`.
+//! [`Output::Wait`]. Here it is only found out whom an input concerns and what that call may touch; what it
+//! means is decided in `admission` and `call`.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | `screen` | who is heard at all, before there is a transaction |
+//! | `dispatch` | whom an event of the endpoint concerns; a new INVITE from its checks to its call |
+//! | `lend` | a call acts on what it is lent for the length of one input |
+//! | `replace` | an INVITE that takes a leg's place |
+//! | `register`, `keep` | PBXs that register with us, and we with them |
+//! | `ping` | whether destinations are alive |
+//! | `operator` | what the operator asks and switches |
 
 mod dispatch;
 mod keep;
@@ -126,7 +136,7 @@ impl Core {
         match input {
             Input::Sip { flow, message } => {
                 if self.may_speak(now, &flow, &message) {
-                    self.note_alias(&flow, &message);
+                    self.note_reuse(&flow, &message);
                     self.endpoint.receive(now, flow, message);
                 }
             }

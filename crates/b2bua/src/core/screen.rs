@@ -41,8 +41,8 @@ impl Core {
             || self.admission.is_acquainted(now, address)
     }
 
-    /// A connection of a trunk that is to serve the other direction too.
-    pub(super) fn note_alias(&mut self, flow: &Flow, message: &Message) {
+    /// A connection of a trunk that is to serve the other direction too (RFC 5923).
+    pub(super) fn note_reuse(&mut self, flow: &Flow, message: &Message) {
         if let Message::Request(request) = message
             && flow.transport == Transport::Tcp
             && self.directory.trunk_at(flow.remote.ip()).is_some()

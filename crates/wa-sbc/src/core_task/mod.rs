@@ -186,7 +186,7 @@ impl CoreTask {
         }
     }
 
-    /// All outputs of the core.
+    /// Performs outputs of the core until it waits; when it wants to be woken.
     fn drain(&mut self) -> Option<Instant> {
         loop {
             match self.core.poll() {
@@ -302,6 +302,7 @@ impl CoreTask {
         }
     }
 
+    /// What a connection, a UDP socket or the DNS has to tell.
     fn network(&mut self, event: Event) {
         let input = match event {
             Event::Accepted { flow, writer } => {
@@ -354,6 +355,7 @@ impl CoreTask {
         self.core.handle(clock::now(), input);
     }
 
+    /// The machine's pulse: how much it has to do, and whether this loop turns.
     fn measure(&mut self, gauge: &mut Gauge, due: Instant) {
         self.flows.slim();
         self.trace.slim();
@@ -366,7 +368,7 @@ impl CoreTask {
         self.core.handle(now, Input::Load(load));
     }
 
-    /// What comes in is heard here, what goes out in [`CoreTask::perform`].
+    /// What comes in is heard here, what goes out in [`CoreTask::drain`].
     fn came(&mut self, flow: Flow, message: &Message, bytes: &Bytes) {
         ladder::came(flow.transport, message);
         if self.is_heard() {
