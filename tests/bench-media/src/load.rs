@@ -8,6 +8,8 @@
 //!
 //! Only a program of real-time priority (`chrt -r 5`) is woken that punctually; of others Linux lets two or three turns come at once.
 //!
+//! It may stall once a second, and then send what it owes at once, as a throttled thread or a PBX in a virtual machine does.
+//!
 //! All ends of one kind share one socket: what the generator costs itself should be little, and the
 //! program under test sees the same as if they did not.
 //!
@@ -35,6 +37,8 @@ const TURN_US: u64 = 25;
 const TURNS: usize = 800;
 /// How much later the PBX begins than Meta: by then the way to Meta is proven and nothing waits for it.
 const PBX_LATER_US: u64 = 500_000;
+/// From the beginning of one stall to that of the next, where it stalls.
+const BETWEEN_STALLS: Duration = Duration::from_secs(1);
 /// What is still under way this long after the end of a span is lost.
 const STRAGGLERS: Duration = Duration::from_millis(400);
 /// Packets of one end whose times are kept: 5 s.
@@ -51,6 +55,8 @@ pub(crate) struct Speech {
     pub(crate) pbx: (Vec<Vec<u8>>, u32),
     /// Payloads pass unchanged and may carry a stamp.
     pub(crate) stamped: bool,
+    /// For so long nobody speaks or listens, once a second; then all of it at once.
+    pub(crate) stall: Duration,
 }
 
 enum Order {
@@ -182,7 +188,12 @@ struct Generator {
 impl Generator {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut tick = 0_u64;
+        let mut stalls = BETWEEN_STALLS;
         loop {
+            if !self.speech.stall.is_zero() && self.began.elapsed() >= stalls {
+                std::thread::sleep(self.speech.stall);
+                stalls += BETWEEN_STALLS;
+            }
             while let Ok(order) = orders.try_recv() {
                 match order {
                     Order::Call(ends) => self.add(&ends),

@@ -67,6 +67,8 @@ struct Plan {
     carried: Option<usize>,
     /// The program measured has a processor to itself, and the load another.
     apart: bool,
+    /// How long the load stalls, once a second.
+    stall: Duration,
 }
 
 /// All parts.
@@ -82,6 +84,7 @@ impl Plan {
             transcoded: 40,
             carried: None,
             apart: false,
+            stall: Duration::ZERO,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -96,11 +99,12 @@ impl Plan {
                 "--transcoded" => plan.transcoded = number()?,
                 "--carried" => plan.carried = Some(number()?),
                 part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
+                "--stall" => plan.stall = Duration::from_millis(number()? as u64),
                 "--apart" => plan.apart = true,
                 "--bench" => {}
                 _ => {
                     return Err(format!(
-                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N --apart",
+                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N --stall MS --apart",
                         PARTS.join(" ")
                     ));
                 }
@@ -125,7 +129,10 @@ fn run(plan: &Plan) -> Result<(), String> {
             false => return Err("--apart needs two processors and taskset".to_owned()),
         }
     }
-    let cases = Cases::new()?;
+    let cases = Cases::new(plan.stall)?;
+    if !plan.stall.is_zero() {
+        println!("the load stalls for {:?} once a second", plan.stall);
+    }
     if plan.has("audio") {
         compare_audio()?;
     }
@@ -198,7 +205,7 @@ struct Cases {
 }
 
 impl Cases {
-    fn new() -> Result<Cases, String> {
+    fn new(stall: Duration) -> Result<Cases, String> {
         let place = tests::place::Place::new("bench-media-speech");
         let user = speech::pcm(place.directory(), "en-us+f3", 16_000)?;
         let agent = speech::pcm(place.directory(), "en-us", 8_000)?;
@@ -214,6 +221,7 @@ impl Cases {
                 meta: (long(meta), ticks[0]),
                 pbx: (long(pbx), ticks[1]),
                 stamped,
+                stall,
             }
         };
         Ok(Cases {
