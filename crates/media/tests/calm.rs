@@ -44,6 +44,9 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
         let (mut calm, mut all) = (0, 0);
         let mut packet = Packet::new();
         let mut late: Vec<(Side, Vec<u8>)> = Vec::new();
+        // Until when a side stalls, and what it owes.
+        let mut stalls = [0; 2];
+        let mut owed: Vec<(Side, Vec<u8>)> = Vec::new();
         for tick in 0..20_000_u64 {
             let now = start + ms(tick);
             while session.next_timeout() <= now {
@@ -51,6 +54,11 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
                 while session.transmit(now, &mut packet).is_some() {}
             }
             let mut came = std::mem::take(&mut late);
+            let (still, over) = std::mem::take(&mut owed)
+                .into_iter()
+                .partition(|(side, _)| stalls[side.index()] > tick);
+            owed = still;
+            came.extend(over);
             for side in Side::BOTH {
                 let peer = &mut peers[side.index()];
                 if tick % peer.ptime != 3 * side.index() as u64 || (tick / 3_000) % 4 == 3 {
@@ -73,6 +81,13 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
                     peer.say()
                 };
                 let said = said.as_slice().to_vec();
+                if dice.below(100) == 0 {
+                    stalls[side.index()] = tick + 30 + dice.below(300);
+                }
+                if stalls[side.index()] > tick {
+                    owed.push((side, said));
+                    continue;
+                }
                 match dice.below(20) {
                     0 => {}
                     1 => late.push((side, said)),
