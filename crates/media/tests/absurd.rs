@@ -210,3 +210,72 @@ fn a_report_that_answers_none_of_ours_says_nothing_of_the_round_trip() {
     reports(&mut call, ours, 0);
     assert!(trip(&call).is_some_and(|trip| trip < ms(5_000)));
 }
+
+#[test]
+fn what_is_no_audio_of_the_call_changes_nothing_of_it() {
+    let mut stun = vec![0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42];
+    stun.extend([7; 20]);
+    let mut hello = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40];
+    hello.extend([1; 40]);
+    let rtcp = |count: u8, kind: u8, words: u16, body: &[u8]| {
+        let mut bytes = vec![0x80 | count, kind];
+        bytes.extend(words.to_be_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    let strange = [
+        stun,
+        hello,
+        vec![],
+        vec![0x80],
+        vec![0x80, 200],
+        vec![0x80, 8, 0],
+        vec![0xff; 2_048],
+        // An extension longer than the packet, more sources than there are octets, padding of everything.
+        [&[0x90, 8], &[0; 12][..], &[0xff, 0xff, 0, 0]].concat(),
+        [&[0x8f, 8], &[0; 20][..]].concat(),
+        [&[0xa0, 8], &[0xff; 30][..]].concat(),
+        // RTCP: empty, longer than it is, a goodbye of 31 sources, an application's, feedback, extended reports.
+        rtcp(0, 200, 0, &[]),
+        rtcp(31, 201, 0xffff, &[0; 60]),
+        rtcp(31, 203, 1, &[0xaa; 4]),
+        rtcp(0, 204, 2, b"\0\0\0\x09NAME"),
+        rtcp(1, 205, 3, &[0xff; 12]),
+        rtcp(1, 206, 2, &[0xff; 8]),
+        rtcp(0, 207, 1, &[0; 4]),
+        // A sender report of the year 2036, and of none, with 31 blocks that are not there.
+        rtcp(31, 200, 6, &[0xff; 24]),
+        rtcp(31, 200, 6, &[0; 24]),
+    ];
+    let mut call = call();
+    call.run(ms(1_000));
+    for round in 0..100 {
+        for bytes in &strange {
+            for side in Side::BOTH {
+                let channel = [Channel::Rtp, Channel::Rtcp][round % 2];
+                let mut packet = Packet::new();
+                packet.fill(bytes);
+                let home = address(side);
+                let port = home.port() + u16::from(channel == Channel::Rtcp);
+                let source = std::net::SocketAddr::new(home.ip(), port);
+                call.send_from(side, channel, source, packet);
+            }
+        }
+        call.run(ms(40));
+    }
+    call.run(ms(1_000));
+    for peer in &call.peers {
+        let heard = peer.verdict();
+        assert!(heard.holds(LEVEL, 3.0, 0), "{:?}: {heard:?}", peer.side);
+        assert!(heard.duration_ms > 5_800, "{heard:?}");
+        peer.assert_one_line();
+    }
+    for leg in call.session.report(call.now).legs {
+        assert_eq!((leg.lost, leg.reordered, leg.duplicates), (0, 0, 0));
+        assert!(leg.malformed + leg.undecryptable > 900, "{leg:?}");
+        assert!(
+            leg.round_trip.is_none() && leg.mos_received.unwrap() > 4.3,
+            "{leg:?}"
+        );
+    }
+}

@@ -6,6 +6,7 @@ mod support;
 
 use media::dtmf::Payload;
 use media::rtcp::{self, Item};
+use media::tone::judge;
 use media::{Channel, Event, Packet};
 use sdp::plan::{Gate, Latch, Silence};
 use sdp::{Codec, Direction, Side};
@@ -185,6 +186,10 @@ fn a_codec_change_of_the_desk_goes_unnoticed_by_the_user() {
     call.peers.iter().for_each(Peer::assert_one_line);
     for peer in &call.peers {
         assert!(peer.verdict().holds(LEVEL, 3.0, 40), "{:?}", peer.verdict());
+        // What one law says is loud in the other too, but no longer a tone.
+        let pcm = peer.pcm();
+        let after = judge(&pcm[pcm.len() - 8_000..], HERTZ, LEVEL);
+        assert!(after.purity_db > -0.3, "{after:?}");
     }
 }
 

@@ -188,3 +188,35 @@ fn a_user_first_heard_behind_a_wrap_is_understood() {
         );
     }
 }
+
+#[test]
+fn another_source_a_little_behind_the_first_ones_timestamps_is_not_taken_for_late() {
+    // An agent takes over from a menu; both count samples since about the same moment.
+    for behind in [160 * 5, 8_000, 8_000 * 5] {
+        let mut call = Call::new([
+            secured(plan(Side::A, Codec::Opus)),
+            plan(Side::B, Codec::Pcma),
+        ]);
+        call.run(ms(2_000));
+        let peer = call.peer(Side::B);
+        peer.ssrc ^= 0x5555;
+        peer.sequence = peer.sequence.wrapping_add(20_000);
+        peer.timestamp = peer.timestamp.wrapping_sub(behind);
+        let before = call.peers[0].received.len();
+        call.run(ms(400));
+        let after = &call.peers[0].received[before..];
+        // The first packet of the new source proves nothing yet; the second does.
+        let from_desk = call.session.report(call.now).legs[1].packets_received;
+        assert!(
+            after.len() >= 19 && from_desk >= 118,
+            "{} of 20, {from_desk}",
+            after.len()
+        );
+        let heard = call.peers[0].verdict();
+        assert!(
+            heard.holds(LEVEL, 3.0, 1) && heard.longest_gap_ms <= 60,
+            "{heard:?}"
+        );
+        call.peers[0].assert_one_line();
+    }
+}
