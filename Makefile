@@ -54,7 +54,7 @@ load: build ## 1,000 calls in each direction at 50 calls/s, then look for what w
 hostile: build ## 100,000 mutated messages and packets at the open ports while a call talks
 	WA_SBC_BIN=target/release/wa-sbc cargo test --locked -p tests --test e2e_hostile -- --nocapture
 
-mutations: ## break the core on purpose, a rule of Meta at a time: scenes have to notice each (no part of test: 20 to 60 minutes)
+mutations: ## break core and media on purpose, a rule at a time: tests have to notice each (no part of test: 20 to 60 minutes)
 	@tests/mutations.sh
 
 fuzz-world: ## 100,000 random worlds in virtual time against the reference model, for half an hour at most
