@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use sip::{Name, Response};
 
 /// One event of one peer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -169,6 +170,18 @@ pub enum What {
     },
     /// The call is over.
     Ended(Ended),
+}
+
+impl What {
+    /// A refusal as it came.
+    pub(crate) fn refused(response: &Response) -> What {
+        let cause = response.headers.first(&Name::Reason);
+        What::Refused {
+            status: response.status,
+            reason: response.reason.as_str().into_owned(),
+            cause: cause.map(|text| text.as_str().into_owned()),
+        }
+    }
 }
 
 /// What one end heard during a call.

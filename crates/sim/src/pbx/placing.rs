@@ -168,23 +168,10 @@ impl PbxPeer {
             (Method::Invite, 401 | 407) if self.call_proves_itself(now, id, key, &response) => {}
             (Method::Invite, status) => {
                 self.clients.remove(&key);
-                let reason = response.reason.as_str().into_owned();
-                let cause = response
-                    .headers
-                    .first(&Name::Reason)
-                    .map(|text| text.as_str().into_owned());
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.status = status;
                 }
-                self.report(
-                    now,
-                    id,
-                    What::Refused {
-                        status,
-                        reason,
-                        cause,
-                    },
-                );
+                self.report(now, id, What::refused(&response));
                 self.end(now, id, "refused");
             }
             (_, 100..200) => {}

@@ -194,23 +194,10 @@ impl MetaPeer {
                 if !first {
                     return;
                 }
-                let cause = response
-                    .headers
-                    .first(&Name::Reason)
-                    .map(|text| text.as_str().into_owned());
-                let reason = response.reason.as_str().into_owned();
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.status = status;
                 }
-                self.report(
-                    now,
-                    id,
-                    What::Refused {
-                        status,
-                        reason,
-                        cause,
-                    },
-                );
+                self.report(now, id, What::refused(&response));
                 self.end(now, id, "refused");
             }
         }
