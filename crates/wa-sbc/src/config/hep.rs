@@ -119,11 +119,9 @@ impl Hep {
             );
         }
         let password = self.password.as_ref().and_then(|source| {
-            let fetched = source.get_ref().fetch(environment).map_err(|why| {
-                let remedy = "set it before wa-sbc starts, or leave the line out if the collector asks for none";
-                critic.object(source.span(), "hep.password", why, remedy);
-            });
-            fetched.ok()
+            let remedy =
+                "set it before wa-sbc starts, or leave the line out if the collector asks for none";
+            critic.fetched(source, environment, "hep.password", remedy)
         });
         HepSettings {
             server: server.clone(),

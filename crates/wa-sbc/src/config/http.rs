@@ -57,17 +57,8 @@ impl Http {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> HttpSettings {
         let token = self.token.as_ref().and_then(|source| {
-            let fetched = source.get_ref().fetch(environment);
-            fetched
-                .map_err(|why| {
-                    critic.object(
-                        source.span(),
-                        "http.token",
-                        why,
-                        "set it before wa-sbc starts",
-                    )
-                })
-                .ok()
+            let remedy = "set it before wa-sbc starts";
+            critic.fetched(source, environment, "http.token", remedy)
         });
         if let Some(listen) = &self.listen
             && self.token.is_none()

@@ -4,6 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use sip::Secret;
+use toml::Spanned;
+
+use super::secret::SecretSource;
+
 /// One thing that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
@@ -120,6 +125,20 @@ impl<'a> Critic<'a> {
         self.text = self.configuration;
         self.file = None;
         self.turn = 0;
+    }
+
+    /// The secret a key names the source of, unless it cannot be had: `remedy` says what to do then.
+    pub(crate) fn fetched(
+        &mut self,
+        source: &Spanned<SecretSource>,
+        environment: &dyn Fn(&str) -> Option<String>,
+        key: &str,
+        remedy: &str,
+    ) -> Option<Secret<String>> {
+        let fetched = source.get_ref().fetch(environment);
+        fetched
+            .map_err(|why| self.object(source.span(), key, why, remedy))
+            .ok()
     }
 
     /// Objects to the value at `span` of the key called `key`.

@@ -75,11 +75,9 @@ impl Otlp {
             );
         }
         let token = self.token.as_ref().and_then(|source| {
-            let fetched = source.get_ref().fetch(environment).map_err(|why| {
-                let remedy = "set it before wa-sbc starts, or leave the line out if the collector asks for none";
-                critic.object(source.span(), "otlp.token", why, remedy);
-            });
-            fetched.ok()
+            let remedy =
+                "set it before wa-sbc starts, or leave the line out if the collector asks for none";
+            critic.fetched(source, environment, "otlp.token", remedy)
         });
         OtlpSettings {
             url: url.clone(),

@@ -150,15 +150,8 @@ impl Postgres {
         let password = match &self.password {
             None => None,
             Some(source) => {
-                let fetched = source.get_ref().fetch(environment).map_err(|why| {
-                    critic.object(
-                        source.span(),
-                        "records.postgres.password",
-                        why,
-                        "set it before wa-sbc starts, or leave the line out where the server asks for none",
-                    );
-                });
-                Some(fetched.ok()?)
+                let remedy = "set it before wa-sbc starts, or leave the line out where the server asks for none";
+                Some(critic.fetched(source, environment, "records.postgres.password", remedy)?)
             }
         };
         // What stays in the machine needs none, and cannot have it.

@@ -77,14 +77,12 @@ impl Webhook {
                 "write https://host/path",
             );
         }
-        let secret = self.secret.get_ref().fetch(environment).map_err(|why| {
-            let remedy =
-                "set it before wa-sbc starts, and give the same to the server: it proves who posts";
-            critic.object(self.secret.span(), "records.webhook.secret", why, remedy);
-        });
+        let remedy =
+            "set it before wa-sbc starts, and give the same to the server: it proves who posts";
+        let secret = critic.fetched(&self.secret, environment, "records.webhook.secret", remedy);
         Some(WebhookSettings {
             url: url.clone(),
-            secret: secret.ok()?,
+            secret: secret?,
             authority: self.ca.as_ref().map(|path| path.get_ref().clone()),
             timeout: Duration::from_secs(self.timeout.clamp(1, 120)),
             longest_pause: Duration::from_secs(self.longest_pause.clamp(1, 86_400)),
