@@ -11,10 +11,9 @@ use sdp::Side;
 use sdp::report::Unopened;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::http::{Told, facts};
 use crate::log::TRACED;
 use crate::meters::Meters;
-use crate::records::line;
+use crate::records::{facts, line};
 use crate::traced::Traced;
 
 /// A wish of the operator, and who waits for the answer.
@@ -22,6 +21,14 @@ use crate::traced::Traced;
 pub(crate) struct Asked {
     pub(crate) wish: Wish,
     pub(crate) reply: oneshot::Sender<Reply>,
+}
+
+/// A step of a call, as listeners get it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) happened: &'static str,
+    /// JSON.
+    pub(crate) data: String,
 }
 
 /// Who watches.

@@ -8,7 +8,6 @@ use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use b2bua::CallId;
-use b2bua::event::Facts;
 use b2bua::operator::{Reply, Running, Wish};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +15,8 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{Operator, problem};
-use crate::records::{Question, key, millis_since_1970, read, wanted_number};
+use crate::observe::Told;
+use crate::records::{Question, facts, read, wanted_number};
 
 /// The most records in one answer.
 const MOST: usize = 1_000;
@@ -104,34 +104,8 @@ pub(super) async fn events(
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-/// A step of a call, as listeners get it.
-#[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) happened: &'static str,
-    /// JSON.
-    pub(crate) data: String,
-}
-
 fn running(node: u16, call: &Running) -> Value {
     let mut value = facts(node, &call.facts);
     value["phase"] = call.phase.into();
     value
-}
-
-/// What identifies a call, with the names its record will use.
-pub(crate) fn facts(node: u16, facts: &Facts) -> Value {
-    json!({
-        "key": key(node, facts.id, facts.started),
-        "id": facts.id.0,
-        "direction": facts.direction.label(),
-        "reference": facts.reference,
-        "carrier_call_id": facts.carrier_call_id,
-        "pbx_call_id": facts.pbx_call_id,
-        "number": facts.number.plus(),
-        "user": facts.user,
-        "trunk": &*facts.trunk,
-        "started_ms": millis_since_1970(facts.started),
-        "ringing_ms": facts.ringing.map(millis_since_1970),
-        "answered_ms": facts.answered.map(millis_since_1970),
-    })
 }

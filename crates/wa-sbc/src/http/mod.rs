@@ -51,12 +51,11 @@ use crate::hep::HepCounts;
 use crate::media::Gauge;
 use crate::meters::Meters;
 use crate::net::tls;
-use crate::observe::Asked;
+use crate::observe::{Asked, Told};
 use crate::otlp::OtlpCounts;
 use crate::records::SinkCounts;
 use crate::traced::Traced;
 
-pub(crate) use calls::{Told, facts};
 use problems::problem;
 
 /// The interface, described.

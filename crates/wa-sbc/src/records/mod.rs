@@ -13,6 +13,7 @@
 //! the next start gives it to every place that does not have it (`docs/adr/0026-records-survive.md`).
 
 mod entry;
+mod facts;
 mod file;
 mod journal;
 mod line;
@@ -43,6 +44,7 @@ use sink::{Place, Sink};
 use spool::Delivery;
 use writer::Writer;
 
+pub(crate) use facts::facts;
 pub(crate) use line::since_1970 as millis_since_1970;
 pub use line::{key, line};
 pub use read::{Question, read, wanted_number};
