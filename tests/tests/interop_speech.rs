@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use media::codec::{Encoder, OpusSettings};
 use media::rtp::Header;
 use media::tone::Tone;
-use media::{Channel, EngineSettings, Event, Packet, Session};
+use media::{Channel, EngineSettings, Event, Outbox, Packet, Session};
 use sdp::plan::{Gate, LegPlan};
 use sdp::{Codec, Direction, Negotiated, Side};
 use tests::place::Place;
@@ -104,8 +104,9 @@ fn keys(codec: Codec, pcm: &[i16]) -> String {
         plan
     };
     let plans = [plan(Codec::Opus, 111, false), plan(codec, 96, true)];
-    let mut session =
-        Session::start(start, plans, &EngineSettings::default(), [3; 32]).expect("codecs");
+    let mut out = Outbox::new();
+    let mut session = Session::start(start, plans, &EngineSettings::default(), [3; 32], &mut out)
+        .expect("codecs");
     let mut encoder = Encoder::new(codec, &OpusSettings::default()).expect("a codec");
     let (mut packet, mut keys) = (Packet::new(), String::new());
     for (n, part) in pcm.chunks_exact(160).enumerate() {
@@ -124,15 +125,16 @@ fn keys(codec: Codec, pcm: &[i16]) -> String {
         bytes[..12].copy_from_slice(&header);
         let len = encoder.encode(part, &mut bytes[12..]).expect("a frame");
         packet.fill(&bytes[..12 + len]);
-        session.timeout(now);
-        while session.transmit(now, &mut packet).is_some() {}
+        session.timeout(now, &mut out);
+        while session.transmit(now, &mut packet, &mut out).is_some() {}
         packet.fill(&bytes[..12 + len]);
         let source = "127.0.0.1:4000".parse().expect("an address");
-        let mut forward = session.receive(now, Side::B, Channel::Rtp, source, &mut packet);
+        let mut forward =
+            session.receive(now, Side::B, Channel::Rtp, source, &mut packet, &mut out);
         while forward.is_some() {
-            forward = session.transmit(now, &mut packet);
+            forward = session.transmit(now, &mut packet, &mut out);
         }
-        while let Some(event) = session.event() {
+        while let Some(event) = out.event() {
             if let Event::Digit { digit, .. } = event {
                 keys.push(digit);
             }

@@ -15,7 +15,7 @@ use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
 use media::rtp::Header;
 use media::srtp::{Protect, Unprotect};
 use media::tone::Tone;
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::plan::{LegPlan, Silence, Smoothing};
 use sdp::{Codec, Keying, Side, Suite};
 use support::*;
@@ -27,7 +27,9 @@ fn one_way(c: &mut Criterion, name: &str, plans: [LegPlan; 2], from: Side) {
     let mut group = c.benchmark_group("packet");
     group.throughput(Throughput::Elements(50));
     let mut now = Instant::now();
-    let mut session = Session::start(now, plans, &EngineSettings::default(), [7; 32]).unwrap();
+    let mut out = Outbox::new();
+    let mut session =
+        Session::start(now, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
     let mut spare = Packet::new();
     group.bench_function(name, |bench| {
         bench.iter_batched_ref(
@@ -36,12 +38,12 @@ fn one_way(c: &mut Criterion, name: &str, plans: [LegPlan; 2], from: Side) {
                 for packet in packets {
                     now += ms(20);
                     let mut forward =
-                        session.receive(now, from, Channel::Rtp, address(from), packet);
+                        session.receive(now, from, Channel::Rtp, address(from), packet, &mut out);
                     while forward.is_some() {
-                        forward = session.transmit(now, &mut spare);
+                        forward = session.transmit(now, &mut spare, &mut out);
                     }
                     if session.next_timeout() <= now {
-                        session.timeout(now);
+                        session.timeout(now, &mut out);
                     }
                 }
             },

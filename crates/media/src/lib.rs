@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Knows two agreements ([`sdp::Agreed`], as [`sdp::plan::LegPlan`]s) and packets; has never heard of
-//! calls, SIP, sockets or clocks. [`Session`] is the door, its three duties are described there.
+//! calls, SIP, sockets or clocks. [`Session`] is the door, its three duties are described there;
+//! an [`Outbox`] is lent to it for what it has to say.
 //!
 //! | does | does not |
 //! |------|----------|
@@ -34,6 +35,7 @@ mod keyboard;
 pub mod latch;
 mod leg;
 mod noise;
+mod outbox;
 mod packet;
 mod path;
 mod player;
@@ -52,6 +54,7 @@ mod stats;
 pub mod tone;
 pub mod tx;
 
+pub use outbox::Outbox;
 pub use packet::{CAPACITY, Packet};
 pub use path::Mode;
 pub use session::{Channel, Event, Forward, Session};

@@ -11,12 +11,8 @@ pub(crate) const LONGEST: usize = 1_400;
 const SLOTS: usize = 32;
 
 /// Octets that can wait: the frames that conceal a hole of 100 ms, 120 ms of G.711 cut into frames, and a report (2 404), or fifteen
-/// packets of the usual kind. Not much more: the next size an allocator has is that of the list of what is held until a way
-/// is proven, and this, which stays, would lie between those, which are given back soon.
+/// packets of the usual kind.
 const OCTETS: usize = 2_560;
-
-/// Octets that can wait where packets are passed on, and a packet brings no more than itself and one that was held.
-const PASSED: usize = LONGEST + LEAST;
 
 /// The least room worth filling: 60 ms of G.711 and a header, or a report.
 const LEAST: usize = 512;
@@ -51,8 +47,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Whether audio may be `coded`: one packet may then bring the frames of a whole hole.
-    pub(crate) fn new(coded: bool) -> Self {
+    pub(crate) fn new() -> Self {
         let empty = Waiting {
             to: Side::A,
             channel: Channel::Rtp,
@@ -64,18 +59,19 @@ impl Queue {
             waiting: [empty; SLOTS],
             first: 0,
             len: 0,
-            bytes: vec![0; if coded { OCTETS } else { PASSED }].into_boxed_slice(),
+            bytes: vec![0; OCTETS].into_boxed_slice(),
             used: 0,
         }
     }
 
-    /// Audio may be coded from now on; what waits stays.
-    pub(crate) fn widen(&mut self) {
-        if self.bytes.len() < OCTETS {
-            let mut wider = vec![0; OCTETS];
-            wider[..self.used].copy_from_slice(&self.bytes[..self.used]);
-            self.bytes = wider.into_boxed_slice();
-        }
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
     }
 
     /// Room for a packet after the last one: [`LONGEST`] octets when nothing waits, at least 60 ms of

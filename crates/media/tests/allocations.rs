@@ -9,7 +9,7 @@ use std::time::Instant;
 use media::dtmf::Payload;
 use media::rtp::Header;
 use media::tone::Tone;
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::{Codec, Side};
 use support::*;
 
@@ -120,8 +120,9 @@ fn ten_seconds_of_media_allocate_nothing() {
         });
         let datagrams = traffic(a, b, &plans);
         let start = Instant::now();
+        let mut out = Outbox::new();
         let mut session =
-            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+            Session::start(start, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
         session.watch(watched);
         let mut packet = Packet::new();
         let (mut forwarded, mut told, mut events_relayed) = (0, 0, 0);
@@ -130,8 +131,8 @@ fn ten_seconds_of_media_allocate_nothing() {
                 let now = start + ms(*at);
                 while session.next_timeout() <= now {
                     let due = session.next_timeout();
-                    session.timeout(due);
-                    while let Some(to) = session.transmit(due, &mut packet) {
+                    session.timeout(due, &mut out);
+                    while let Some(to) = session.transmit(due, &mut packet, &mut out) {
                         forwarded += 1;
                         events_relayed += u64::from(is_event(to.to, &packet));
                     }
@@ -141,19 +142,22 @@ fn ten_seconds_of_media_allocate_nothing() {
                 }
                 packet.fill(bytes);
                 let mut forward =
-                    session.receive(now, *side, *channel, address(*side), &mut packet);
+                    session.receive(now, *side, *channel, address(*side), &mut packet, &mut out);
                 while let Some(to) = forward {
                     forwarded += 1;
                     events_relayed += u64::from(is_event(to.to, &packet));
-                    forward = session.transmit(now, &mut packet);
+                    forward = session.transmit(now, &mut packet, &mut out);
                 }
-                while session.event().is_some() {
+                while out.event().is_some() {
                     told += 1;
                 }
             }
-            session.open_gate(start + ms(10_000), Side::A);
-            session.stop(start + ms(10_000));
-            while session.transmit(start + ms(10_000), &mut packet).is_some() {
+            session.open_gate(start + ms(10_000), Side::A, &mut out);
+            session.stop(start + ms(10_000), &mut out);
+            while session
+                .transmit(start + ms(10_000), &mut packet, &mut out)
+                .is_some()
+            {
                 forwarded += 1;
             }
             std::hint::black_box(session.report(start + ms(10_000)));
@@ -209,7 +213,8 @@ fn keys_as_tones_allocate_nothing() {
         datagrams.sort_by_key(|datagram| datagram.0);
         let start = Instant::now();
         let settings = EngineSettings::default();
-        let mut session = Session::start(start, plans, &settings, [7; 32]).unwrap();
+        let mut out = Outbox::new();
+        let mut session = Session::start(start, plans, &settings, [7; 32], &mut out).unwrap();
         let mut packet = Packet::new();
         let mut keys = [0; 2];
         let work = allocation_counter::measure(|| {
@@ -217,16 +222,17 @@ fn keys_as_tones_allocate_nothing() {
                 let now = start + ms(*at);
                 while session.next_timeout() <= now {
                     let due = session.next_timeout();
-                    session.timeout(due);
-                    while session.transmit(due, &mut packet).is_some() {}
+                    session.timeout(due, &mut out);
+                    while session.transmit(due, &mut packet, &mut out).is_some() {}
                 }
                 packet.fill(bytes);
                 let source = address(*side);
-                let mut forward = session.receive(now, *side, *channel, source, &mut packet);
+                let mut forward =
+                    session.receive(now, *side, *channel, source, &mut packet, &mut out);
                 while forward.is_some() {
-                    forward = session.transmit(now, &mut packet);
+                    forward = session.transmit(now, &mut packet, &mut out);
                 }
-                while let Some(event) = session.event() {
+                while let Some(event) = out.event() {
                     if let media::Event::Digit { from, .. } = event {
                         keys[from.index()] += 1;
                     }
@@ -243,19 +249,22 @@ fn ten_seconds_of_a_sound_allocate_nothing() {
     for b in [Codec::Opus, Codec::Pcma] {
         let plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, b)];
         let start = Instant::now();
+        let mut out = Outbox::new();
         let mut session =
-            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
-        session.replace(start, Side::B, &plan(Side::B, b)).unwrap();
+            Session::start(start, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
         session
-            .sound(start, Side::A, Some(media::source::melody()))
+            .replace(start, Side::B, &plan(Side::B, b), &mut out)
+            .unwrap();
+        session
+            .sound(start, Side::A, Some(media::source::melody()), &mut out)
             .unwrap();
         let mut packet = Packet::new();
         let mut sent = 0;
         let work = allocation_counter::measure(|| {
             while session.next_timeout() < start + ms(10_000) {
                 let due = session.next_timeout();
-                session.timeout(due);
-                while let Some(to) = session.transmit(due, &mut packet) {
+                session.timeout(due, &mut out);
+                while let Some(to) = session.transmit(due, &mut packet, &mut out) {
                     sent += u64::from(to.to == Side::A);
                 }
             }
@@ -271,11 +280,14 @@ fn reports_of_loss_allocate_nothing() {
         let plans = [secured(plan(Side::A, Codec::Opus)), plan(Side::B, b)];
         let mut far = Call::new(plans.clone());
         let start = Instant::now();
+        let mut out = Outbox::new();
         let mut session =
-            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+            Session::start(start, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
         if sound {
             let melody = media::source::melody();
-            session.sound(start, Side::A, Some(melody)).unwrap();
+            session
+                .sound(start, Side::A, Some(melody), &mut out)
+                .unwrap();
         }
         let losses = [0, 60, 60, 60, 60, 60, 60, 0, 20, 0, 0, 255];
         let reports = losses.map(|fraction_lost| {
@@ -296,11 +308,18 @@ fn reports_of_loss_allocate_nothing() {
         let mut receive = |session: &mut Session, at: u64, side, one: &Packet| {
             let now = start + ms(at);
             packet.fill(one.as_slice());
-            session.timeout(now);
-            let mut forward = session.receive(now, side, Channel::Rtp, address(side), &mut packet);
+            session.timeout(now, &mut out);
+            let mut forward = session.receive(
+                now,
+                side,
+                Channel::Rtp,
+                address(side),
+                &mut packet,
+                &mut out,
+            );
             while let Some(to) = forward {
                 sent += u64::from(to.to == Side::A);
-                forward = session.transmit(now, &mut packet);
+                forward = session.transmit(now, &mut packet, &mut out);
             }
         };
         let work = allocation_counter::measure(|| {

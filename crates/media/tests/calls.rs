@@ -42,7 +42,7 @@ fn nothing_leaves_toward_a_shut_gate_and_the_first_packet_leaves_the_moment_it_o
     );
 
     let opened = call.now;
-    call.session.open_gate(call.now, Side::A);
+    call.session.open_gate(call.now, Side::A, &mut call.out);
     call.drain();
     assert_eq!(call.peers[0].received.len(), 1, "silence at once");
     assert_eq!(call.peers[0].received[0].at, opened);
@@ -137,7 +137,7 @@ fn hold_sends_filler_to_the_user_and_nothing_to_the_desk_then_talk_goes_on() {
     let mut agreed = plan(Side::B, Codec::Pcma).agreed;
     agreed.direction = Direction::Inactive;
     call.session
-        .update(call.now, Side::B, agreed.clone())
+        .update(call.now, Side::B, agreed.clone(), &mut call.out)
         .unwrap();
     call.drain();
     call.peers[1].talking = false;
@@ -158,7 +158,9 @@ fn hold_sends_filler_to_the_user_and_nothing_to_the_desk_then_talk_goes_on() {
     assert!(call.peers[1].rtcp.len() > 4, "RTCP goes on");
 
     agreed.direction = Direction::SendRecv;
-    call.session.update(call.now, Side::B, agreed).unwrap();
+    call.session
+        .update(call.now, Side::B, agreed, &mut call.out)
+        .unwrap();
     call.peers[1].talking = true;
     let resumed = call.peers[1].received.len();
     call.run(ms(3_000));
@@ -178,7 +180,9 @@ fn a_codec_change_of_the_desk_goes_unnoticed_by_the_user() {
     let mut call = whatsapp_and_desk(Codec::Opus, Codec::Pcma);
     call.run(ms(2_000));
     let agreed = plan(Side::B, Codec::Pcmu).agreed;
-    call.session.update(call.now, Side::B, agreed).unwrap();
+    call.session
+        .update(call.now, Side::B, agreed, &mut call.out)
+        .unwrap();
     let peer = call.peer(Side::B);
     peer.codec = Codec::Pcmu;
     peer.encoder = media::codec::Encoder::new(Codec::Pcmu, &Default::default()).unwrap();
@@ -201,7 +205,9 @@ fn hold_by_an_unspecified_address_stops_our_packets() {
     let mut agreed = plan(Side::B, Codec::Pcma).agreed;
     agreed.remote_rtp = "0.0.0.0:4000".parse().unwrap();
     agreed.remote_rtcp = "0.0.0.0:4001".parse().unwrap();
-    call.session.update(call.now, Side::B, agreed).unwrap();
+    call.session
+        .update(call.now, Side::B, agreed, &mut call.out)
+        .unwrap();
     let before = call.peers[1].received.len();
     call.run(ms(1_000));
     assert_eq!(call.peers[1].received.len(), before);
@@ -308,7 +314,7 @@ fn reports_leave_within_every_five_seconds_and_say_goodbye_at_the_end() {
             peer.rtcp.len()
         );
     }
-    call.session.stop(call.now);
+    call.session.stop(call.now, &mut call.out);
     call.drain();
     for peer in &call.peers {
         let mut items = Vec::new();
@@ -338,8 +344,14 @@ fn reports_leave_within_every_five_seconds_and_say_goodbye_at_the_end() {
     }
     let (mut packet, source) = (call.peer(Side::B).say(), address(Side::B));
     assert_eq!(
-        call.session
-            .receive(call.now, Side::B, Channel::Rtp, source, &mut packet),
+        call.session.receive(
+            call.now,
+            Side::B,
+            Channel::Rtp,
+            source,
+            &mut packet,
+            &mut call.out
+        ),
         None,
         "it is over"
     );
@@ -429,6 +441,7 @@ fn a_user_who_changes_networks_is_followed_because_his_packets_authenticate() {
         Channel::Rtp,
         address(Side::B),
         &mut packet,
+        &mut call.out,
     );
     assert_eq!(forward.map(|f| (f.to, f.dst)), Some((Side::A, moved)));
 }
@@ -453,6 +466,7 @@ fn a_desk_phone_behind_nat_is_answered_where_it_speaks_from() {
         Channel::Rtp,
         address(Side::A),
         &mut packet,
+        &mut call.out,
     );
     assert_eq!(forward.map(|f| (f.to, f.dst)), Some((Side::B, natted)));
 }
@@ -521,7 +535,9 @@ fn another_desk_phone_takes_over_and_the_user_notices_nothing_but_the_voice() {
         let mut next = plan(Side::B, second);
         next.agreed.remote_rtp = "10.0.0.5:4010".parse().unwrap();
         next.ssrc = 0x7777_7777;
-        call.session.replace(call.now, Side::B, &next).unwrap();
+        call.session
+            .replace(call.now, Side::B, &next, &mut call.out)
+            .unwrap();
         call.drain();
         // Late packets of the first phone come from the same host, and are nobody's.
         let late = call.peer(Side::B).say();
@@ -564,7 +580,7 @@ fn who_waits_hears_a_sound_and_the_first_word_of_the_other_ends_it() {
         call.run(ms(1_000));
         call.peers[1].talking = false;
         call.session
-            .sound(call.now, Side::A, Some(sound.clone()))
+            .sound(call.now, Side::A, Some(sound.clone()), &mut call.out)
             .unwrap();
         call.drain();
         call.run(ms(5_000));
@@ -573,7 +589,9 @@ fn who_waits_hears_a_sound_and_the_first_word_of_the_other_ends_it() {
         peer.timestamp = peer.timestamp.wrapping_add(5_000 * (clock / 1_000));
         peer.talking = true;
         call.run(ms(2_000));
-        call.session.sound(call.now, Side::A, None).unwrap();
+        call.session
+            .sound(call.now, Side::A, None, &mut call.out)
+            .unwrap();
         call.run(ms(1_000));
         call.peers[0].assert_one_line();
         assert!(longest_gap(&call.peers[0].received) <= ms(60));
@@ -598,7 +616,9 @@ fn a_caller_hears_ringing_while_nobody_is_at_the_other_end_and_then_the_user() {
     let nobody = sdp::plan::LegPlan::nobody();
     let mut call = Call::new([plan(Side::A, Codec::Pcma), nobody]);
     call.peers[1].talking = false;
-    call.session.sound(call.now, Side::A, Some(ring)).unwrap();
+    call.session
+        .sound(call.now, Side::A, Some(ring), &mut call.out)
+        .unwrap();
     call.drain();
     call.run(ms(4_000));
     let rung = call.peers[0].pcm();
@@ -606,8 +626,12 @@ fn a_caller_hears_ringing_while_nobody_is_at_the_other_end_and_then_the_user() {
     assert!(media::tone::rms_dbfs(&rung[8_800..]) < -60.0);
     let user = secured(plan(Side::B, Codec::Opus));
     let before = call.peers[0].received.len();
-    call.session.replace(call.now, Side::B, &user).unwrap();
-    call.session.sound(call.now, Side::A, None).unwrap();
+    call.session
+        .replace(call.now, Side::B, &user, &mut call.out)
+        .unwrap();
+    call.session
+        .sound(call.now, Side::A, None, &mut call.out)
+        .unwrap();
     call.peers[1] = Peer::new(call.now, Side::B, &user);
     call.drain();
     call.run(ms(2_000));
@@ -631,7 +655,9 @@ fn a_leg_on_hold_may_be_silent_and_is_watched_again_afterwards() {
         let talking = plan(Side::B, Codec::Pcma).agreed;
         let mut hold = talking.clone();
         hold.direction = held;
-        call.session.update(call.now, Side::B, hold).unwrap();
+        call.session
+            .update(call.now, Side::B, hold, &mut call.out)
+            .unwrap();
         call.peers[1].talking = false;
         call.run(ms(60_000));
         let named = |call: &Call| {
@@ -646,7 +672,9 @@ fn a_leg_on_hold_may_be_silent_and_is_watched_again_afterwards() {
                 .count()
         };
         assert_eq!(named(&call), 0, "{held:?}");
-        call.session.update(call.now, Side::B, talking).unwrap();
+        call.session
+            .update(call.now, Side::B, talking, &mut call.out)
+            .unwrap();
         call.run(ms(9_900));
         assert_eq!(named(&call), 0, "{held:?}: the watch begins anew");
         call.run(ms(10_200));

@@ -8,7 +8,7 @@ mod support;
 use std::time::Instant;
 
 use media::dtmf::Payload;
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::plan::{Proof, Sound};
 use sdp::{Codec, Side};
 use support::*;
@@ -39,8 +39,9 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
         plans[0].proof = Some(Proof::Heard);
         let start = Instant::now();
         let mut peers = Side::BOTH.map(|side| Peer::new(start, side, &plans[side.index()]));
+        let mut out = Outbox::new();
         let mut session =
-            Session::start(start, plans, &EngineSettings::default(), [7; 32]).unwrap();
+            Session::start(start, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
         let (mut calm, mut all) = (0, 0);
         let mut packet = Packet::new();
         let mut late: Vec<(Side, Vec<u8>)> = Vec::new();
@@ -50,8 +51,8 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
         for tick in 0..20_000_u64 {
             let now = start + ms(tick);
             while session.next_timeout() <= now {
-                session.timeout(now);
-                while session.transmit(now, &mut packet).is_some() {}
+                session.timeout(now, &mut out);
+                while session.transmit(now, &mut packet, &mut out).is_some() {}
             }
             let mut came = std::mem::take(&mut late);
             let (still, over) = std::mem::take(&mut owed)
@@ -99,7 +100,8 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
                 let before = session.next_timeout();
                 packet.fill(&bytes);
                 let source = address(side);
-                let mut forward = session.receive(now, side, Channel::Rtp, source, &mut packet);
+                let mut forward =
+                    session.receive(now, side, Channel::Rtp, source, &mut packet, &mut out);
                 all += 1;
                 if session.is_calm() {
                     calm += 1;
@@ -107,18 +109,18 @@ fn after_a_calm_packet_nothing_is_due_sooner_and_most_packets_are_calm() {
                     assert!(after >= before, "{a:?} {b:?} {tick}: {:?}", before - after);
                 }
                 while forward.is_some() {
-                    forward = session.transmit(now, &mut packet);
+                    forward = session.transmit(now, &mut packet, &mut out);
                 }
             }
             match dice.below(4_000) {
                 0 => assert!(session.press(now, Side::B, '7', ms(100))),
                 1 => {
                     let sound = Sound::new(vec![7; 800]);
-                    session.sound(now, Side::A, sound).unwrap();
+                    session.sound(now, Side::A, sound, &mut out).unwrap();
                 }
                 _ => {}
             }
-            while session.event().is_some() {}
+            while out.event().is_some() {}
         }
         assert!(
             all > 1_000 && calm * 2 > all,

@@ -7,7 +7,7 @@ mod support;
 use std::time::Instant;
 
 use media::srtp::Protect;
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::{Codec, Crypto, Keying, Side, SrtpKey, Suite};
 use support::*;
 
@@ -33,7 +33,8 @@ fn call(now: Instant, suite: Suite, fill: u8) -> (Session, Peer) {
     };
     let mut peer = Peer::new(now, Side::A, &plans[0]);
     peer.protect = Some(Protect::new(&key(suite, fill)));
-    let session = Session::start(now, plans, &EngineSettings::default(), [7; 32]).unwrap();
+    let (settings, mut out) = (EngineSettings::default(), Outbox::new());
+    let session = Session::start(now, plans, &settings, [7; 32], &mut out).unwrap();
     (session, peer)
 }
 
@@ -47,6 +48,7 @@ fn a_packet_goes_to_the_call_whose_key_made_it_though_all_else_is_the_same() {
     ] {
         let now = Instant::now();
         let mut calls = [call(now, suite, 3), call(now, suite, 5)];
+        let mut out = Outbox::new();
         for round in 0..50 {
             for speaker in 0..2 {
                 let said = calls[speaker].1.say();
@@ -55,22 +57,22 @@ fn a_packet_goes_to_the_call_whose_key_made_it_though_all_else_is_the_same() {
                 let other = &mut calls[1 - speaker].0;
                 let before = other.report(now);
                 let from = address(Side::A);
-                let claims = |session: &mut Session, packet: &mut Packet| {
-                    session.claims(now, Side::A, Channel::Rtp, from, packet)
+                let claims = |session: &mut Session, packet: &mut Packet, out: &mut Outbox| {
+                    session.claims(now, Side::A, Channel::Rtp, from, packet, out)
                 };
-                assert!(!claims(other, &mut packet), "{suite:?} {round}");
+                assert!(!claims(other, &mut packet, &mut out), "{suite:?} {round}");
                 assert_eq!(packet.as_slice(), said.as_slice(), "it is as it came");
                 assert_eq!(other.report(now), before, "nothing was counted");
                 let own = &mut calls[speaker].0;
-                assert!(claims(own, &mut packet), "{suite:?} {round}");
+                assert!(claims(own, &mut packet, &mut out), "{suite:?} {round}");
                 let mut to = Vec::new();
-                while let Some(forward) = own.transmit(now, &mut packet) {
+                while let Some(forward) = own.transmit(now, &mut packet, &mut out) {
                     to.push(forward.to);
                 }
                 assert!(to.contains(&Side::B), "{to:?}");
                 packet.fill(said.as_slice());
-                assert!(!claims(own, &mut packet), "a copy of it");
-                own.refuse(now, Side::A, Channel::Rtp, from, &mut packet);
+                assert!(!claims(own, &mut packet, &mut out), "a copy of it");
+                own.refuse(now, Side::A, Channel::Rtp, from, &mut packet, &mut out);
                 let report = own.report(now);
                 assert_eq!(report.legs[0].packets_received, round + 1);
                 assert_eq!(report.legs[0].undecryptable, round + 1);
@@ -89,10 +91,11 @@ fn reports_are_claimed_like_audio() {
     let mut packet = Packet::new();
     packet.fill(&bytes[..len]);
     peer.protect.as_mut().unwrap().rtcp(&mut packet).unwrap();
+    let (source, mut out) = (address(Side::A), Outbox::new());
     for channel in [Channel::Rtp, Channel::Rtcp] {
-        assert!(!other.claims(now, Side::A, channel, address(Side::A), &mut packet));
+        assert!(!other.claims(now, Side::A, channel, source, &mut packet, &mut out));
     }
-    assert!(own.claims(now, Side::A, Channel::Rtp, address(Side::A), &mut packet));
+    assert!(own.claims(now, Side::A, Channel::Rtp, source, &mut packet, &mut out));
     assert_eq!(own.report(now).legs[0].rtcp_received, 1);
 }
 
@@ -101,11 +104,13 @@ fn a_leg_without_keys_and_a_session_that_is_over_claim_nothing() {
     let now = Instant::now();
     let plans = [plan(Side::A, Codec::Pcma), plan(Side::B, Codec::Pcma)];
     let mut open = Peer::new(now, Side::A, &plans[0]);
-    let mut session = Session::start(now, plans, &EngineSettings::default(), [7; 32]).unwrap();
+    let (source, mut out) = (address(Side::A), Outbox::new());
+    let mut session =
+        Session::start(now, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
     let mut packet = open.say();
-    assert!(!session.claims(now, Side::A, Channel::Rtp, address(Side::A), &mut packet));
+    assert!(!session.claims(now, Side::A, Channel::Rtp, source, &mut packet, &mut out));
     let (mut session, mut peer) = call(now, Suite::AesCm128HmacSha1_80, 3);
-    session.stop(now);
+    session.stop(now, &mut out);
     let mut packet = peer.say();
-    assert!(!session.claims(now, Side::A, Channel::Rtp, address(Side::A), &mut packet));
+    assert!(!session.claims(now, Side::A, Channel::Rtp, source, &mut packet, &mut out));
 }

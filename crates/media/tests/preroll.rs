@@ -145,7 +145,7 @@ fn of_a_word_too_long_to_be_held_the_oldest_is_lost() {
     assert!(call.peers[0].received.is_empty());
     let leg = call.session.report(call.now).legs[0].clone();
     assert!((69..=71).contains(&leg.clipped), "{leg:?}"); // 2 s less 600 ms
-    call.session.open_gate(call.now, Side::A);
+    call.session.open_gate(call.now, Side::A, &mut call.out);
     call.drain();
     call.run(ms(40));
     assert_eq!(call.session.report(call.now).legs[0].held, ms(620));

@@ -155,7 +155,12 @@ fn a_sound_of_our_own_keeps_to_what_the_far_side_asked_for_too() {
     let mut call = Call::new([user, plan(Side::B, Codec::Opus)]);
     call.peer(Side::B).talking = false;
     call.session
-        .sound(call.now, Side::A, Some(media::source::melody()))
+        .sound(
+            call.now,
+            Side::A,
+            Some(media::source::melody()),
+            &mut call.out,
+        )
         .unwrap();
     call.run(ms(5_000));
     let octets: usize = call.peers[0]
@@ -212,7 +217,9 @@ fn a_desk_that_asks_for_fewer_bits_in_mid_call_gets_them_from_the_next_frame_on(
     let full = kbit(&mut call);
     let mut fewer = plan(Side::B, Codec::Opus).agreed;
     fewer.audio.remote_fmtp = Some("maxaveragebitrate=9000".to_owned());
-    call.session.update(call.now, Side::B, fewer).unwrap();
+    call.session
+        .update(call.now, Side::B, fewer, &mut call.out)
+        .unwrap();
     let few = kbit(&mut call);
     assert!(full > 14.0 && few < 9.9, "{full} and {few} kbit/s");
     call.peers[1].assert_one_line();

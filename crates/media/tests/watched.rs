@@ -5,7 +5,7 @@
 mod support;
 
 use media::rtp::header_len;
-use media::{Channel, Session};
+use media::{Channel, Outbox, Session};
 use sdp::{Codec, Side};
 use support::*;
 
@@ -22,9 +22,10 @@ fn a_watched_session_shows_both_legs_in_the_clear() {
     let mut call = Call::new(plans);
     call.run(ms(200));
     let now = call.now;
-    let take = |session: &mut Session, from, packet: &mut media::Packet| {
+    let mut out = Outbox::new();
+    let mut take = |session: &mut Session, from, packet: &mut media::Packet| {
         let source = address(from);
-        session.receive(now, from, Channel::Rtp, source, packet)
+        session.receive(now, from, Channel::Rtp, source, packet, &mut out)
     };
 
     let mut unseen = call.peer(Side::A).say();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
 use media::rtp::{self, HEADER, Header};
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::plan::{Gate, Latch, LegPlan, Silence};
 use sdp::{Agreed, Codec, Direction, Keying, Negotiated, Side};
 use sim::Dice;
@@ -100,7 +100,9 @@ fn through(way: &Way<'_>, lost: &[bool], complexity: u8) -> Vec<i16> {
         ..EngineSettings::default()
     };
     let plans = [plan(Side::A, way.codecs.0), plan(Side::B, way.codecs.1)];
-    let mut session = Session::start(start, plans, &engine, [3; 32]).expect("codecs we have");
+    let mut out = Outbox::new();
+    let mut session =
+        Session::start(start, plans, &engine, [3; 32], &mut out).expect("codecs we have");
     let mut packet = Packet::new();
     let mut came: Vec<(i64, Vec<u8>)> = Vec::new();
     let mut last = None;
@@ -118,19 +120,26 @@ fn through(way: &Way<'_>, lost: &[bool], complexity: u8) -> Vec<i16> {
         let now = start + Duration::from_millis(ms);
         let at = (ms / 20) as usize;
         if session.next_timeout() <= now {
-            session.timeout(now);
+            session.timeout(now, &mut out);
         }
-        while let Some(forward) = session.transmit(now, &mut packet) {
+        while let Some(forward) = session.transmit(now, &mut packet, &mut out) {
             keep(&packet, forward.to);
         }
         if !ms.is_multiple_of(20) || at >= lost.len() || lost[at] {
             continue;
         }
         write(&mut packet, at as u32, way);
-        let mut sent = session.receive(now, Side::A, Channel::Rtp, address(Side::A), &mut packet);
+        let mut sent = session.receive(
+            now,
+            Side::A,
+            Channel::Rtp,
+            address(Side::A),
+            &mut packet,
+            &mut out,
+        );
         while let Some(forward) = sent {
             keep(&packet, forward.to);
-            sent = session.transmit(now, &mut packet);
+            sent = session.transmit(now, &mut packet, &mut out);
         }
     }
     let mut ear = Decoder::new(way.codecs.1).expect("an audio codec");

@@ -6,11 +6,12 @@ use sdp::Side;
 use sdp::plan::Silence;
 
 use super::{Channel, REPORT, Session};
+use crate::outbox::Outbox;
 use crate::rtcp;
 
 impl Session {
     /// Queues a report (and BYE) for the leg.
-    pub(super) fn report_rtcp(&mut self, now: Instant, side: Side, bye: bool) {
+    pub(super) fn report_rtcp(&mut self, now: Instant, side: Side, bye: bool, out: &mut Outbox) {
         let ntp = self.ntp(now);
         let leg = &mut self.legs[side.index()];
         let mut block = self.rx[side.index()].block();
@@ -44,7 +45,7 @@ impl Session {
             .wants_voip_metrics
             .then(|| leg.counters.voip_metrics(rx, leg.codec()))
             .flatten();
-        let Some(slot) = self.queue.vacant() else {
+        let Some(slot) = out.queue.vacant() else {
             return;
         };
         let mut len = rtcp::write(
@@ -59,11 +60,11 @@ impl Session {
         if let Some(metrics) = metrics.filter(|_| !bye) {
             len += rtcp::write_xr(&mut slot[len..], leg.tx.ssrc(), &metrics.to_block());
         }
-        self.queue.commit(side, Channel::Rtcp, false, len);
+        out.queue.commit(side, Channel::Rtcp, false, len);
     }
 
     /// The leg's gate has opened: the first report leaves at once where nothing else would.
-    pub(super) fn opened(&mut self, now: Instant, side: Side) {
+    pub(super) fn opened(&mut self, now: Instant, side: Side, out: &mut Outbox) {
         self.paths[(!side).index()].opened(now, &mut self.legs[side.index()]);
         let wait = match self.legs[side.index()].silence {
             Silence::Rtcp => Duration::ZERO,
@@ -71,16 +72,16 @@ impl Session {
         };
         self.legs[side.index()].reports.next = Some(now + wait);
         if wait.is_zero() {
-            self.report_rtcp(now, side, false);
+            self.report_rtcp(now, side, false, out);
             self.legs[side.index()].reports.next = Some(now + REPORT);
         }
     }
 
     /// Queues the filler that is due.
-    pub(super) fn fill(&mut self, now: Instant) {
+    pub(super) fn fill(&mut self, now: Instant, out: &mut Outbox) {
         for to in Side::BOTH {
             if self.fill_at(to).is_some_and(|at| at <= now) {
-                self.paths[(!to).index()].fill(now, &mut self.legs[to.index()], &mut self.queue);
+                self.paths[(!to).index()].fill(now, &mut self.legs[to.index()], &mut out.queue);
             }
         }
     }

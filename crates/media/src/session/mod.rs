@@ -9,7 +9,7 @@
 //!
 //! The caller has three duties: hand in every datagram ([`Session::receive`]), call
 //! [`Session::timeout`] at [`Session::next_timeout`], and after either fetch packets with
-//! [`Session::transmit`] and events with [`Session::event`] until there are none.
+//! [`Session::transmit`] and events with [`Outbox::event`] until there are none.
 //! After [`Session::start`], [`Session::update`], [`Session::replace`] and [`Session::sound`] nothing is
 //! allocated.
 
@@ -19,7 +19,6 @@ mod own;
 mod receive;
 mod smooth;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -31,10 +30,10 @@ use crate::chance::Chance;
 use crate::codec::{OpusSettings, Spare};
 use crate::jitter::JitterBuffer;
 use crate::leg::Leg;
+use crate::outbox::Outbox;
 use crate::packet::Packet;
 use crate::path::{Mode, Path};
 use crate::preroll::Preroll;
-use crate::queue::Queue;
 use crate::rtp::{self, Clock};
 use crate::rx::Receiver;
 use crate::settings::{EngineSettings, StartError};
@@ -127,17 +126,14 @@ pub struct Session {
     paths: [Path; 2],
     /// Packets of a leg that wait, where the other leg wants them smooth; index as above.
     smooth: [Option<Box<JitterBuffer>>; 2],
-    queue: Queue,
-    events: VecDeque<Event>,
     chance: Chance,
     /// When to look again though nothing is due.
     idle: Instant,
     stopped: bool,
     /// Copies for whoever watches.
     clear: Option<Box<Clear>>,
-    /// Reports that left, where [`EngineSettings::tell_reports`] asks for them. Beside the other events:
-    /// with a report among them each would be seven times as large.
-    reports: Option<VecDeque<(Side, SentReport)>>,
+    /// Whether reports that left are told: [`EngineSettings::tell_reports`].
+    tells_reports: bool,
     /// See [`Session::is_calm`].
     calm: bool,
 }
@@ -150,8 +146,9 @@ impl Session {
         plans: [LegPlan; 2],
         settings: &EngineSettings,
         seed: [u8; 32],
+        out: &mut Outbox,
     ) -> Result<Session, StartError> {
-        Self::start_with(now, plans, settings, seed, &mut Spare::none())
+        Self::start_with(now, plans, settings, seed, &mut Spare::none(), out)
     }
 
     /// Starts media with what sessions that are over have left; it behaves no differently.
@@ -161,6 +158,7 @@ impl Session {
         settings: &EngineSettings,
         seed: [u8; 32],
         spare: &mut Spare,
+        out: &mut Outbox,
     ) -> Result<Session, StartError> {
         let opus = settings.opus();
         let mut chance = Chance::new(seed);
@@ -204,25 +202,21 @@ impl Session {
             legs,
             rx,
             held,
-            queue: Queue::new(paths.iter().any(Path::codes)),
             paths,
             smooth,
-            events: VecDeque::with_capacity(EVENTS),
             chance,
             idle: now + IDLE,
             stopped: false,
             clear: None,
-            reports: settings
-                .tell_reports
-                .then(|| VecDeque::with_capacity(REPORTS)),
+            tells_reports: settings.tell_reports,
             calm: false,
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
-                session.opened(now, side);
+                session.opened(now, side, out);
             }
         }
-        session.fill(now);
+        session.fill(now, out);
         Ok(session)
     }
 
@@ -235,6 +229,7 @@ impl Session {
         channel: Channel,
         src: SocketAddr,
         packet: &mut Packet,
+        out: &mut Outbox,
     ) -> Option<Forward> {
         if let Some(clear) = &mut self.clear {
             clear.closed();
@@ -242,11 +237,11 @@ impl Session {
         self.calm = false;
         if !self.stopped {
             match self.open(now, from, channel, src, packet) {
-                Ok(opened) => self.take(now, from, channel, src, opened, packet),
-                Err(why) => self.count(now, from, src, why),
+                Ok(opened) => self.take(now, from, (channel, src), opened, packet, out),
+                Err(why) => self.count(now, from, src, why, out),
             }
         }
-        self.transmit(now, packet)
+        self.transmit(now, packet, out)
     }
 
     /// A datagram came in on a port that several calls share. `true`: it authenticated as this call's and
@@ -259,6 +254,7 @@ impl Session {
         channel: Channel,
         src: SocketAddr,
         packet: &mut Packet,
+        out: &mut Outbox,
     ) -> bool {
         if self.stopped || self.legs[from.index()].unprotect.is_none() {
             return false;
@@ -267,7 +263,7 @@ impl Session {
             return false;
         };
         self.calm = false;
-        self.take(now, from, channel, src, opened, packet);
+        self.take(now, from, (channel, src), opened, packet, out);
         true
     }
 
@@ -279,12 +275,13 @@ impl Session {
         channel: Channel,
         src: SocketAddr,
         packet: &mut Packet,
+        out: &mut Outbox,
     ) {
         if let Some(clear) = &mut self.clear {
             clear.closed();
         }
         if let Err(why) = self.open(now, from, channel, src, packet) {
-            self.count(now, from, src, why);
+            self.count(now, from, src, why, out);
         }
     }
 
@@ -292,14 +289,14 @@ impl Session {
         &mut self,
         now: Instant,
         from: Side,
-        channel: Channel,
-        src: SocketAddr,
+        (channel, src): (Channel, SocketAddr),
         opened: Opened,
         packet: &mut Packet,
+        out: &mut Outbox,
     ) {
         match opened {
-            Opened::Rtp => self.receive_rtp(now, from, src, packet),
-            Opened::Rtcp => self.receive_rtcp(now, from, channel, src, packet),
+            Opened::Rtp => self.receive_rtp(now, from, src, packet, out),
+            Opened::Rtcp => self.receive_rtcp(now, from, (channel, src), packet, out),
         }
     }
 
@@ -316,9 +313,14 @@ impl Session {
     }
 
     /// The next packet to be sent, written into `packet`. Call until there is none.
-    pub fn transmit(&mut self, now: Instant, packet: &mut Packet) -> Option<Forward> {
+    pub fn transmit(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet,
+        out: &mut Outbox,
+    ) -> Option<Forward> {
         loop {
-            let outgoing = self.queue.pop()?;
+            let outgoing = out.queue.pop()?;
             let (to, channel, live) = (outgoing.to, outgoing.channel, outgoing.live);
             let leg = &mut self.legs[to.index()];
             packet.fill(outgoing.bytes);
@@ -326,7 +328,7 @@ impl Session {
             if let Some(clear) = &mut self.clear {
                 clear.left(packet.as_slice());
             }
-            let report = (self.reports.is_some() && channel == Channel::Rtcp)
+            let report = (self.tells_reports && channel == Channel::Rtcp)
                 .then(|| clockwork::said(packet.as_slice()));
             let (sealed, dst, port) = match channel {
                 Channel::Rtp => {
@@ -363,11 +365,7 @@ impl Session {
                             sender,
                             block,
                         };
-                        if let Some(reports) =
-                            self.reports.as_mut().filter(|all| all.len() < REPORTS)
-                        {
-                            reports.push_back((to, report));
-                        }
+                        out.tell_report(to, report);
                     }
                 }
                 Channel::Rtp => {
@@ -379,7 +377,7 @@ impl Session {
                     }
                     if counters.first_sent.is_none() {
                         counters.first_sent = Some(now);
-                        tell(&mut self.events, Event::FirstSent(to));
+                        out.tell(Event::FirstSent(to));
                     }
                 }
             }
@@ -392,30 +390,30 @@ impl Session {
     }
 
     /// Does everything that is due; fetch the packets with [`Session::transmit`].
-    pub fn timeout(&mut self, now: Instant) {
+    pub fn timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.idle = now + IDLE;
         if self.stopped {
             return;
         }
         for side in Side::BOTH {
             if self.held[side.index()].deadline.is_some_and(|at| at <= now) {
-                self.release(now, side);
+                self.release(now, side, out);
             }
-            self.play_smooth(now, side);
+            self.play_smooth(now, side, out);
             while self.paths[side.index()]
                 .next_timeout()
                 .is_some_and(|at| at <= now)
             {
                 let (from, to) = pair(&mut self.legs, side);
-                let digit = self.paths[side.index()].timeout(now, from, to, &mut self.queue);
-                self.tell_digit(side, digit);
+                let digit = self.paths[side.index()].timeout(now, from, to, &mut out.queue);
+                tell_digit(out, side, digit);
             }
             if self.legs[side.index()]
                 .reports
                 .next
                 .is_some_and(|at| at <= now)
             {
-                self.report_rtcp(now, side, false);
+                self.report_rtcp(now, side, false, out);
                 let spread =
                     Duration::from_millis(self.chance.next() % (REPORT.as_millis() as u64 / 5));
                 self.legs[side.index()].reports.next = Some(now + REPORT - REPORT / 10 + spread);
@@ -425,21 +423,18 @@ impl Session {
                 leg.watch.quiet = true;
                 let quiet = now.saturating_duration_since(leg.watch.media);
                 let for_ms = quiet.as_millis() as u64;
-                tell(&mut self.events, Event::Quiet { side, for_ms });
+                out.tell(Event::Quiet { side, for_ms });
             }
             if leg.silent_at().is_some_and(|at| at <= now) {
                 leg.watch.silent = true;
                 let quiet = now.saturating_duration_since(leg.watch.heard);
-                tell(
-                    &mut self.events,
-                    Event::Silent {
-                        side,
-                        for_ms: quiet.as_millis() as u64,
-                    },
-                );
+                out.tell(Event::Silent {
+                    side,
+                    for_ms: quiet.as_millis() as u64,
+                });
             }
         }
-        self.fill(now);
+        self.fill(now, out);
     }
 
     /// When [`Session::timeout`] wants to be called.
@@ -465,12 +460,12 @@ impl Session {
     }
 
     /// Packets may go to the leg from now on; by its plan the first leaves at once.
-    pub fn open_gate(&mut self, now: Instant, side: Side) {
+    pub fn open_gate(&mut self, now: Instant, side: Side, out: &mut Outbox) {
         let leg = &mut self.legs[side.index()];
         if leg.gate.is_none() && !self.stopped {
             leg.gate = Some(now);
-            self.opened(now, side);
-            self.fill(now);
+            self.opened(now, side, out);
+            self.fill(now, out);
         }
     }
 
@@ -484,7 +479,13 @@ impl Session {
     /// The leg agreed on something new: hold, another address, another codec. What the other leg sees
     /// of us goes on: SSRC, sequence, timestamps. An agreement without an audio codec is refused and
     /// changes nothing.
-    pub fn update(&mut self, now: Instant, side: Side, agreed: Agreed) -> Result<(), StartError> {
+    pub fn update(
+        &mut self,
+        now: Instant,
+        side: Side,
+        agreed: Agreed,
+        out: &mut Outbox,
+    ) -> Result<(), StartError> {
         if agreed == self.legs[side.index()].agreed {
             return Ok(()); // a session refresh
         }
@@ -504,27 +505,14 @@ impl Session {
             .agree(other, codec, frames[side.index()], &to_side)
             .map_err(failed)?;
         care(&self.legs, &mut self.paths)?;
-        if self.paths.iter().any(Path::codes) {
-            self.queue.widen();
-        }
         self.rx[side.index()].agree(Clock(codec.clock()));
         self.held[side.index()] = Held::new(codec);
         if let Some(buffer) = &mut self.smooth[side.index()] {
             buffer.restart(now);
         }
         self.legs[(!side).index()].tx.forget_source();
-        self.fill(now);
+        self.fill(now, out);
         Ok(())
-    }
-
-    /// The next thing to tell.
-    pub fn event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// The next report that left, and for which leg; none unless [`EngineSettings::tell_reports`] asks.
-    pub fn reported(&mut self) -> Option<(Side, SentReport)> {
-        self.reports.as_mut()?.pop_front()
     }
 
     /// All figures until now.
@@ -541,13 +529,13 @@ impl Session {
 
     /// Ends the session: a last report and RTCP BYE for every leg whose gate is open wait in
     /// [`Session::transmit`]; whatever comes from now on is ignored.
-    pub fn stop(&mut self, now: Instant) {
+    pub fn stop(&mut self, now: Instant, out: &mut Outbox) {
         if self.stopped {
             return;
         }
         for side in Side::BOTH {
             if self.legs[side.index()].gate.is_some() {
-                self.report_rtcp(now, side, true);
+                self.report_rtcp(now, side, true, out);
             }
         }
         self.stopped = true;
@@ -557,19 +545,6 @@ impl Session {
     pub fn retire(self, spare: &mut Spare) {
         for path in self.paths {
             path.retire(spare);
-        }
-    }
-
-    fn tell_digit(&mut self, from: Side, digit: Option<crate::dtmf::Digit>) {
-        if let Some(digit) = digit {
-            tell(
-                &mut self.events,
-                Event::Digit {
-                    from,
-                    digit: digit.digit,
-                    duration_ms: digit.duration_ms,
-                },
-            );
         }
     }
 }
@@ -582,15 +557,13 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Events that can wait to be fetched; more are not kept.
-const EVENTS: usize = 16;
-
-/// Reports that can wait to be fetched: the last ones of both legs, and those before.
-const REPORTS: usize = 4;
-
-fn tell(events: &mut VecDeque<Event>, event: Event) {
-    if events.len() < EVENTS {
-        events.push_back(event);
+fn tell_digit(out: &mut Outbox, from: Side, digit: Option<crate::dtmf::Digit>) {
+    if let Some(digit) = digit {
+        out.tell(Event::Digit {
+            from,
+            digit: digit.digit,
+            duration_ms: digit.duration_ms,
+        });
     }
 }
 

@@ -10,7 +10,7 @@ use super::Session;
 use super::receive::Held;
 use crate::codec::Spare;
 use crate::leg::Leg;
-use crate::path::Path;
+use crate::outbox::Outbox;
 use crate::rtp::Clock;
 use crate::rx::Receiver;
 use crate::settings::StartError;
@@ -19,7 +19,13 @@ impl Session {
     /// Somebody else is at the leg from now on: another agreement, other keys, an SSRC of its own. For
     /// the other leg nothing breaks: its SSRC, sequence and timestamps go on. A plan without an audio
     /// codec is refused and changes nothing.
-    pub fn replace(&mut self, now: Instant, side: Side, plan: &LegPlan) -> Result<(), StartError> {
+    pub fn replace(
+        &mut self,
+        now: Instant,
+        side: Side,
+        plan: &LegPlan,
+        out: &mut Outbox,
+    ) -> Result<(), StartError> {
         if self.stopped {
             return Ok(());
         }
@@ -44,15 +50,12 @@ impl Session {
         self.smooth = super::smooth::buffers(now, &self.legs);
         super::care(&self.legs, &mut self.paths)?;
         self.rx[at] = Receiver::new(now, Clock(codec.clock()));
-        if self.paths.iter().any(Path::codes) {
-            self.queue.widen();
-        }
         self.held[at] = Held::new(codec);
         self.paths[at].restart(&mut self.legs[far]);
         if self.legs[at].gate.is_some() {
-            self.opened(now, side);
+            self.opened(now, side, out);
         }
-        self.fill(now);
+        self.fill(now, out);
         Ok(())
     }
 
@@ -63,10 +66,11 @@ impl Session {
         now: Instant,
         side: Side,
         sound: Option<Sound>,
+        out: &mut Outbox,
     ) -> Result<(), StartError> {
         let played = self.legs[side.index()].play(sound);
         if !self.stopped {
-            self.fill(now);
+            self.fill(now, out);
         }
         played.map_err(|why| StartError { side, why })
     }

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use sdp::{Codec, Side};
 
-use super::{Channel, Event, Session, pair, tell};
+use super::{Channel, Event, Session, pair, tell_digit};
 use crate::failing;
 use crate::leg::Kind;
+use crate::outbox::Outbox;
 use crate::packet::Packet;
 use crate::path::Turn;
 use crate::rtp::{self, Header};
@@ -42,7 +43,14 @@ impl Session {
     }
 
     /// Counts a packet that went no further than the door.
-    pub(super) fn count(&mut self, now: Instant, from: Side, source: SocketAddr, why: Refused) {
+    pub(super) fn count(
+        &mut self,
+        now: Instant,
+        from: Side,
+        source: SocketAddr,
+        why: Refused,
+        out: &mut Outbox,
+    ) {
         let leg = &mut self.legs[from.index()];
         let reason = match why {
             Refused::Foreign => return leg.counters.foreign += 1,
@@ -55,7 +63,7 @@ impl Session {
         leg.counters.undecryptable += 1;
         if leg.failing.begins(now, why) {
             let side = from;
-            tell(&mut self.events, Event::Unopened { side, why, source });
+            out.tell(Event::Unopened { side, why, source });
         }
     }
 
@@ -65,6 +73,7 @@ impl Session {
         from: Side,
         src: SocketAddr,
         packet: &mut Packet,
+        out: &mut Outbox,
     ) {
         let leg = &mut self.legs[from.index()];
         let bytes = packet.as_slice();
@@ -100,13 +109,13 @@ impl Session {
         leg.counters.octets_received += header.payload.len() as u64;
         if leg.counters.first_received.is_none() {
             leg.counters.first_received = Some(now);
-            tell(&mut self.events, Event::FirstReceived(from));
+            out.tell(Event::FirstReceived(from));
         }
         leg.counters.last_received = Some(now);
         leg.watch.media = now;
         let quiet = std::mem::take(&mut leg.watch.quiet);
         let awake = leg.heard && !leg.watch.silent && !quiet;
-        self.heard(now, from);
+        self.heard(now, from, out);
 
         let rx = &self.rx[from.index()];
         let index = rx.index(&header);
@@ -118,55 +127,55 @@ impl Session {
             lost: 0,
         };
         if self.smooth[from.index()].is_some() {
-            return self.smooth(now, from, order, index, &turn);
+            return self.smooth(now, from, (order, index), &turn, out);
         }
         match order {
             Order::Drop => {}
             Order::Restart => {
                 self.held[from.index()].deadline = None;
                 self.paths[from.index()].restart(&mut self.legs[(!from).index()]);
-                self.play(now, from, &turn);
+                self.play(now, from, &turn, out);
             }
             Order::Next => {
                 let steady = awake && self.paths[from.index()].steady(&turn);
-                self.play(now, from, &turn);
+                self.play(now, from, &turn, out);
                 if self.held[from.index()].deadline.is_none() {
                     self.calm = steady;
                 } else if self.rx[from.index()].expects(self.held[from.index()].index) {
-                    self.release(now, from);
+                    self.release(now, from, out);
                 }
             }
-            Order::Ahead => self.wait(now, from, index, &turn),
+            Order::Ahead => self.wait(now, from, index, &turn, out),
         }
     }
 
     /// A packet behind a hole: holds it, unless one is held already; then the hole is given up.
-    fn wait(&mut self, now: Instant, from: Side, index: u64, turn: &Turn) {
+    fn wait(&mut self, now: Instant, from: Side, index: u64, turn: &Turn, out: &mut Outbox) {
         let at = from.index();
         if self.held[at].deadline.is_some() {
             if index < self.held[at].index {
                 let lost = self.rx[at].advance(index);
-                self.play(now, from, &Turn { lost, ..*turn });
+                self.play(now, from, &Turn { lost, ..*turn }, out);
                 if self.rx[at].expects(self.held[at].index) {
-                    self.release(now, from);
+                    self.release(now, from, out);
                 }
                 return;
             }
-            self.release(now, from);
+            self.release(now, from, out);
             if self.rx[at].expects(index) {
                 self.rx[at].advance(index);
-                return self.play(now, from, turn);
+                return self.play(now, from, turn, out);
             }
         }
         let deadline = now + self.paths[at].hold();
         if !self.held[at].keep(index, turn, deadline) {
             let lost = self.rx[at].advance(index);
-            self.play(now, from, &Turn { lost, ..*turn });
+            self.play(now, from, &Turn { lost, ..*turn }, out);
         }
     }
 
     /// Gives on the packet held, and gives up what is missing before it.
-    pub(super) fn release(&mut self, now: Instant, from: Side) {
+    pub(super) fn release(&mut self, now: Instant, from: Side, out: &mut Outbox) {
         let at = from.index();
         let held = &mut self.held[at];
         held.deadline = None;
@@ -178,35 +187,35 @@ impl Session {
             lost,
         };
         let (leg, to) = pair(&mut self.legs, from);
-        let digit = self.paths[at].take(now, &turn, leg, to, &mut self.queue);
-        self.tell_digit(from, digit);
+        let digit = self.paths[at].take(now, &turn, leg, to, &mut out.queue);
+        tell_digit(out, from, digit);
     }
 
     /// The leg is alive, and with the first packet of its the way there is proven.
-    fn heard(&mut self, now: Instant, side: Side) {
+    fn heard(&mut self, now: Instant, side: Side, out: &mut Outbox) {
         let leg = &mut self.legs[side.index()];
         leg.watch.heard = now;
         if std::mem::take(&mut leg.watch.silent) {
-            tell(&mut self.events, Event::Resumed(side));
+            out.tell(Event::Resumed(side));
         }
         if !std::mem::replace(&mut leg.heard, true) {
             self.paths[(!side).index()].proven(now, leg);
         }
     }
 
-    fn play(&mut self, now: Instant, from: Side, turn: &Turn) {
+    fn play(&mut self, now: Instant, from: Side, turn: &Turn, out: &mut Outbox) {
         let (leg, to) = pair(&mut self.legs, from);
-        let digit = self.paths[from.index()].take(now, turn, leg, to, &mut self.queue);
-        self.tell_digit(from, digit);
+        let digit = self.paths[from.index()].take(now, turn, leg, to, &mut out.queue);
+        tell_digit(out, from, digit);
     }
 
     pub(super) fn receive_rtcp(
         &mut self,
         now: Instant,
         from: Side,
-        channel: Channel,
-        src: SocketAddr,
+        (channel, src): (Channel, SocketAddr),
         packet: &mut Packet,
+        out: &mut Outbox,
     ) {
         let ntp = self.ntp(now);
         let leg = &mut self.legs[from.index()];
@@ -227,7 +236,7 @@ impl Session {
         if std::mem::take(&mut leg.untold) {
             leg.tune(&mut self.paths[(!from).index()]);
         }
-        self.heard(now, from);
+        self.heard(now, from, out);
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use sdp::Side;
 
-use super::{Session, pair};
+use super::{Session, pair, tell_digit};
 use crate::jitter::JitterBuffer;
 use crate::leg::Leg;
+use crate::outbox::Outbox;
 use crate::path::Turn;
 use crate::queue::LONGEST;
 use crate::rtp::{Clock, Header};
@@ -26,9 +27,9 @@ impl Session {
         &mut self,
         now: Instant,
         from: Side,
-        order: Order,
-        index: u64,
+        (order, index): (Order, u64),
         turn: &Turn,
+        out: &mut Outbox,
     ) {
         let (clock, codec) = (self.clock_of(from), self.legs[from.index()].codec());
         let Some(buffer) = &mut self.smooth[from.index()] else {
@@ -41,7 +42,7 @@ impl Session {
         let in_turn = matches!(order, Order::Next | Order::Restart);
         let late = buffer.put(now, clock, codec, (index, in_turn), turn);
         self.legs[from.index()].counters.late += u32::from(late);
-        self.play_smooth(now, from);
+        self.play_smooth(now, from, out);
     }
 
     /// A packet that is of no use any more came too late, unless it came twice.
@@ -55,7 +56,7 @@ impl Session {
     }
 
     /// Plays what is due.
-    pub(super) fn play_smooth(&mut self, now: Instant, from: Side) {
+    pub(super) fn play_smooth(&mut self, now: Instant, from: Side, out: &mut Outbox) {
         let clock = self.clock_of(from);
         let at = from.index();
         let mut bytes = [0; LONGEST];
@@ -77,8 +78,8 @@ impl Session {
                 ..ready.turn
             };
             let (leg, to) = pair(&mut self.legs, from);
-            let digit = self.paths[at].take(now, &turn, leg, to, &mut self.queue);
-            self.tell_digit(from, digit);
+            let digit = self.paths[at].take(now, &turn, leg, to, &mut out.queue);
+            tell_digit(out, from, digit);
         }
     }
 

@@ -10,7 +10,7 @@ use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
 use media::rtp::{self, Header};
 use media::srtp::{Protect, Unprotect};
 use media::tone::{Tone, Verdict, judge};
-use media::{Channel, EngineSettings, Event, Forward, Packet, Session};
+use media::{Channel, EngineSettings, Event, Forward, Outbox, Packet, Session};
 use sdp::plan::{Gate, Latch, LegPlan, Silence};
 use sdp::{Agreed, Codec, Crypto, Direction, Keying, Mki, Negotiated, Side, SrtpKey, Suite};
 
@@ -311,6 +311,7 @@ pub struct Call {
     pub now: Instant,
     pub start: Instant,
     pub session: Session,
+    pub out: Outbox,
     pub peers: [Peer; 2],
     pub events: Vec<(Instant, Event)>,
     pub link: Link,
@@ -326,11 +327,13 @@ impl Call {
     pub fn with(plans: [LegPlan; 2], settings: &EngineSettings) -> Self {
         let now = Instant::now();
         let peers = Side::BOTH.map(|side| Peer::new(now, side, &plans[side.index()]));
-        let session = Session::start(now, plans, settings, [7; 32]).unwrap();
+        let mut out = Outbox::new();
+        let session = Session::start(now, plans, settings, [7; 32], &mut out).unwrap();
         let mut call = Self {
             now,
             start: now,
             session,
+            out,
             peers,
             events: Vec::new(),
             link: Box::new(|_, _| Fate::Pass),
@@ -377,7 +380,7 @@ impl Call {
                 }
             }
             if self.session.next_timeout() <= self.now {
-                self.session.timeout(self.now);
+                self.session.timeout(self.now, &mut self.out);
                 self.drain();
                 assert!(
                     self.session.next_timeout() > self.now,
@@ -402,22 +405,29 @@ impl Call {
 
     pub fn send_from(&mut self, side: Side, channel: Channel, source: SocketAddr, packet: Packet) {
         self.packet = packet;
-        let forward = self
-            .session
-            .receive(self.now, side, channel, source, &mut self.packet);
+        let forward = self.session.receive(
+            self.now,
+            side,
+            channel,
+            source,
+            &mut self.packet,
+            &mut self.out,
+        );
         self.take(forward);
         self.drain();
     }
 
     pub fn drain(&mut self) {
         loop {
-            let forward = self.session.transmit(self.now, &mut self.packet);
+            let forward = self
+                .session
+                .transmit(self.now, &mut self.packet, &mut self.out);
             if forward.is_none() {
                 break;
             }
             self.take(forward);
         }
-        while let Some(event) = self.session.event() {
+        while let Some(event) = self.out.event() {
             self.events.push((self.now, event));
         }
     }

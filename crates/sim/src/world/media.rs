@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
-use media::{Channel, EngineSettings, Event, Packet, Session, StartError};
+use media::{Channel, EngineSettings, Event, Outbox, Packet, Session, StartError};
 use sdp::Side;
 use sdp::report::MediaReport;
 
@@ -23,6 +23,7 @@ pub struct Relay {
     /// Addresses the next leases get, by the network asked for.
     expected: [VecDeque<SocketAddr>; 2],
     seed: [u8; 32],
+    outbox: Outbox,
     packets: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     events: VecDeque<(CallId, MediaEvent)>,
 }
@@ -49,6 +50,7 @@ impl Relay {
             homes: [public, private],
             expected: Default::default(),
             seed,
+            outbox: Outbox::new(),
             packets: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -119,7 +121,7 @@ impl Relay {
                     ..EngineSettings::default()
                 };
                 self.seed[0] = self.seed[0].wrapping_add(1);
-                match Session::start(now, *plans, &settings, self.seed) {
+                match Session::start(now, *plans, &settings, self.seed, &mut self.outbox) {
                     Ok(session) => {
                         if let Some(media) = self.calls.get_mut(&call) {
                             media.session = Some(session);
@@ -131,8 +133,8 @@ impl Relay {
                 }
             }
             MediaCommand::OpenGate(side) => {
-                if let Some(session) = self.session(call) {
-                    session.open_gate(now, side);
+                if let Some((session, out)) = self.session(call) {
+                    session.open_gate(now, side, out);
                 }
                 self.drain(now, call);
                 Vec::new()
@@ -141,31 +143,35 @@ impl Relay {
                 if let Some(pretended) = self.pretended(call) {
                     pretended.update(side, &agreed);
                 }
-                self.change(now, call, |session| session.update(now, side, *agreed))
+                self.change(now, call, |session, out| {
+                    session.update(now, side, *agreed, out)
+                })
             }
             MediaCommand::Replace { side, plan } => {
                 if let Some(pretended) = self.pretended(call) {
                     pretended.replace(now, side, &plan);
                 }
-                self.change(now, call, |session| session.replace(now, side, &plan))
+                self.change(now, call, |session, out| {
+                    session.replace(now, side, &plan, out)
+                })
             }
-            MediaCommand::Sound { side, sound } => {
-                self.change(now, call, |session| session.sound(now, side, sound))
-            }
+            MediaCommand::Sound { side, sound } => self.change(now, call, |session, out| {
+                session.sound(now, side, sound, out)
+            }),
             MediaCommand::SendDigit {
                 side,
                 digit,
                 duration,
             } => {
-                if let Some(session) = self.session(call) {
+                if let Some((session, _)) = self.session(call) {
                     session.press(now, side, digit, duration);
                 }
                 self.drain(now, call);
                 Vec::new()
             }
             MediaCommand::Close => {
-                if let Some(session) = self.session(call) {
-                    session.stop(now);
+                if let Some((session, out)) = self.session(call) {
+                    session.stop(now, out);
                 }
                 self.drain(now, call);
                 let report = match self.calls.remove(&call).and_then(|media| media.session) {
@@ -189,9 +195,11 @@ impl Relay {
         &mut self,
         now: Instant,
         call: CallId,
-        change: impl FnOnce(&mut Session) -> Result<(), StartError>,
+        change: impl FnOnce(&mut Session, &mut Outbox) -> Result<(), StartError>,
     ) -> Vec<MediaEvent> {
-        let failed = self.session(call).and_then(|session| change(session).err());
+        let failed = self
+            .session(call)
+            .and_then(|(session, out)| change(session, out).err());
         self.drain(now, call);
         failed
             .into_iter()
@@ -212,7 +220,9 @@ impl Relay {
         };
         let mut packet = Packet::new();
         packet.fill(bytes);
-        if let Some(forward) = session.receive(now, side, channel, from, &mut packet) {
+        if let Some(forward) =
+            session.receive(now, side, channel, from, &mut packet, &mut self.outbox)
+        {
             let local = leaving(media.local, forward.to, forward.channel);
             self.packets
                 .push_back((local, forward.dst, packet.as_slice().to_vec()));
@@ -244,8 +254,8 @@ impl Relay {
             .map(|(call, _)| *call)
             .collect();
         for call in due {
-            if let Some(session) = self.session(call) {
-                session.timeout(now);
+            if let Some((session, out)) = self.session(call) {
+                session.timeout(now, out);
             }
             self.drain(now, call);
         }
@@ -272,8 +282,9 @@ impl Relay {
         self.events.pop_front()
     }
 
-    fn session(&mut self, call: CallId) -> Option<&mut Session> {
-        self.calls.get_mut(&call)?.session.as_mut()
+    fn session(&mut self, call: CallId) -> Option<(&mut Session, &mut Outbox)> {
+        let session = self.calls.get_mut(&call)?.session.as_mut()?;
+        Some((session, &mut self.outbox))
     }
 
     fn pretended(&mut self, call: CallId) -> Option<&mut Pretended> {
@@ -289,12 +300,12 @@ impl Relay {
             return;
         };
         let mut packet = Packet::new();
-        while let Some(forward) = session.transmit(now, &mut packet) {
+        while let Some(forward) = session.transmit(now, &mut packet, &mut self.outbox) {
             let local = leaving(media.local, forward.to, forward.channel);
             self.packets
                 .push_back((local, forward.dst, packet.as_slice().to_vec()));
         }
-        while let Some(event) = session.event() {
+        while let Some(event) = self.outbox.event() {
             let event = match event {
                 Event::FirstReceived(side) => MediaEvent::FirstReceived(side),
                 Event::FirstSent(side) => MediaEvent::FirstSent(side),
@@ -320,7 +331,7 @@ impl Relay {
             };
             self.events.push_back((call, event));
         }
-        while let Some((side, report)) = session.reported() {
+        while let Some((side, report)) = self.outbox.report() {
             let event = MediaEvent::Reported { side, report };
             self.events.push_back((call, event));
         }

@@ -7,7 +7,7 @@
 use std::time::{Instant, UNIX_EPOCH};
 
 use b2bua::{CallId, LocalMedia, MediaCommand, MediaEvent, Network};
-use media::{Channel, EngineSettings, Session, StartError};
+use media::{Channel, EngineSettings, Outbox, Session, StartError};
 use sdp::Side;
 use sdp::plan::LegPlan;
 use sip::Slim;
@@ -36,22 +36,28 @@ impl Worker {
             }
             MediaCommand::Start { plans } => self.start(now, call, *plans),
             MediaCommand::OpenGate(side) => {
-                self.act(now, call, |session| session.open_gate(now, side))
+                self.act(now, call, |session, out| session.open_gate(now, side, out))
             }
             MediaCommand::Update { side, agreed } => {
-                self.try_to(now, call, |session| session.update(now, side, *agreed));
+                self.try_to(now, call, |session, out| {
+                    session.update(now, side, *agreed, out)
+                });
             }
             MediaCommand::Replace { side, plan } => {
-                self.try_to(now, call, |session| session.replace(now, side, &plan));
+                self.try_to(now, call, |session, out| {
+                    session.replace(now, side, &plan, out)
+                });
             }
             MediaCommand::Sound { side, sound } => {
-                self.try_to(now, call, |session| session.sound(now, side, sound));
+                self.try_to(now, call, |session, out| {
+                    session.sound(now, side, sound, out)
+                });
             }
             MediaCommand::SendDigit {
                 side,
                 digit,
                 duration,
-            } => self.act(now, call, |session| {
+            } => self.act(now, call, |session, _| {
                 session.press(now, side, digit, duration);
             }),
             MediaCommand::Close => self.close(now, call),
@@ -209,8 +215,15 @@ impl Worker {
         let session = match self.random.fill(&mut seed) {
             Ok(()) => {
                 let engine = self.engine(now);
-                Session::start_with(now, plans, &engine, seed, &mut self.spare)
-                    .map_err(|error| error.to_string())
+                Session::start_with(
+                    now,
+                    plans,
+                    &engine,
+                    seed,
+                    &mut self.spare,
+                    &mut self.common.outbox,
+                )
+                .map_err(|error| error.to_string())
             }
             Err(_) => Err("the system gives no random numbers".into()),
         };
@@ -219,7 +232,7 @@ impl Worker {
                 if let Some(room) = &mut self.rooms[slot] {
                     room.start(session);
                 }
-                self.act(now, call, |_| {});
+                self.act(now, call, |_, _| {});
             }
             Err(why) => self.tell(call, MediaEvent::Failed(why)),
         }
@@ -242,16 +255,18 @@ impl Worker {
         &mut self,
         now: Instant,
         call: CallId,
-        change: impl FnOnce(&mut Session) -> Result<(), StartError>,
+        change: impl FnOnce(&mut Session, &mut Outbox) -> Result<(), StartError>,
     ) {
         let mut refused = None;
-        self.act(now, call, |session| refused = change(session).err());
+        self.act(now, call, |session, out| {
+            refused = change(session, out).err()
+        });
         if let Some(why) = refused {
             self.tell(call, MediaEvent::Failed(why.to_string()));
         }
     }
 
-    fn act(&mut self, now: Instant, call: CallId, act: impl FnOnce(&mut Session)) {
+    fn act(&mut self, now: Instant, call: CallId, act: impl FnOnce(&mut Session, &mut Outbox)) {
         let Some(slot) = self.calls.get(&call).copied() else {
             return;
         };

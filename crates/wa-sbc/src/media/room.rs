@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use b2bua::{CallId, MediaEvent};
 use media::codec::Spare;
-use media::{Channel, Forward, Packet, Session};
+use media::{Channel, Forward, Outbox, Packet, Session};
 use sdp::Side;
 use sdp::report::MediaReport;
 
@@ -43,6 +43,8 @@ pub(crate) struct Common {
     pub(crate) shared: Option<SharedPort>,
     /// Where packets of captured calls are shown.
     pub(crate) tap: Option<Tap>,
+    /// What the session at work has to say; empty before another has its turn.
+    pub(crate) outbox: Outbox,
 }
 
 impl Room {
@@ -102,10 +104,10 @@ impl Room {
         packet: &mut Packet,
         common: &mut Common,
         tell: Tell<'_>,
-        act: impl FnOnce(&mut Session),
+        act: impl FnOnce(&mut Session, &mut Outbox),
     ) {
         self.with(common, tell, |session, ends, tell| {
-            act(session);
+            act(session, ends.out);
             flush(session, ends, now, packet, tell);
         });
     }
@@ -119,20 +121,27 @@ impl Room {
         act: impl FnOnce(&mut Session, &mut Ends<'_>, Tell<'_>) -> T,
     ) -> Option<T> {
         let Self { session, lines, .. } = self;
-        let Common { shared, tap } = common;
+        let Common {
+            shared,
+            tap,
+            outbox,
+        } = common;
         let running = session.as_mut()?;
         let at_shared = shared.as_ref().map(SharedPort::local);
         let mut ends = Ends {
             lines,
             shared,
             look: Look::new(self.call, self.watched, at_shared, tap),
+            out: &mut *outbox,
         };
         let done = catch_unwind(AssertUnwindSafe(|| act(running, &mut ends, &mut *tell)));
         if done.is_err() {
             // The panic has been printed already.
             *session = None;
+            outbox.clear();
             tell(MediaEvent::Failed("bug: the media session broke".into()));
         }
+        debug_assert!(outbox.is_empty(), "words left for another session");
         done.ok()
     }
 
@@ -164,7 +173,7 @@ impl Room {
         // Before the start and after the end packets are nobody's.
         self.with(common, tell, |session, ends, tell| {
             ends.look.comes(packet);
-            let forward = session.receive(now, side, channel, source, packet);
+            let forward = session.receive(now, side, channel, source, packet, ends.out);
             ends.came(now, side, channel, source, session);
             if let Some(forward) = forward {
                 ends.send(now, forward, packet, session);
@@ -189,7 +198,7 @@ impl Room {
         };
         let claimed = self.with(common, tell, |session, ends, tell| {
             ends.look.comes(packet);
-            let claimed = session.claims(now, side, channel, source, packet);
+            let claimed = session.claims(now, side, channel, source, packet, ends.out);
             if claimed {
                 ends.came(now, side, channel, source, session);
                 flush(session, ends, now, packet, tell);
@@ -210,10 +219,11 @@ impl Room {
         tell: Tell<'_>,
     ) {
         if let Some(side) = self.sharing {
-            self.with(common, tell, |session, ends, _| {
+            self.with(common, tell, |session, ends, tell| {
                 ends.look.comes(packet);
-                session.refuse(now, side, channel, source, packet);
+                session.refuse(now, side, channel, source, packet, ends.out);
                 ends.came(now, side, channel, source, session);
+                flush(session, ends, now, packet, tell);
             });
         }
     }
@@ -227,7 +237,9 @@ impl Room {
         spare: &mut Spare,
         tell: Tell<'_>,
     ) -> MediaReport {
-        self.act(now, packet, common, tell, |session| session.stop(now));
+        self.act(now, packet, common, tell, |session, out| {
+            session.stop(now, out)
+        });
         self.draining = true;
         self.session
             .take()
@@ -245,6 +257,7 @@ struct Ends<'a> {
     lines: &'a [Option<Line>; 2],
     shared: &'a mut Option<SharedPort>,
     look: Look<'a>,
+    out: &'a mut Outbox,
 }
 
 impl Ends<'_> {
@@ -279,13 +292,13 @@ fn flush(
     packet: &mut Packet,
     tell: Tell<'_>,
 ) {
-    while let Some(forward) = session.transmit(now, packet) {
+    while let Some(forward) = session.transmit(now, packet, ends.out) {
         ends.send(now, forward, packet, session);
     }
-    while let Some(event) = session.event() {
+    while let Some(event) = ends.out.event() {
         tell(told(event));
     }
-    while let Some((side, report)) = session.reported() {
+    while let Some((side, report)) = ends.out.report() {
         tell(MediaEvent::Reported { side, report });
     }
 }

@@ -313,7 +313,9 @@ impl Worker {
             if room.next_timeout().is_some_and(|due| due <= now) {
                 let call = room.call;
                 let tell = &mut |event| drop(events.send((call, event)));
-                room.act(now, packet, common, tell, |session| session.timeout(now));
+                room.act(now, packet, common, tell, |session, out| {
+                    session.timeout(now, out)
+                });
             }
             self.arm(slot);
         }

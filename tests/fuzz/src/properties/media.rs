@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use media::rtp::{self, Header};
 use media::srtp::{Protect, Unprotect};
-use media::{Channel, EngineSettings, Packet, Session};
+use media::{Channel, EngineSettings, Outbox, Packet, Session};
 use sdp::plan::{Gate, Latch, LegPlan, Silence};
 use sdp::{Agreed, Codec, Crypto, Direction, Keying, Negotiated, Side, SrtpKey, Suite};
 
@@ -17,8 +17,9 @@ pub(super) fn holds(mut bytes: &[u8]) {
     let plans = [secured(), plain()];
     let (ours, theirs) = (crypto(17), crypto(34));
     let (mut seal, mut open) = (Protect::new(&theirs), Unprotect::new(&ours));
-    let mut session =
-        Session::start(now, plans, &EngineSettings::default(), [7; 32]).expect("plans of ours");
+    let mut out = Outbox::new();
+    let mut session = Session::start(now, plans, &EngineSettings::default(), [7; 32], &mut out)
+        .expect("plans of ours");
     let mut lines = Lines::default();
     let mut packet = Packet::new();
     while let [choices, wait, len, rest @ ..] = bytes {
@@ -27,8 +28,8 @@ pub(super) fn holds(mut bytes: &[u8]) {
         now += Duration::from_millis(u64::from(*wait));
         while session.next_timeout() <= now {
             let due = session.next_timeout();
-            session.timeout(due);
-            while let Some(forward) = session.transmit(due, &mut packet) {
+            session.timeout(due, &mut out);
+            while let Some(forward) = session.transmit(due, &mut packet, &mut out) {
                 lines.sent(forward.to, &packet, &mut open);
             }
             assert!(
@@ -59,16 +60,16 @@ pub(super) fn holds(mut bytes: &[u8]) {
                 continue;
             }
         }
-        let mut forward = session.receive(now, side, channel, source, &mut packet);
+        let mut forward = session.receive(now, side, channel, source, &mut packet, &mut out);
         while let Some(to) = forward {
             lines.sent(to.to, &packet, &mut open);
-            forward = session.transmit(now, &mut packet);
+            forward = session.transmit(now, &mut packet, &mut out);
         }
-        while session.event().is_some() {}
+        while out.event().is_some() {}
     }
     let report = session.report(now);
     assert!(report.legs[0].packets_sent >= lines.count[0]);
-    session.stop(now);
+    session.stop(now, &mut out);
 }
 
 /// What each side has been sent so far.
