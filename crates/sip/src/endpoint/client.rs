@@ -139,7 +139,7 @@ impl Endpoint {
             &mut client.deadline,
             client.timers.next(),
         );
-        self.clients.insert(key, client);
+        self.clients.insert(key, Box::new(client));
         self.client_by_match.insert(matched_by, key);
         self.clients_on.insert((flow, key));
         self.resend(flow, bytes);

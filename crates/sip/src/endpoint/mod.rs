@@ -41,10 +41,11 @@ pub struct Endpoint {
     /// How many server transactions may live before new calls are refused.
     server_limit: usize,
     last_key: u64,
-    clients: HashMap<u64, Client>,
+    /// On the heap, as below: a table has room for more than there are.
+    clients: HashMap<u64, Box<Client>>,
     client_by_match: HashMap<MatchKey, u64>,
     clients_on: BTreeSet<(FlowId, u64)>,
-    servers: HashMap<u64, Server>,
+    servers: HashMap<u64, Box<Server>>,
     server_by_match: HashMap<MatchKey, u64>,
     /// Bytes of responses kept for repetition.
     kept: usize,

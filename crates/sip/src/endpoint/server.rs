@@ -244,7 +244,7 @@ impl Endpoint {
             &mut server.deadline,
             server.timers.next(),
         );
-        self.servers.insert(key, server);
+        self.servers.insert(key, Box::new(server));
         self.server_by_match.insert(matched_by, key);
         key
     }
