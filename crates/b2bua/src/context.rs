@@ -63,7 +63,7 @@ pub(crate) type Owner = (CallId, Side);
 pub(crate) struct Registry {
     clients: HashMap<ClientKey, Owner>,
     servers: HashMap<ServerKey, Owner>,
-    dialogs: HashMap<DialogId, Owner>,
+    dialogs: HashMap<Arc<DialogId>, Owner>,
     of_call: BTreeMap<CallId, Owned>,
 }
 
@@ -79,8 +79,8 @@ const OVER: usize = 16;
 #[derive(Debug, Default)]
 struct Owned {
     transactions: VecDeque<Transaction>,
-    dialogs: Vec<DialogId>,
-    over: VecDeque<DialogId>,
+    dialogs: Vec<Arc<DialogId>>,
+    over: VecDeque<Arc<DialogId>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +129,7 @@ impl Registry {
         }
     }
 
-    fn add_dialog(&mut self, id: DialogId, owner: Owner) {
+    fn add_dialog(&mut self, id: Arc<DialogId>, owner: Owner) {
         self.dialogs.insert(id.clone(), owner);
         self.of_call.entry(owner.0).or_default().dialogs.push(id);
     }
@@ -224,7 +224,7 @@ impl Context<'_> {
         if request.method == Method::Invite && request.to_tag().is_none() {
             self.names(side, request.call_id());
             if let Some(half) = half_of_invite(&request) {
-                self.owns_dialog(side, half);
+                self.owns_dialog(side, half.into());
             }
         }
         let key = self
@@ -274,7 +274,7 @@ impl Context<'_> {
         }
     }
 
-    pub(crate) fn owns_dialog(&mut self, side: Side, id: DialogId) {
+    pub(crate) fn owns_dialog(&mut self, side: Side, id: Arc<DialogId>) {
         self.registry.add_dialog(id, (self.call, side));
     }
 
@@ -336,11 +336,11 @@ mod tests {
         let mut endpoint = Endpoint::new(TimerSettings::default(), Ident::new(1, [7; 32]));
         let mut registry = Registry::default();
         let owner = (CallId(1), Side::A);
-        let dialog = DialogId {
+        let dialog = Arc::new(DialogId {
             call_id: Text::fixed("1"),
             local_tag: Text::fixed("us"),
             remote_tag: Text::fixed("them"),
-        };
+        });
         registry.add_dialog(dialog.clone(), owner);
         let mut ask = |registry: &mut Registry, cseq: u32| {
             let mut info = Request::new(Method::Info, Uri::sip("a", "b"));
@@ -363,10 +363,12 @@ mod tests {
     fn of_dialogs_that_are_over_a_call_owns_the_latest_and_of_those_that_live_all() {
         let mut registry = Registry::default();
         let owner = (CallId(1), Side::B);
-        let dialog = |call: u32| DialogId {
-            call_id: Text::from(call.to_string().as_str()),
-            local_tag: Text::fixed("us"),
-            remote_tag: Text::fixed("them"),
+        let dialog = |call: u32| {
+            Arc::new(DialogId {
+                call_id: Text::from(call.to_string().as_str()),
+                local_tag: Text::fixed("us"),
+                remote_tag: Text::fixed("them"),
+            })
         };
         for call in 0..1_000 {
             registry.add_dialog(dialog(call), owner);

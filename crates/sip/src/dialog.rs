@@ -12,6 +12,7 @@
 //! byte of its Record-Route changed loses our requests (Meta reference 5.2).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::message::with_tag;
 use crate::{Headers, Method, Name, NameAddr, Request, Response, Target, Text, Transport, Uri};
@@ -119,7 +120,8 @@ pub struct Refusal {
 /// it was made from and does not keep their buffers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dialog {
-    id: DialogId,
+    /// Shared with whoever finds the dialog by it.
+    id: Arc<DialogId>,
     /// The From value of our requests, tag included.
     local: Text,
     /// The To value of our requests, tag included.
@@ -147,7 +149,8 @@ impl Dialog {
                 local_tag,
                 remote_tag: invite.from_tag().unwrap_or_default(),
             }
-            .detached(),
+            .detached()
+            .into(),
             local: local.detached(),
             remote: invite.headers.first(&Name::From)?.detached(),
             local_cseq: 0,
@@ -167,7 +170,7 @@ impl Dialog {
             return None;
         }
         let mut dialog = Dialog {
-            id: DialogId::of_response(response)?.detached(),
+            id: DialogId::of_response(response)?.detached().into(),
             local: invite.headers.first(&Name::From)?.detached(),
             remote: response.headers.first(&Name::To)?.detached(),
             local_cseq: invite.cseq()?.number,
@@ -190,7 +193,12 @@ impl Dialog {
     }
 
     /// The name of the dialog.
-    pub fn id(&self) -> DialogId {
+    pub fn id(&self) -> &DialogId {
+        &self.id
+    }
+
+    /// The name of the dialog, for a table of dialogs.
+    pub fn shared_id(&self) -> Arc<DialogId> {
         self.id.clone()
     }
 
@@ -367,7 +375,7 @@ mod tests {
             (hop.host.as_str(), hop.port, hop.transport),
             ("p2", Some(5061), Transport::Tls)
         );
-        assert_eq!(DialogId::of_response(&ok).unwrap(), dialog.id());
+        assert_eq!(&DialogId::of_response(&ok).unwrap(), dialog.id());
     }
 
     #[test]

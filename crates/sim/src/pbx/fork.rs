@@ -58,7 +58,7 @@ impl PbxPeer {
             return;
         };
         let dialog = Dialog::uas(&invite, &tag);
-        self.forks.extend(dialog.map(|dialog| dialog.id()));
+        self.forks.extend(dialog.map(|dialog| dialog.id().clone()));
         self.forked(now, id, 200, &tag);
     }
 

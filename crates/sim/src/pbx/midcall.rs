@@ -87,7 +87,7 @@ impl PbxPeer {
             return;
         };
         let made = DialogId::of_response(response);
-        if call.dialog.as_ref().map(Dialog::id) != made {
+        if call.dialog.as_ref().map(Dialog::id) != made.as_ref() {
             call.dialog = Dialog::uac(&call.invite, response).or(call.dialog.take());
         }
         let Some(rseq) = response.headers.first(&Name::RSeq).cloned() else {
@@ -110,7 +110,7 @@ impl PbxPeer {
     pub(super) fn confirmed_dialog(&mut self, id: u32, response: &Response) -> Option<Dialog> {
         let call = self.calls.get_mut(&id)?;
         match call.dialog.take() {
-            Some(mut dialog) if Some(dialog.id()) == DialogId::of_response(response) => {
+            Some(mut dialog) if Some(dialog.id()) == DialogId::of_response(response).as_ref() => {
                 dialog.update_from_2xx(response);
                 Some(dialog)
             }

@@ -114,7 +114,7 @@ impl PbxPeer {
         let id = sip::DialogId::of_incoming(request)?;
         self.calls
             .values()
-            .find(|call| call.dialog.as_ref().is_some_and(|d| d.id() == id))
+            .find(|call| call.dialog.as_ref().is_some_and(|d| *d.id() == id))
             .map(|call| call.id)
     }
 

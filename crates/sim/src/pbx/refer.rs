@@ -100,7 +100,7 @@ impl PbxPeer {
     /// (RFC 3891 §6.1).
     pub fn replaces(&self, call: Option<u32>) -> Option<String> {
         let id = call.or_else(|| self.calls().next())?;
-        let dialog = self.calls.get(&id)?.dialog.as_ref()?.id();
+        let dialog = self.calls.get(&id)?.dialog.as_ref()?.id().clone();
         let (call_id, far, near) = (dialog.call_id, dialog.remote_tag, dialog.local_tag);
         Some(format!("{call_id};to-tag={far};from-tag={near}"))
     }

@@ -250,7 +250,7 @@ impl Network {
             Some(bytes) => endpoint.resend(flow.id, bytes.clone()),
             None => {
                 let ack = endpoint.ack(flow.id, self.transport, "192.0.2.1:5060", dialog.ack(1));
-                self.acks.insert(dialog.id(), ack);
+                self.acks.insert(dialog.id().clone(), ack);
                 let bye = dialog.request(Method::Bye);
                 endpoint.request(self.now, flow.id, self.transport, "192.0.2.1:5060", bye);
                 self.end = Some(End::Status(response.status));

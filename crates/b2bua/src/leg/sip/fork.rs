@@ -48,9 +48,9 @@ impl SipLeg {
 
     /// Whether a response is of another branch than the one whose dialog this leg had.
     fn is_of_a_fork(&self, response: &Response) -> bool {
-        let ours = self.dialog.as_ref().map(|dialog| dialog.id().remote_tag);
+        let ours = self.dialog.as_ref().map(|dialog| &dialog.id().remote_tag);
         let tag = response.to_tag();
-        ours.zip(tag).is_some_and(|(ours, tag)| ours != tag)
+        ours.zip(tag).is_some_and(|(ours, tag)| *ours != tag)
     }
 
     /// Another branch of a fork answered: one telephone is enough.

@@ -245,7 +245,7 @@ impl SipLeg {
     /// Whether a request of the peer belongs to this leg's dialog.
     pub(crate) fn has_dialog_of(&self, request: &Request) -> bool {
         let id = DialogId::of_incoming(request);
-        id.is_some() && self.dialog.as_ref().map(Dialog::id) == id
+        id.is_some() && self.dialog.as_ref().map(Dialog::id) == id.as_ref()
     }
 
     /// When the leg wants [`SipLeg::timeout`].

@@ -169,14 +169,14 @@ impl SipLeg {
         let known = calling
             .earlies
             .iter()
-            .position(|early| early.dialog.id() == id);
+            .position(|early| *early.dialog.id() == id);
         let at = match known {
             Some(at) => at,
             None if calling.earlies.len() < EARLIES => {
                 let Some(dialog) = Dialog::uac(&calling.invite, response) else {
                     return true;
                 };
-                cx.owns_dialog(self.side, dialog.id());
+                cx.owns_dialog(self.side, dialog.shared_id());
                 calling.earlies.push(Early {
                     dialog,
                     rseq: None,
@@ -221,6 +221,6 @@ impl SipLeg {
         calling
             .earlies
             .iter_mut()
-            .find(|early| early.dialog.id() == id)
+            .find(|early| *early.dialog.id() == id)
     }
 }

@@ -25,14 +25,14 @@ impl SipLeg {
     /// How one of its dialogs stands.
     pub(crate) fn standing(&self, id: &DialogId) -> Standing {
         if let Phase::Calling(calling) = &self.phase {
-            let early = calling.earlies.iter().any(|early| early.dialog.id() == *id);
+            let early = calling.earlies.iter().any(|early| early.dialog.id() == id);
             return match early {
                 true if calling.is_given_up() => Standing::Over,
                 true => Standing::EarlyOfOurs,
                 false => Standing::Unknown,
             };
         }
-        if self.dialog.as_ref().is_none_or(|dialog| dialog.id() != *id) {
+        if self.dialog.as_ref().is_none_or(|dialog| dialog.id() != id) {
             return Standing::Unknown;
         }
         match self.phase {

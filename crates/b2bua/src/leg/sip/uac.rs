@@ -46,7 +46,7 @@ impl Calling {
     /// Whether a request belongs to an early dialog of it.
     pub(super) fn has_early_of(&self, request: &Request) -> bool {
         let id = sip::DialogId::of_incoming(request);
-        id.is_some_and(|id| self.earlies.iter().any(|early| early.dialog.id() == id))
+        id.is_some_and(|id| self.earlies.iter().any(|early| *early.dialog.id() == id))
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -341,7 +341,7 @@ impl SipLeg {
         };
         self.unwanted.count_from(calling.counted());
         let early = sip::DialogId::of_response(&response)
-            .and_then(|id| calling.earlies.iter().position(|e| e.dialog.id() == id))
+            .and_then(|id| calling.earlies.iter().position(|e| *e.dialog.id() == id))
             .map(|at| calling.earlies.swap_remove(at).dialog);
         let known = early.is_some();
         let dialog = match early {
@@ -365,7 +365,7 @@ impl SipLeg {
         let cseq = calling.invite.cseq().map_or(0, |cseq| cseq.number);
         let hung_up = calling.hung_up.contains(&dialog.id().remote_tag);
         if !known {
-            cx.owns_dialog(self.side, dialog.id());
+            cx.owns_dialog(self.side, dialog.shared_id());
         }
         let ack = dialog.ack(cseq);
         self.dialog = Some(dialog);

@@ -44,7 +44,7 @@ impl SipLeg {
         let to_tag = cx.ident.tag();
         let dialog = Dialog::uas(&invite, &to_tag)?;
         cx.owns_server(side, key);
-        cx.owns_dialog(side, dialog.id());
+        cx.owns_dialog(side, dialog.shared_id());
         cx.names(side, invite.call_id());
         let session = SessionTimer::new(incoming.profile.extensions.session_timer);
         let takes_update = invite.headers.lists(&Name::Allow, "UPDATE");
@@ -60,8 +60,8 @@ impl SipLeg {
             source: Some(flow.remote.ip().to_canonical()),
             from: incoming.from,
             contact: incoming.contact,
-            // Or the whole INVITE would stay for it.
-            call_id: invite.call_id()?.detached(),
+            // The INVITE's own would keep the whole INVITE.
+            call_id: dialog.id().call_id.clone(),
             dialog: Some(dialog),
             phase: Phase::Offered {
                 key,
