@@ -15,8 +15,10 @@ const LONGEST: usize = 1_024;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
     names: Option<MetadataNames>,
-    facts: BTreeMap<String, String>,
-    reference: Option<String>,
+    /// Lower-case header name and value, in the order of the names. A handful: a map of them would be mostly empty room.
+    facts: Vec<(Box<str>, Box<str>)>,
+    /// The reference hidden in a Call-ID, where no header told one.
+    hidden: Option<Box<str>>,
 }
 
 impl Metadata {
@@ -30,11 +32,11 @@ impl Metadata {
     /// Takes the carrier's INVITE: its headers, and the reference hidden in its Call-ID.
     pub(crate) fn invited(&mut self, invite: &Request) {
         self.learn(&invite.headers);
-        if let (None, Some(names), Some(call_id)) = (&self.reference, self.names, invite.call_id())
+        if let (None, Some(names), Some(call_id)) = (self.reference(), self.names, invite.call_id())
         {
             let call_id = call_id.as_str();
             let reference = call_id.strip_prefix(names.reference_call_id_prefix);
-            self.reference = reference.map(|text| text.chars().take(LONGEST).collect());
+            self.hidden = reference.map(|text| text.chars().take(LONGEST).collect());
         }
     }
 
@@ -46,32 +48,48 @@ impl Metadata {
             if !name.starts_with(names.prefix) || self.facts.len() >= MOST {
                 continue;
             }
-            let value: String = value
+            let value = value
                 .as_str()
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(LONGEST)
                 .collect();
-            self.facts.insert(name, value);
+            match self.place(&name) {
+                Ok(at) => self.facts[at].1 = value,
+                Err(at) => self.facts.insert(at, (name.into(), value)),
+            }
         }
-        if let Some(reference) = self.facts.get(names.reference) {
-            self.reference = Some(reference.clone());
-        }
+        self.facts.shrink_to_fit();
+    }
+
+    /// Where the fact of this name is, or is to be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.facts
+            .binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+
+    fn fact(&self, name: &str) -> Option<&str> {
+        let at = self.place(name).ok()?;
+        Some(&self.facts[at].1)
     }
 
     /// The carrier's reference of the call.
     pub(crate) fn reference(&self) -> Option<&str> {
-        self.reference.as_deref()
+        let told = self.names.and_then(|names| self.fact(names.reference));
+        told.or(self.hidden.as_deref())
     }
 
     /// The duration of the call in seconds by the carrier's clock.
     pub(crate) fn duration(&self) -> Option<u64> {
-        self.facts.get(self.names?.duration)?.trim().parse().ok()
+        self.fact(self.names?.duration)?.trim().parse().ok()
     }
 
     /// All facts: lower-case header name to value.
-    pub(crate) fn facts(&self) -> &BTreeMap<String, String> {
-        &self.facts
+    pub(crate) fn facts(&self) -> BTreeMap<String, String> {
+        let facts = self.facts.iter();
+        facts
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
     }
 
     /// The headers that tell them to the PBX.
@@ -131,7 +149,7 @@ mod tests {
             ("x-peer-ref", "r"),
         ]));
         assert_eq!(
-            metadata.facts().keys().collect::<Vec<_>>(),
+            metadata.facts().into_keys().collect::<Vec<_>>(),
             ["x-peer-ref", "x-peer-user-id"]
         );
         assert_eq!(metadata.reference(), Some("r"));

@@ -175,7 +175,7 @@ impl Call {
             released_by,
             cause,
             legs: [self.streams[0].media(), self.streams[1].media()],
-            metadata: draft.metadata.facts().clone(),
+            metadata: draft.metadata.facts(),
             media,
             digits: draft.digits,
         }
