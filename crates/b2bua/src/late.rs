@@ -165,6 +165,8 @@ impl Unwanted {
     /// Its new ACK was sent so.
     pub(crate) fn ended(&mut self, response: &Response, flow: FlowId, ack: Bytes) {
         if let Some(tag) = response.to_tag() {
+            // Nearly always it is the only one.
+            self.ended.reserve_exact(1);
             self.ended.push((tag.detached(), flow, ack));
         }
     }
