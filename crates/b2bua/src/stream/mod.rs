@@ -292,8 +292,12 @@ impl Stream {
         }
     }
 
-    /// All is agreed on: what was said is rarely needed from now on.
+    /// All is agreed on: what was said is rarely needed from now on. What a peer said that may say something else next is
+    /// in what was agreed, and of no further use.
     pub(crate) fn rest(&mut self) {
+        if self.peer.reoffer == Reoffer::Negotiate {
+            self.theirs = None;
+        }
         let said = [&mut self.ours, &mut self.theirs];
         said.into_iter().flatten().for_each(Said::rest);
     }
