@@ -238,7 +238,7 @@ pub(crate) fn to_carrier(words: Words<'_>, target: Target) -> Outgoing {
     };
     let outgoing = Outgoing {
         profile: carrier.profile.clone(),
-        way: Way::To(target.clone()),
+        way: Way::to(target.clone()),
         target,
         sent_by: format!("{}:{}", number.host, number.port).into(),
         request_uri: format!("{called}{parameter}"),

@@ -231,7 +231,7 @@ impl Call {
                     profile: carrier.profile.clone(),
                     sent_by: dial::carrier_sent_by(&number),
                     contact: dial::carrier_contact(&settings, &number),
-                    way: Way::To(carrier.target.clone()),
+                    way: Way::to(carrier.target.clone()),
                     from: None,
                     answerer: dial::carrier_answerer(&number),
                 };

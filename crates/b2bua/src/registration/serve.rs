@@ -101,7 +101,7 @@ impl Place {
     pub(crate) fn way(&self, target: &Target) -> Way {
         match self.flow.transport {
             Transport::Tcp | Transport::Tls if self.adrift.is_none() => Way::Over(self.flow.id),
-            _ => Way::To(target.clone()),
+            _ => Way::to(target.clone()),
         }
     }
 

@@ -76,11 +76,12 @@ pub(crate) struct SipLeg {
     call_id: Text,
     dialog: Option<Dialog>,
     phase: Phase,
-    reoffer: Option<Reoffer>,
+    // On the heap: what is rare, and large.
+    reoffer: Option<Box<Reoffer>>,
     /// We were called: the Call-ID is the peer's.
     called: bool,
     /// A reliable provisional response of ours that waits for its PRACK.
-    unacknowledged: Option<prack::Unacknowledged>,
+    unacknowledged: Option<Box<prack::Unacknowledged>>,
     /// The number of our last one; 0 before the first.
     last_rseq: u32,
     session: SessionTimer,
@@ -107,16 +108,21 @@ pub(crate) enum Way {
     /// By the dialog's first hop (RFC 3261 §12.2.1.1).
     ByDialog,
     /// To this target, whatever the dialog says.
-    To(Target),
+    To(Box<Target>),
     /// Over this connection as long as it lives: it may be the only way to the peer (RFC 5626).
     Over(FlowId),
 }
 
 impl Way {
+    /// To this target.
+    pub(crate) fn to(target: Target) -> Way {
+        Way::To(Box::new(target))
+    }
+
     /// Back to where something came from: a peer behind a NAT is nowhere else.
     pub(crate) fn back(flow: &Flow) -> Way {
         match flow.transport {
-            Transport::Udp => Way::To(Target {
+            Transport::Udp => Way::to(Target {
                 transport: flow.transport,
                 host: flow.remote.ip().to_string(),
                 port: flow.remote.port(),
@@ -167,7 +173,7 @@ enum AfterAck {
     /// The word that the caller had given up: his CANCEL crossed the 200.
     Cancelled,
     /// Our BYE, for this cause.
-    Bye(crate::Cause),
+    Bye(Box<crate::Cause>),
 }
 
 /// The ACK we sent for a 2xx, for when the 2xx comes again (RFC 3261 §13.2.2.4).
@@ -256,9 +262,9 @@ impl SipLeg {
             Phase::Confirmed { .. } => self.session.next_timeout(),
             _ => None,
         };
-        let reoffer = self.reoffer.as_ref().and_then(Reoffer::next_timeout);
+        let reoffer = self.reoffer.as_ref().and_then(|r| r.next_timeout());
         let progress = self.unacknowledged.as_ref();
-        let progress = progress.map(prack::Unacknowledged::next_timeout);
+        let progress = progress.map(|waiting| waiting.next_timeout());
         [phase, reoffer, progress].into_iter().flatten().min()
     }
 
@@ -336,7 +342,7 @@ impl SipLeg {
                 None
             }
             Phase::Answering { repeat, then, .. } if cx.now < repeat.until => {
-                *then = AfterAck::Bye(cause.clone());
+                *then = AfterAck::Bye(Box::new(cause.clone()));
                 None
             }
             Phase::Answering { .. } | Phase::Confirmed { .. } => {
@@ -366,7 +372,7 @@ impl SipLeg {
     fn hop_to(&self, cx: &mut Context<'_>, mut target: Target) -> Hop {
         target.from = target.from.or(self.from);
         let target = match &self.way {
-            Way::To(target) => Some(target.clone()),
+            Way::To(target) => Some((**target).clone()),
             Way::Over(_) => None,
             Way::ByDialog => {
                 // Over a connection the flow of the INVITE is the way (RFC 5923): behind NAT it is
@@ -404,7 +410,7 @@ impl SipLeg {
         match (&mut self.way, first_hop) {
             (Way::To(target), _) if target.transport.is_reliable() => target.at = None,
             (Way::To(_), _) => {}
-            (way, Some(target)) => *way = Way::To(target),
+            (way, Some(target)) => *way = Way::to(target),
             _ => {}
         }
     }

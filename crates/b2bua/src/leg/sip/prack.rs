@@ -88,7 +88,7 @@ impl SipLeg {
             .headers
             .push(Name::RSeq, Text::from(rseq.to_string()));
         cx.respond(key, response.clone());
-        self.unacknowledged = Some(Unacknowledged {
+        self.unacknowledged = Some(Box::new(Unacknowledged {
             rseq,
             key,
             response,
@@ -96,7 +96,7 @@ impl SipLeg {
             interval: self.timers.t1,
             until: cx.now + self.timers.t1 * 64,
             next: None,
-        });
+        }));
     }
 
     /// The peer's PRACK.

@@ -50,12 +50,12 @@ impl SipLeg {
         cx.owns_server(self.side, key);
         let offer = (!request.body.is_empty()).then(|| request.body.clone());
         let awaits_answer = offer.is_none();
-        self.reoffer = Some(Reoffer {
+        self.reoffer = Some(Box::new(Reoffer {
             key,
             request,
             ok: None,
             awaits_answer,
-        });
+        }));
         Some(LegEvent::Reoffered { offer })
     }
 
@@ -137,7 +137,7 @@ impl SipLeg {
             key,
             ok: Some((ok, repeat)),
             ..
-        }) = self.reoffer.as_mut()
+        }) = self.reoffer.as_deref_mut()
         else {
             return;
         };
