@@ -403,7 +403,7 @@ fn frame(agreed: &Agreed) -> usize {
 fn crypto(keying: &Keying) -> Option<(&Crypto, &Crypto)> {
     match keying {
         Keying::None => None,
-        Keying::Sdes { local, remote } => Some((local, remote)),
+        Keying::Sdes { local, remote } => Some((&**local, &**remote)),
     }
 }
 
@@ -432,8 +432,8 @@ mod tests {
             mki: None,
         };
         Keying::Sdes {
-            local: crypto(key),
-            remote: crypto(99),
+            local: crypto(key).into(),
+            remote: crypto(99).into(),
         }
     }
 

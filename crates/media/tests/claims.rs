@@ -28,8 +28,8 @@ fn call(now: Instant, suite: Suite, fill: u8) -> (Session, Peer) {
         plan(Side::B, Codec::Pcma),
     ];
     plans[0].agreed.keying = Keying::Sdes {
-        local: key(suite, 1),
-        remote: key(suite, fill),
+        local: key(suite, 1).into(),
+        remote: key(suite, fill).into(),
     };
     let mut peer = Peer::new(now, Side::A, &plans[0]);
     peer.protect = Some(Protect::new(&key(suite, fill)));

@@ -154,11 +154,12 @@ pub struct Crypto {
 pub enum Keying {
     /// Plain RTP (`RTP/AVP`).
     None,
-    /// SRTP keyed by SDES (`RTP/SAVP`). Each side sends under its own key.
+    /// SRTP keyed by SDES (`RTP/SAVP`). Each side sends under its own key. On the heap: a call keeps agreements in several
+    /// places, and most of its legs have no keys.
     Sdes {
         /// What we send under.
-        local: Crypto,
+        local: Box<Crypto>,
         /// What the far side sends under.
-        remote: Crypto,
+        remote: Box<Crypto>,
     },
 }

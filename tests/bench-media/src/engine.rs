@@ -164,8 +164,8 @@ fn plans(call: u32, codecs: [Codec; 2], remotes: [SocketAddr; 2]) -> [LegPlan; 2
                 ptime: 20,
                 keying: match side {
                     Side::A => Keying::Sdes {
-                        local: crypto(KEYS[1]),
-                        remote: crypto(KEYS[0]),
+                        local: crypto(KEYS[1]).into(),
+                        remote: crypto(KEYS[0]).into(),
                     },
                     Side::B => Keying::None,
                 },

@@ -55,8 +55,8 @@ pub fn sdes(suite: Suite, mki: Option<Mki>) -> Keying {
         mki,
     };
     Keying::Sdes {
-        local: crypto(17),
-        remote: crypto(34),
+        local: crypto(17).into(),
+        remote: crypto(34).into(),
     }
 }
 

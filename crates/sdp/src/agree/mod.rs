@@ -190,12 +190,12 @@ fn keying(
     };
     Ok(match we {
         Role::Offerer => Keying::Sdes {
-            local: offer,
-            remote: answer,
+            local: offer.into(),
+            remote: answer.into(),
         },
         Role::Answerer => Keying::Sdes {
-            local: answer,
-            remote: offer,
+            local: answer.into(),
+            remote: offer.into(),
         },
     })
 }

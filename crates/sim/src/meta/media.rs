@@ -78,8 +78,8 @@ impl MetaPeer {
             send_events: theirs.dtmf.unwrap_or(UNASKED_EVENTS),
             receive_events: ours,
             keying: Keying::Sdes {
-                local: crypto(own),
-                remote: crypto(theirs.key),
+                local: crypto(own).into(),
+                remote: crypto(theirs.key).into(),
             },
             ssrc: call.words.ssrc,
             announced: theirs.ssrc,

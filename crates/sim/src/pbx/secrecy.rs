@@ -35,7 +35,10 @@ impl Keys {
             [] => Some(Keying::None),
             _ => self
                 .pair(suites, theirs)
-                .map(|(local, remote)| Keying::Sdes { local, remote }),
+                .map(|(local, remote)| Keying::Sdes {
+                    local: local.into(),
+                    remote: remote.into(),
+                }),
         }
     }
 

@@ -295,10 +295,10 @@ impl Voice {
         };
         let ((local, remote), before) = (pair(&keying), pair(&self.plan.keying));
         if local != before.0 {
-            self.seal = local.as_ref().map(Protect::new);
+            self.seal = local.as_deref().map(Protect::new);
         }
         if remote != before.1 {
-            self.open = remote.as_ref().map(Unprotect::new);
+            self.open = remote.as_deref().map(Unprotect::new);
         }
         self.plan.keying = keying;
     }

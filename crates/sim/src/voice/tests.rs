@@ -24,8 +24,8 @@ fn plan(port: u16, far: u16, codec: Codec, tone: Option<f64>, expect: Option<f64
             (
                 111,
                 Keying::Sdes {
-                    local: key(port),
-                    remote: key(far),
+                    local: key(port).into(),
+                    remote: key(far).into(),
                 },
             )
         }

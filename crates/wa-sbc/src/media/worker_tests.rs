@@ -154,8 +154,8 @@ fn second(number: u16, codecs: [Codec; 2], suite: Suite, shared: bool, captured:
     let mut user = FarSide::new(codecs[0], Some(Protect::new(&theirs)));
     let mut desk = FarSide::new(codecs[1], None);
     let keying = Keying::Sdes {
-        local: ours,
-        remote: theirs,
+        local: ours.into(),
+        remote: theirs.into(),
     };
     let plans = Box::new([plan(&user, keying, 1), plan(&desk, Keying::None, 2)]);
     let networks = MediaCommand::Open {

@@ -57,8 +57,8 @@ impl Caller {
         plan.agreed.remote_rtcp = plan.agreed.remote_rtp;
         plan.agreed.rtcp_mux = true;
         plan.agreed.keying = Keying::Sdes {
-            local: key(self.says + 100),
-            remote: key(self.says),
+            local: key(self.says + 100).into(),
+            remote: key(self.says).into(),
         };
         plan.latch = Latch::Authenticated;
         plan

@@ -169,8 +169,8 @@ fn plain() -> LegPlan {
 fn secured() -> LegPlan {
     let mut plan = plain();
     plan.agreed.keying = Keying::Sdes {
-        local: crypto(17),
-        remote: crypto(34),
+        local: crypto(17).into(),
+        remote: crypto(34).into(),
     };
     plan.agreed.remote_rtp = address(Side::A);
     plan.agreed.remote_rtcp = address(Side::A);
