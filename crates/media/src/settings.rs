@@ -23,7 +23,7 @@ pub struct EngineSettings {
     /// as time since the Unix epoch. Without it the reports count from the start of the session, which
     /// is enough for round trips (RFC 3550 §4).
     pub wall: Option<(Instant, Duration)>,
-    /// Tell every RTCP report that leaves ([`crate::Session::reported`]).
+    /// Tell every RTCP report that leaves ([`crate::Outbox::report`]).
     pub tell_reports: bool,
 }
 
@@ -43,6 +43,17 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    /// `now` as time since the Unix epoch.
+    pub(crate) fn time_of_day(&self, now: Instant) -> Duration {
+        match self.wall {
+            None => Duration::ZERO,
+            Some((at, since_epoch)) => match now.checked_duration_since(at) {
+                Some(later) => since_epoch + later,
+                None => since_epoch.saturating_sub(at.saturating_duration_since(now)),
+            },
+        }
+    }
+
     pub(crate) fn opus(&self) -> OpusSettings {
         OpusSettings {
             complexity: self.opus_complexity,

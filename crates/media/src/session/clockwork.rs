@@ -101,12 +101,7 @@ impl Session {
     }
 
     pub(super) fn ntp(&self, now: Instant) -> u64 {
-        let (at, since_epoch) = self.wall;
-        let moment = match now.checked_duration_since(at) {
-            Some(later) => since_epoch + later,
-            None => since_epoch.saturating_sub(at.saturating_duration_since(now)),
-        };
-        rtcp::ntp(moment)
+        rtcp::ntp(self.wall + now.saturating_duration_since(self.started))
     }
 }
 

@@ -116,7 +116,8 @@ const IDLE: Duration = Duration::from_secs(3_600);
 /// Both directions of one call's media.
 pub struct Session {
     started: Instant,
-    wall: (Instant, Duration),
+    /// The time of day it was then, since 1970.
+    wall: Duration,
     opus: OpusSettings,
     legs: [Leg; 2],
     rx: [Receiver; 2],
@@ -197,7 +198,7 @@ impl Session {
             Side::BOTH.map(|side| Receiver::new(now, Clock(legs[side.index()].codec().clock())));
         let mut session = Session {
             started: now,
-            wall: settings.wall.unwrap_or((now, Duration::ZERO)),
+            wall: settings.time_of_day(now),
             opus,
             legs,
             rx,
