@@ -83,7 +83,11 @@ impl Call {
             cx.media(MediaCommand::Close);
         }
         let until = cx.now + cx.settings.timers.t1 * 64 + RELEASE_GRACE;
-        self.state = State::Releasing { cause, by, until };
+        self.state = State::Releasing {
+            cause: Box::new(cause),
+            by,
+            until,
+        };
         self.end_if_over(cx);
     }
 
@@ -131,7 +135,7 @@ impl Call {
             Media::Closed(report) => *report,
             Media::Open | Media::Closing => MediaReport::default(),
         };
-        let record = self.record(cx.call, cause, by, media);
+        let record = self.record(cx.call, *cause, by, media);
         cx.out.push_back(Output::Record(Box::new(record)));
     }
 

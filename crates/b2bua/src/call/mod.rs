@@ -94,7 +94,7 @@ pub(crate) struct Call {
     /// Where else leg B may be had.
     route: VecDeque<Stop>,
     /// Where leg B was called last.
-    called: Option<Target>,
+    called: Option<Arc<Target>>,
     /// Leg B's ports, for when another trunk takes the call.
     local: Option<LocalMedia>,
     /// The trunk whose limit it counts against.
@@ -133,12 +133,12 @@ enum State {
     Preparing { until: Instant },
     /// Leg B was called, and has not said yet that it rings.
     Dialing {
-        target: Target,
+        target: Arc<Target>,
         /// When the next destination is tried unless a word of this one has come.
         patience: Option<Instant>,
     },
     /// The destination has passing trouble; it is called once more then.
-    Pausing { target: Target, until: Instant },
+    Pausing { target: Arc<Target>, until: Instant },
     /// Leg B rings, and leg A knows.
     Ringing,
     /// Leg A was sent our 200.
@@ -147,7 +147,7 @@ enum State {
     Talking,
     /// The call is over; its legs and its ports are not.
     Releasing {
-        cause: Cause,
+        cause: Box<Cause>,
         by: ReleasedBy,
         until: Instant,
     },

@@ -156,6 +156,7 @@ impl Call {
             }
             Direction::BusinessInitiated => dial::to_carrier(words, target.clone()),
         };
+        let target = Arc::new(target);
         self.called = Some(target.clone());
         let patience = (!self.route.is_empty()).then(|| cx.now + FIRST_WORD);
         self.state = State::Dialing { target, patience };
@@ -256,7 +257,7 @@ impl Call {
         );
         self.called_again = true;
         self.state = State::Pausing {
-            target: elsewhere.unwrap_or_else(|| target.clone()),
+            target: elsewhere.map_or_else(|| target.clone(), Arc::new),
             until: cx.now + pause,
         };
         true
@@ -276,7 +277,7 @@ impl Call {
     /// The pause is over.
     pub(super) fn dial_again(&mut self, cx: &mut Context<'_>) {
         if let State::Pausing { target, .. } = &self.state {
-            let again = Stop::at(&self.trunk, target.clone());
+            let again = Stop::at(&self.trunk, (**target).clone());
             self.route.push_front(again);
             self.dial(cx);
         }

@@ -11,7 +11,7 @@ use crate::bench::{
 /// behind a power of two it is at its highest.
 const CALLS: usize = 1_100;
 /// What a call may keep.
-const MOST: u64 = 20_000;
+const MOST: u64 = 11_000;
 
 /// The published INVITE as another call's.
 fn invite(call: usize) -> String {
@@ -56,7 +56,7 @@ fn established(bench: &mut Bench, invite: &str) -> String {
 }
 
 #[test]
-fn an_established_call_keeps_less_than_20_kb_of_signalling() {
+fn an_established_call_keeps_less_than_11_kb_of_signalling() {
     let mut settings = settings();
     settings.max_calls = 100_000;
     Arc::make_mut(&mut settings.numbers[0]).limits.calls = 100_000;
