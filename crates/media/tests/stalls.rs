@@ -355,9 +355,13 @@ fn a_stall_just_after_a_hold_costs_no_word() {
             let talking = plan(Side::B, desk).agreed;
             let mut hold = talking.clone();
             hold.direction = Direction::SendOnly;
-            call.session.update(call.now, Side::B, hold).unwrap();
+            call.session
+                .update(call.now, Side::B, hold, &mut call.out)
+                .unwrap();
             call.run(ms(3_000));
-            call.session.update(call.now, Side::B, talking).unwrap();
+            call.session
+                .update(call.now, Side::B, talking, &mut call.out)
+                .unwrap();
             call.drain();
             let after = speech(stall);
             let came = say(&mut call, Side::B, &after);

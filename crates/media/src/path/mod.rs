@@ -68,7 +68,8 @@ pub(crate) struct Path {
     encoder: Option<Encoder>,
     frames: Frames,
     relay: Relay,
-    keyboard: Keyboard,
+    /// On the heap: few calls press keys by word, and what all of them touch lies closer together.
+    keyboard: Box<Keyboard>,
     /// Samples in the source's last packet.
     heard: usize,
     /// Samples by which filler has continued the source's last sound since then. Whether it paused
@@ -104,7 +105,7 @@ impl Path {
             encoder: None,
             frames: Frames::new(room(from, to, frame)),
             relay: Relay::default(),
-            keyboard: Keyboard::new(),
+            keyboard: Box::new(Keyboard::new()),
             heard: 20 * SAMPLES_PER_MS,
             continued: MAX_CONCEALED,
             preroll: preroll.map(Box::new),
