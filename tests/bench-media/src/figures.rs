@@ -11,7 +11,7 @@ pub(crate) struct Figures {
     pub(crate) arrived: u64,
     /// How long each took, in microseconds, in order of size.
     pub(crate) latencies: Vec<u32>,
-    /// The generator's own greatest delay, in microseconds: what is later than it should be because of us.
+    /// The generator's own greatest delay, in microseconds: it speaks so late, and hears what has arrived so late.
     pub(crate) own_lateness: u32,
 }
 
@@ -30,6 +30,11 @@ impl Figures {
         f64::from(worst.unwrap_or_default()) / 1_000.0
     }
 
+    /// Whether the generator was so late itself that its figures say little about the program it speaks to: by half a frame.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.own_lateness > 10_000
+    }
+
     /// Whether callers would call it good: under 0.1 % lost and 99 of 100 within 20 ms.
     pub(crate) fn good(&self) -> bool {
         self.sent > 0 && self.loss() < 0.1 && self.latency(0.99) < 20.0
@@ -40,11 +45,12 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "loss {:.3} %  p50 {:.2} ms  p99 {:.2} ms  max {:.1} ms",
+            "loss {:.3} %  p50 {:.2} ms  p99 {:.2} ms  max {:.1} ms, load late by {:.1} ms",
             self.loss(),
             self.latency(0.5),
             self.latency(0.99),
-            self.latency(1.0)
+            self.latency(1.0),
+            f64::from(self.own_lateness) / 1_000.0
         )
     }
 }

@@ -2,11 +2,11 @@
 //! and notes what arrives when.
 //!
 //! ```text
-//!  calls ─► every 25 µs: the ends whose turn it is  ─► seal ─► socket of all Metas │ of all PBXs
+//!  calls ─► every turn: the ends whose turn it is  ─► seal ─► socket of all Metas │ of all PBXs
 //!           whatever arrived ◄─ open ◄─ which call? by port or by SSRC ◄──────────────────┘
 //! ```
 //!
-//! Only a program of real-time priority (`chrt -r 5`) is woken that punctually; of others Linux lets two or three turns come at once.
+//! It is one thread, and may have less time than the program it speaks to: it tells how late it was itself ([`Figures::own_lateness`]).
 //!
 //! It may stall once a second, and then send what it owes at once, as a throttled thread or a PBX in a virtual machine does.
 //!
@@ -20,6 +20,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,14 +28,30 @@ use std::time::{Duration, Instant};
 use media::Packet;
 use media::rtp::{self, HEADER, Header};
 use media::srtp::{Protect, Unprotect};
+use rustix::thread::set_current_timer_slack;
 
 use crate::ends::{End, Ends, crypto};
 use crate::figures::Figures;
 
-/// The time between two turns of the generator, and how many there are in a frame of 20 ms. Callers do not speak in step: of
-/// 500 calls a packet comes every 20 µs. Whoever is woken for every packet pays for that, and would be spared it by rows of them.
-const TURN_US: u64 = 25;
-const TURNS: usize = 800;
+/// Of how many packets are spoken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Microseconds between two turns of the generator.
+    turn: u64,
+}
+
+impl Pace {
+    /// As callers speak, who are not in step: of 500 calls a packet comes every 20 µs. Whoever is woken for every packet pays for that.
+    pub(crate) const EVEN: Pace = Pace { turn: 25 };
+    /// In rows: the generator sleeps less often, so it has time to speak for more calls. What is measured is how many there may be.
+    pub(crate) const ROWS: Pace = Pace { turn: 250 };
+
+    /// Turns in a frame of 20 ms.
+    fn turns(self) -> usize {
+        (20_000 / self.turn) as usize
+    }
+}
+
 /// How much later the PBX begins than Meta: by then the way to Meta is proven and nothing waits for it.
 const PBX_LATER_US: u64 = 500_000;
 /// From the beginning of one stall to that of the next, where it stalls.
@@ -76,15 +93,21 @@ impl Load {
     ///
     /// # Errors
     /// When a socket cannot be bound.
-    pub(crate) fn start(meta: SocketAddr, pbx: SocketAddr, speech: Speech) -> io::Result<Load> {
+    pub(crate) fn start(
+        meta: SocketAddr,
+        pbx: SocketAddr,
+        speech: Speech,
+        pace: Pace,
+    ) -> io::Result<Load> {
         let sockets = [bind(meta)?, bind(pbx)?];
         let (orders, receiver) = channel();
         let generator = Generator {
             sockets,
             speech,
+            pace,
             began: Instant::now(),
             streams: Vec::new(),
-            turns: vec![Vec::new(); TURNS],
+            turns: vec![Vec::new(); pace.turns()],
             known: HashMap::new(),
             one_port: [false; 2],
             span: None,
@@ -173,6 +196,7 @@ struct Span {
 struct Generator {
     sockets: [UdpSocket; 2],
     speech: Speech,
+    pace: Pace,
     began: Instant,
     streams: Vec<Stream>,
     /// Streams by the part of a frame in which they speak.
@@ -187,6 +211,9 @@ struct Generator {
 
 impl Generator {
     fn run(mut self, orders: &Receiver<Order>) {
+        // To be woken when it is time and not, as Linux thinks is good enough for a program, 50 µs later. A wish.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        let turn = self.pace.turn;
         let mut tick = 0_u64;
         let mut stalls = BETWEEN_STALLS;
         loop {
@@ -210,12 +237,12 @@ impl Generator {
                 }
             }
             // No more than a frame at once: whoever is so late that turns are always due still hears orders and tells figures.
-            for _ in 0..TURNS {
+            for _ in 0..self.pace.turns() {
                 let now = self.now();
-                if tick * TURN_US > now {
+                if tick * turn > now {
                     break;
                 }
-                let late = (now - tick * TURN_US) as u32;
+                let late = (now - tick * turn) as u32;
                 if let Some(span) = &mut self.span {
                     span.figures.own_lateness = span.figures.own_lateness.max(late);
                 }
@@ -225,7 +252,7 @@ impl Generator {
             }
             self.hear();
             self.finish();
-            let wait = (tick * TURN_US).saturating_sub(self.now());
+            let wait = (tick * turn).saturating_sub(self.now());
             std::thread::sleep(Duration::from_micros(wait));
         }
     }
@@ -245,14 +272,15 @@ impl Generator {
             self.one_port[1 - from] = listener.hears.is_some();
             self.known.insert((1 - from, source), id);
             // Calls are spread over the frame, and both directions of one call are half a frame apart.
-            self.turns[(call * 7 + from * TURNS / 2) % TURNS].push(id);
+            let turns = self.turns.len();
+            self.turns[(call * 7 + from * turns / 2) % turns].push(id);
             self.streams
                 .push(Stream::new(from, speaker, listener, ssrc, now));
         }
     }
 
     fn speak(&mut self, tick: u64) {
-        let turn = tick as usize % TURNS;
+        let turn = tick as usize % self.turns.len();
         for at in 0..self.turns[turn].len() {
             let id = self.turns[turn][at];
             let now = self.began.elapsed().as_micros() as u64;

@@ -63,8 +63,8 @@ struct Plan {
     span: Duration,
     relayed: usize,
     transcoded: usize,
-    /// Transcoded calls that are carried, where that is known already.
-    carried: Option<usize>,
+    /// Relayed and transcoded calls that are carried, where that is known already.
+    carried: [Option<usize>; 2],
     /// The program measured has a processor to itself, and the load another.
     apart: bool,
     /// How long the load stalls, once a second.
@@ -82,7 +82,7 @@ impl Plan {
             span: Duration::from_secs(8),
             relayed: 500,
             transcoded: 40,
-            carried: None,
+            carried: [None; 2],
             apart: false,
             stall: Duration::ZERO,
         };
@@ -97,14 +97,16 @@ impl Plan {
                 "--seconds" => plan.span = Duration::from_secs(number()? as u64),
                 "--relayed" => plan.relayed = number()?,
                 "--transcoded" => plan.transcoded = number()?,
-                "--carried" => plan.carried = Some(number()?),
+                "--carried-relayed" => plan.carried[0] = Some(number()?),
+                "--carried-transcoded" => plan.carried[1] = Some(number()?),
                 part if PARTS.contains(&part) => plan.parts.push(part.to_owned()),
                 "--stall" => plan.stall = Duration::from_millis(number()? as u64),
                 "--apart" => plan.apart = true,
                 "--bench" => {}
                 _ => {
                     return Err(format!(
-                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried N --stall MS --apart",
+                        "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried-relayed N \
+                         --carried-transcoded N --stall MS --apart",
                         PARTS.join(" ")
                     ));
                 }
@@ -145,13 +147,18 @@ fn run(plan: &Plan) -> Result<(), String> {
     if plan.has("transcode") {
         report::transcode(&cases.transcode, plan.transcoded, plan.rounds, plan.span)?;
     }
-    let mut most = plan.carried;
+    let mut carried = plan.carried;
     if plan.has("capacity") {
-        report::relay_capacity(&cases.opus)?;
-        most = Some(report::transcode_capacity(&cases.transcode)?);
+        carried = [
+            Some(report::relay_capacity(&cases.opus)?),
+            Some(report::transcode_capacity(&cases.transcode)?),
+        ];
     }
     if plan.has("overload") {
-        report::overload(&cases.transcode, most)?;
+        let both = [&cases.opus, &cases.transcode];
+        for (case, carried) in both.into_iter().zip(carried) {
+            report::overload(case, carried)?;
+        }
     }
     Ok(())
 }

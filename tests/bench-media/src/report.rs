@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use crate::codecs;
 use crate::figures::{Figures, median};
+use crate::load::Pace;
 use crate::measure::{Sample, capacity, sample};
+
 use crate::system::{Case, Stage, System};
 use crate::through_sbc::before;
 
 /// Most resident KiB per call.
 const RESIDENT_RELAYED: f64 = 16.0;
 const RESIDENT_TRANSCODED: f64 = 128.0;
+
+/// Where the search for the most calls begins.
+const FIRST_RELAYED: usize = 600;
+const FIRST_TRANSCODED: usize = 50;
 
 /// All samples of each program, taken in turn.
 type Samples = Vec<(System, Vec<Sample>)>;
@@ -167,22 +173,22 @@ fn resident(samples: &Samples, most: f64) {
 
 fn most(system: System, case: &Case, first: usize) -> Result<f64, String> {
     println!("  {}", system.name());
-    let calls = capacity(system, case, first)?;
-    println!("  {:30} {calls} calls", system.name());
-    Ok(calls as f64)
+    let carried = capacity(system, case, first)?;
+    println!("  {:30} {carried}", system.name());
+    Ok(carried.calls as f64)
 }
 
-/// The most calls that are relayed well.
-pub(crate) fn relay_capacity(case: &Case) -> Result<(), String> {
+/// The most calls that are relayed well: wa-sbc's.
+pub(crate) fn relay_capacity(case: &Case) -> Result<usize, String> {
     println!(
         "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
         case.name
     );
     let rtpengine = most(System::Rtpengine, case, 400)?;
-    let ours = most(System::WaSbc, case, 600)?;
-    let sharing = most(System::WaSbcSharing, case, 600)?;
-    most(System::Forwarder, case, 600)?;
-    most(System::SharedPort, case, 600)?;
+    let ours = most(System::WaSbc, case, FIRST_RELAYED)?;
+    let sharing = most(System::WaSbcSharing, case, FIRST_RELAYED)?;
+    most(System::Forwarder, case, FIRST_RELAYED)?;
+    most(System::SharedPort, case, FIRST_RELAYED)?;
     bar("calls by rtpengine's", ours / rtpengine, Some(1.6), None);
     bar(
         "calls by rtpengine's, sharing a port towards Meta",
@@ -190,7 +196,7 @@ pub(crate) fn relay_capacity(case: &Case) -> Result<(), String> {
         Some(1.6),
         None,
     );
-    Ok(())
+    Ok(ours as usize)
 }
 
 /// The most calls that are transcoded well: wa-sbc's.
@@ -200,7 +206,7 @@ pub(crate) fn transcode_capacity(case: &Case) -> Result<usize, String> {
         case.name
     );
     let rtpengine = most(System::Rtpengine, case, 12)?;
-    let ours = most(System::WaSbc, case, 50)?;
+    let ours = most(System::WaSbc, case, FIRST_TRANSCODED)?;
     bar(
         "calls by rtpengine's",
         ours / rtpengine,
@@ -210,20 +216,28 @@ pub(crate) fn transcode_capacity(case: &Case) -> Result<usize, String> {
     Ok(ours as usize)
 }
 
+/// The part of the calls carried that comes anew each second when too many come.
+const RUSH: f64 = 0.04;
+
 /// Half again as many calls as are carried: those that are up do not notice, the others hear 503.
 pub(crate) fn overload(case: &Case, most: Option<usize>) -> Result<(), String> {
+    let first = match case.is_relayed() {
+        true => FIRST_RELAYED,
+        false => FIRST_TRANSCODED,
+    };
     let most = match most {
         Some(most) => most,
-        None => capacity(System::WaSbc, case, 50)?,
+        None => capacity(System::WaSbc, case, first)?.calls,
     };
     let asked = most * 3 / 2;
+    let rate = most as f64 * RUSH;
     println!("\n{}: {asked} calls where {most} are carried", case.name);
-    let mut stage = Stage::start(System::WaSbc, case, asked, "")?;
+    let mut stage = Stage::start(System::WaSbc, case, asked, Pace::ROWS, "")?;
     let (sbc, load) = stage.sbc().expect("it is wa-sbc");
     let mut worst = Figures::default();
     let up = std::thread::scope(|scope| {
         let placed = scope.spawn(move || {
-            let up = sbc.place(asked, 8.0, |ends| load.add(ends));
+            let up = sbc.place(asked, rate, |ends| load.add(ends));
             (up, sbc.refused.clone())
         });
         while !placed.is_finished() {
@@ -237,6 +251,10 @@ pub(crate) fn overload(case: &Case, most: Option<usize>) -> Result<(), String> {
     let (up, refused) = up.map_err(|_| "the calls could not be placed")?;
     let after = stage.load().measure(Duration::from_secs(5));
     println!("  {up} calls up, refused {refused:?}");
+    let log = stage.program().log();
+    for line in log.lines().filter(|line| line.contains("overload")) {
+        println!("  {line}");
+    }
     println!("  the worst two seconds: {worst}");
     println!("  afterwards:            {after}");
     let others = refused.keys().any(|status| *status != 503)

@@ -8,7 +8,7 @@ use tests::running::Running;
 
 use crate::engine::ThroughEngine;
 use crate::forwarder::ThroughForwarder;
-use crate::load::{Load, Speech};
+use crate::load::{Load, Pace, Speech};
 use crate::through_rtpengine::ThroughRtpengine;
 use crate::through_sbc::{Build, MEDIA_PORT, ThroughSbc};
 
@@ -57,6 +57,13 @@ pub(crate) struct Case {
     pub(crate) speech: Speech,
 }
 
+impl Case {
+    /// Payloads pass as they are.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.codecs.0 == self.codecs.1
+    }
+}
+
 /// A program with its load.
 pub(crate) struct Stage {
     program: Program,
@@ -84,12 +91,13 @@ impl Stage {
         system: System,
         case: &Case,
         most: usize,
+        pace: Pace,
         lines: &str,
     ) -> Result<Stage, String> {
         let place = Place::new("bench-media");
         let speech = case.speech.clone();
         let [meta, pbx] = [21, 31].map(|host| (place.address(host), MEDIA_PORT).into());
-        let load = Load::start(meta, pbx, speech).map_err(|error| error.to_string())?;
+        let load = Load::start(meta, pbx, speech, pace).map_err(|error| error.to_string())?;
         let sbc = |build| {
             ThroughSbc::start(&place, build, case.codecs, lines)
                 .map(|sbc| Program::WaSbc(Box::new(sbc)))
