@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 
 use b2bua::Load;
 
-/// What the names of media threads begin with.
-const MEDIA: &str = "media-";
-
 /// Measures from one reading to the next.
 #[derive(Debug)]
 pub(crate) struct Gauge {
@@ -21,7 +18,6 @@ pub(crate) struct Gauge {
 /// What a thread has done so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Thread {
-    is_media: bool,
     ran: Duration,
     waited: Duration,
 }
@@ -33,24 +29,25 @@ impl Gauge {
         Gauge {
             at: now,
             processors: processors as u32,
-            threads: threads(&HashMap::new()),
+            threads: threads(),
         }
     }
 
     /// The load since the last reading, as far as threads show it. A media thread that waits for a
     /// processor is as busy as one that has it: packets are late all the same.
-    pub(crate) fn measure(&mut self, now: Instant) -> Load {
+    pub(crate) fn measure(&mut self, now: Instant, is_media: impl Fn(u32) -> bool) -> Load {
         let time = now.saturating_duration_since(self.at);
-        let threads = threads(&self.threads);
+        let threads = threads();
         let mut load = Load::default();
         let mut ran = Duration::ZERO;
         for (id, thread) in &threads {
             let before = self.threads.get(id).copied().unwrap_or_default();
             let worked = thread.ran.saturating_sub(before.ran);
             ran += worked;
-            if thread.is_media {
+            if is_media(*id) {
                 let busy = worked + thread.waited.saturating_sub(before.waited);
                 load.media = load.media.max(percent(busy, time));
+                load.media_ran = load.media_ran.max(percent(worked, time));
             }
         }
         load.cpu = percent(ran / self.processors, time);
@@ -59,13 +56,18 @@ impl Gauge {
     }
 }
 
+/// The id of this thread, as it is called in `/proc/self/task`.
+pub(crate) fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
 fn percent(part: Duration, whole: Duration) -> u8 {
     let whole = whole.as_micros().max(1);
     (part.as_micros() * 100 / whole).min(100) as u8
 }
 
-/// All threads of ours; the names of those in `known` are not read again.
-fn threads(known: &HashMap<u32, Thread>) -> HashMap<u32, Thread> {
+/// All threads of ours.
+fn threads() -> HashMap<u32, Thread> {
     let tasks = fs::read_dir("/proc/self/task");
     let ids = tasks.into_iter().flatten().flatten();
     ids.filter_map(|task| {
@@ -74,26 +76,14 @@ fn threads(known: &HashMap<u32, Thread>) -> HashMap<u32, Thread> {
         let mut counts = counts.split_whitespace().map(|count| count.parse().ok());
         let ran = Duration::from_nanos(counts.next()??);
         let waited = Duration::from_nanos(counts.next()??);
-        let is_media = known.get(&id).map_or_else(
-            || {
-                fs::read_to_string(task.path().join("comm"))
-                    .is_ok_and(|name| name.starts_with(MEDIA))
-            },
-            |thread| thread.is_media,
-        );
-        let thread = Thread {
-            is_media,
-            ran,
-            waited,
-        };
-        Some((id, thread))
+        Some((id, Thread { ran, waited }))
     })
     .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use super::*;
     use crate::clock;
@@ -104,28 +94,28 @@ mod tests {
             return; // another system: everything reads as idle
         }
         let stop = AtomicBool::new(false);
+        let spinner = AtomicU32::new(0);
         std::thread::scope(|scope| {
-            let spin = || {
-                let named = std::thread::Builder::new().name("media-7".into());
-                named.spawn_scoped(scope, || {
-                    while !stop.load(Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                })
-            };
+            let is_media = |id| id == spinner.load(Ordering::Relaxed);
             let mut gauge = Gauge::new(clock::now());
             let pause = || std::thread::park_timeout(Duration::from_millis(200));
             pause();
-            let idle = gauge.measure(clock::now());
-            spin().expect("a thread");
+            let idle = gauge.measure(clock::now(), is_media);
+            scope.spawn(|| {
+                spinner.store(thread_id(), Ordering::Relaxed);
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
             pause();
-            gauge.measure(clock::now());
+            gauge.measure(clock::now(), is_media);
             pause();
-            let busy = gauge.measure(clock::now());
+            let busy = gauge.measure(clock::now(), is_media);
             stop.store(true, Ordering::Relaxed);
             assert_eq!(idle.media, 0, "there was no media thread");
             // It has a processor, or waits for one: nearly the whole time.
             assert!(busy.media >= 70 && busy.cpu > 0, "{busy:?}");
+            assert!((1..=busy.media).contains(&busy.media_ran), "{busy:?}");
         });
     }
 

@@ -252,7 +252,10 @@ pub(crate) fn overload(case: &Case, most: Option<usize>) -> Result<(), String> {
     let after = stage.load().measure(Duration::from_secs(5));
     println!("  {up} calls up, refused {refused:?}");
     let log = stage.program().log();
-    for line in log.lines().filter(|line| line.contains("overload")) {
+    for line in log
+        .lines()
+        .filter(|line| line.contains("new calls are refused"))
+    {
         println!("  {line}");
     }
     println!("  the worst two seconds: {worst}");

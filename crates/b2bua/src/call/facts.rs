@@ -52,4 +52,9 @@ impl Call {
             answered: self.draft.answered_at(),
         }
     }
+
+    /// Whether the user and the PBX, or our own announcement, talk.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.draft.answered_at().is_some()
+    }
 }

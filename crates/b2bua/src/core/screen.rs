@@ -16,7 +16,7 @@ use sip::{Flow, Message, Method, Name, Request, Transport};
 use super::Core;
 use crate::Cause;
 use crate::admission::policy::Unknown;
-use crate::admission::{Admitted, Ban, Load, Offence, Source, Turn};
+use crate::admission::{Admitted, Ban, Calls, Load, Offence, Source, Turn};
 use crate::io::{Level, Output};
 use crate::settings::{Settings, Trunk};
 
@@ -114,7 +114,8 @@ impl Core {
         flow: &Flow,
         admitted: &Admitted,
     ) -> Option<Cause> {
-        if !self.admission.overload.admits() {
+        let overload = &settings.admission.overload;
+        if !self.admission.overload.admits(overload, self.calls.len()) {
             return Some(Cause::Overload);
         }
         let source = Source::of(flow.remote.ip());
@@ -206,7 +207,12 @@ impl Core {
     /// The machine told how much it has to do.
     pub(super) fn load(&mut self, load: &Load) {
         let policy = self.settings.admission.overload;
-        match self.admission.overload.measured(&policy, load) {
+        let talking = self.calls.values().filter(|call| call.is_answered());
+        let calls = Calls {
+            all: self.calls.len(),
+            talking: talking.count(),
+        };
+        match self.admission.overload.measured(&policy, load, calls) {
             Some(Turn::Began(why)) => {
                 self.log(
                     Level::Warn,

@@ -362,7 +362,7 @@ impl CoreTask {
         self.tidy_captures();
         let now = clock::now();
         self.heartbeat.beat(now);
-        let mut load = gauge.measure(now);
+        let mut load = gauge.measure(now, |thread| self.workers.run_as(thread));
         load.lag = now.saturating_duration_since(due);
         load.backlog = (self.net.len() * 100 / self.net.max_capacity()) as u8;
         self.core.handle(now, Input::Load(load));

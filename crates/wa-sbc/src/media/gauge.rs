@@ -1,5 +1,6 @@
 //! How busy a media thread is, for the metrics: written by the thread, read by anybody.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use super::ports::Counts;
 /// Figures of one media thread.
 #[derive(Debug, Default)]
 pub struct Gauge {
+    /// Its id, as soon as it runs.
+    thread: OnceLock<u32>,
     busy_us: AtomicU64,
     leased: AtomicU64,
     resting: AtomicU64,
@@ -20,6 +23,16 @@ pub struct Gauge {
 const LATE: Duration = Duration::from_millis(10);
 
 impl Gauge {
+    /// The thread runs, under this id.
+    pub(super) fn runs_as(&self, thread: u32) {
+        self.thread.get_or_init(|| thread);
+    }
+
+    /// The id of the thread; `None`: it has not begun yet.
+    pub(crate) fn thread(&self) -> Option<u32> {
+        self.thread.get().copied()
+    }
+
     pub(super) fn worked(&self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.busy_us.fetch_add(time, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use super::worker::{Command, Worker};
 use crate::capture::{Glimpses, Watched, glimpses};
 use crate::clock;
 use crate::config::MediaSettings;
+use crate::load;
 
 /// All media threads. A call always goes to the same one.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl Workers {
             let handle = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || {
+                    worker.gauge.runs_as(load::thread_id());
                     if let Err(error) = worker.run() {
                         tracing::error!(%error, index, "a media thread ended");
                     }
@@ -125,6 +127,12 @@ impl Workers {
             let _ = thread.commands.send(command());
             thread.bell.ring();
         }
+    }
+
+    /// Whether one of the threads has this id.
+    pub(crate) fn run_as(&self, thread: u32) -> bool {
+        let mut gauges = self.threads.iter().map(|thread| &thread.gauge);
+        gauges.any(|gauge| gauge.thread() == Some(thread))
     }
 
     /// How busy each thread is.
