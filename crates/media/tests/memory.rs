@@ -22,7 +22,7 @@ fn resident() -> usize {
 
 /// Resident octets per call after a second of talk. The calls stay in `kept`: memory they gave back
 /// would be found again by those measured next.
-fn per_call(kept: &mut Vec<Box<Session>>, a: Codec, b: Codec) -> usize {
+fn per_call(kept: &mut Vec<Session>, a: Codec, b: Codec) -> usize {
     let plans = || {
         let mut plans = [secured(plan(Side::A, a)), plan(Side::B, b)];
         plans[0].proof = Some(Proof::Heard);
@@ -39,8 +39,7 @@ fn per_call(kept: &mut Vec<Box<Session>>, a: Codec, b: Codec) -> usize {
     for _ in 0..CALLS {
         let settings = EngineSettings::default();
         let mut out = Outbox::new();
-        let mut session =
-            Box::new(Session::start(start, plans(), &settings, [7; 32], &mut out).unwrap());
+        let mut session = Session::start(start, plans(), &settings, [7; 32], &mut out).unwrap();
         let mut sent = 0;
         for (n, word) in (0..).zip(&words) {
             let now = start + ms(20 * n);
