@@ -43,13 +43,6 @@ pub(crate) fn machine_time() -> (Duration, Duration) {
     (TICK * (all - idle), TICK * idle)
 }
 
-/// The processors of the machine, whichever of them this program may use.
-pub(crate) fn cores() -> usize {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processors = info.lines().filter(|line| line.starts_with("processor"));
-    processors.count().max(1)
-}
-
 /// What this is measured on, in a line.
 pub(crate) fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -58,7 +51,10 @@ pub(crate) fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown processor", |(_, model)| model);
-    let cores = cores();
+    let cores = info
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     let kernel = read("/proc/sys/kernel/osrelease");
     let load = read("/proc/loadavg");
     format!(
