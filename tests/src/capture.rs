@@ -103,8 +103,9 @@ impl Capture {
 
     /// Everything tshark calls malformed in SIP, SDP, RTP or RTCP, one line each with the frame and the complaint.
     pub fn malformed(&self) -> Vec<String> {
+        // What tshark takes a media packet for because its port is somebody's is no matter of ours.
         let filter =
-            "_ws.malformed || ((sip || sdp || rtp || rtcp) && _ws.expert.severity >= 0x800000)";
+            "(sip || sdp || rtp || rtcp) && (_ws.malformed || _ws.expert.severity >= 0x800000)";
         self.fields(
             filter,
             &[
