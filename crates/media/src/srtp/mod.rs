@@ -9,10 +9,12 @@
 //! * A packet is authenticated before anything about it is remembered: a forged one moves neither
 //!   the replay window nor the rollover counter.
 //! * State is kept per SSRC and can be exported and restored ([`StreamState`]): a standby takes over.
+//! * However many sources a far side has under one key, nothing of any of them passes twice (`heard.rs`).
 //! * A `_32` suite shortens the tag of SRTP only; SRTCP keeps 80 bits (RFC 4568 §6.2.2).
 //! * No allocation after construction. AES key schedules and the keyed HMAC state are made once.
 
 mod gcm;
+mod heard;
 mod kdf;
 mod keys;
 mod replay;
@@ -23,8 +25,9 @@ use sdp::{Crypto, Mki};
 
 use crate::packet::{CAPACITY, Packet};
 use crate::rtp;
+use heard::Heard;
 use keys::SessionKeys;
-use replay::Streams;
+use replay::Sent;
 pub use replay::{STREAMS, StreamState};
 
 /// Why a packet could not be protected.
@@ -49,7 +52,7 @@ pub enum UnprotectError {
     WrongMki,
     /// The authentication tag is wrong.
     Forged,
-    /// The packet was seen before, or is too old to tell.
+    /// The packet was seen before, is too old to tell, or of a source for which there is no memory left to tell.
     Replayed,
 }
 
@@ -57,7 +60,7 @@ pub enum UnprotectError {
 pub struct Protect {
     keys: SessionKeys,
     mki: Option<Mki>,
-    streams: Streams,
+    streams: Sent,
     lifetime: u64,
     used: u64,
 }
@@ -68,7 +71,7 @@ impl Protect {
         Self {
             keys: SessionKeys::derive(crypto.suite, &crypto.key),
             mki: crypto.mki,
-            streams: Streams::default(),
+            streams: Sent::default(),
             lifetime: crypto.lifetime.unwrap_or(MAX_RTP).min(MAX_RTP),
             used: 0,
         }
@@ -87,7 +90,7 @@ impl Protect {
         let ssrc = rtp::ssrc(packet.as_slice());
         let stream = self
             .streams
-            .sending(ssrc)
+            .source(ssrc)
             .ok_or(ProtectError::TooManySources)?;
         let index = stream.index(rtp::sequence(packet.as_slice()));
         if !stream.rtp.admit(index) {
@@ -124,7 +127,7 @@ impl Protect {
         let ssrc = rtcp_ssrc(packet.as_slice());
         let stream = self
             .streams
-            .sending(ssrc)
+            .source(ssrc)
             .ok_or(ProtectError::TooManySources)?;
         let index = stream.rtcp.next();
         if index >= MAX_RTCP.min(self.lifetime) {
@@ -167,7 +170,7 @@ impl Protect {
 pub struct Unprotect {
     keys: SessionKeys,
     mki: Option<Mki>,
-    streams: Streams,
+    streams: Heard,
     /// How often the first source may have wrapped before it was heard, if not never.
     wraps: u32,
 }
@@ -178,7 +181,7 @@ impl Unprotect {
         Self {
             keys: SessionKeys::derive(crypto.suite, &crypto.key),
             mki: crypto.mki,
-            streams: Streams::default(),
+            streams: Heard::default(),
             wraps: 1,
         }
     }
@@ -212,13 +215,8 @@ impl Unprotect {
             return Err(Malformed);
         }
         let ssrc = rtp::ssrc(bytes);
-        let known = self.streams.find(ssrc);
-        let mut index = known.map_or(u64::from(rtp::sequence(bytes)), |s| {
-            s.index(rtp::sequence(bytes))
-        });
-        if known.is_some_and(|s| !s.rtp.admit(index)) {
-            return Err(Replayed);
-        }
+        let sequence = rtp::sequence(bytes);
+        let mut index = self.streams.rtp(ssrc, sequence).ok_or(Replayed)?;
         let open = |bytes: &mut [u8], index: u64| match &self.keys {
             SessionKeys::Counter(keys) => {
                 let roc = ((index >> 16) as u32).to_be_bytes();
@@ -237,7 +235,7 @@ impl Unprotect {
             plain = open(bytes, index);
         }
         let plain = plain.ok_or(Forged)?;
-        self.streams.receiving(ssrc).rtp.remember(index);
+        self.streams.proven(ssrc).rtp.remember(index);
         packet.set_len(plain);
         Ok(())
     }
@@ -263,13 +261,7 @@ impl Unprotect {
         ]);
         let (encrypted, index) = (word & ENCRYPTED != 0, u64::from(word & !ENCRYPTED));
         let ssrc = rtcp_ssrc(bytes);
-        if self
-            .streams
-            .find(ssrc)
-            .is_some_and(|s| !s.rtcp.admit(index))
-        {
-            return Err(Replayed);
-        }
+        self.streams.rtcp(ssrc, index).ok_or(Replayed)?;
         let plain = match &self.keys {
             SessionKeys::Counter(keys) => {
                 if !keys.rtcp.verify(&bytes[..end], &[], &bytes[tag..]) {
@@ -282,7 +274,7 @@ impl Unprotect {
             }
             SessionKeys::Gcm(keys) => keys.open_rtcp(bytes, plain, ssrc, word).ok_or(Forged)?,
         };
-        self.streams.receiving(ssrc).rtcp.remember(index);
+        self.streams.proven(ssrc).rtcp.remember(index);
         packet.set_len(plain);
         Ok(())
     }

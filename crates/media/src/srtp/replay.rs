@@ -2,7 +2,7 @@
 
 use crate::rtp::extend;
 
-/// Sources one key keeps state for. A leg has one; a few more appear when the far side restarts.
+/// Sources one key keeps windows for. A leg has one; a few more appear when the far side restarts.
 pub const STREAMS: usize = 4;
 
 /// Everything that is remembered of one source under one key, as plain data.
@@ -56,9 +56,22 @@ impl Window {
         }
     }
 
+    /// The highest index so far.
+    pub(super) fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+
     /// The index after the highest.
     pub(super) fn next(&self) -> u64 {
         self.highest.map_or(0, |highest| highest + 1)
+    }
+
+    /// A window that admits nothing up to this index.
+    pub(super) fn full(highest: u64) -> Self {
+        Self {
+            highest: Some(highest),
+            seen: u128::MAX,
+        }
     }
 }
 
@@ -71,12 +84,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    fn new(ssrc: u32) -> Self {
-        Self {
-            ssrc,
-            rtp: Window::default(),
-            rtcp: Window::default(),
-        }
+    pub(super) fn new(ssrc: u32) -> Self {
+        Self::with(ssrc, Window::default(), Window::default())
+    }
+
+    pub(super) fn with(ssrc: u32, rtp: Window, rtcp: Window) -> Self {
+        Self { ssrc, rtp, rtcp }
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
     }
 
     /// The SRTP index of a sequence number: the one nearest to the highest so far (RFC 3711 §3.3.1).
@@ -88,76 +105,54 @@ impl Stream {
     }
 }
 
-/// The sources of one key; a fixed table.
-#[derive(Debug, Default)]
-pub(super) struct Streams {
-    table: [Option<Stream>; STREAMS],
-    /// The slot the next unknown source takes when the table is full.
-    oldest: usize,
+impl Stream {
+    /// As plain data.
+    pub(super) fn state(&self) -> StreamState {
+        StreamState {
+            ssrc: self.ssrc,
+            rtp_highest: self.rtp.highest,
+            rtp_seen: self.rtp.seen,
+            rtcp_highest: self.rtcp.highest,
+            rtcp_seen: self.rtcp.seen,
+        }
+    }
 }
 
-impl Streams {
-    pub(super) fn find(&self, ssrc: u32) -> Option<&Stream> {
-        self.table
-            .iter()
-            .flatten()
-            .find(|stream| stream.ssrc == ssrc)
+impl From<StreamState> for Stream {
+    fn from(state: StreamState) -> Self {
+        let window = |highest, seen| Window { highest, seen };
+        Self::with(
+            state.ssrc,
+            window(state.rtp_highest, state.rtp_seen),
+            window(state.rtcp_highest, state.rtcp_seen),
+        )
     }
+}
 
-    /// Whether no source was heard yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.iter().all(Option::is_none)
-    }
+/// The sources we send under one key; a fixed table.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    table: [Option<Stream>; STREAMS],
+}
 
-    /// The source for a packet that has authenticated; the oldest entry makes room.
-    pub(super) fn receiving(&mut self, ssrc: u32) -> &mut Stream {
-        let at = match self.slot(ssrc) {
-            Some(at) => at,
-            None => {
-                let at = self.oldest;
-                self.oldest = (at + 1) % STREAMS;
-                self.table[at] = None;
-                at
-            }
-        };
-        self.table[at].get_or_insert(Stream::new(ssrc))
-    }
-
-    /// The source for a packet to be sent. `None` when the table is full: forgetting a source we sent
+impl Sent {
+    /// The source of a packet to be sent. `None` when the table is full: forgetting a source we sent
     /// under would let its key stream repeat.
-    pub(super) fn sending(&mut self, ssrc: u32) -> Option<&mut Stream> {
-        let at = self.slot(ssrc)?;
-        Some(self.table[at].get_or_insert(Stream::new(ssrc)))
+    pub(super) fn source(&mut self, ssrc: u32) -> Option<&mut Stream> {
+        let is = |one: &Option<Stream>| one.is_none_or(|one| one.ssrc == ssrc);
+        let place = self.table.iter_mut().find(|one| is(one))?;
+        Some(place.get_or_insert(Stream::new(ssrc)))
     }
 
     pub(super) fn export(&self) -> impl Iterator<Item = StreamState> + '_ {
-        self.table.iter().flatten().map(|s| StreamState {
-            ssrc: s.ssrc,
-            rtp_highest: s.rtp.highest,
-            rtp_seen: s.rtp.seen,
-            rtcp_highest: s.rtcp.highest,
-            rtcp_seen: s.rtcp.seen,
-        })
+        self.table.iter().flatten().map(Stream::state)
     }
 
+    /// Takes over the state of one source, while there is room.
     pub(super) fn restore(&mut self, state: StreamState) {
-        let stream = self.receiving(state.ssrc);
-        stream.rtp = Window {
-            highest: state.rtp_highest,
-            seen: state.rtp_seen,
-        };
-        stream.rtcp = Window {
-            highest: state.rtcp_highest,
-            seen: state.rtcp_seen,
-        };
-    }
-
-    /// The source's slot, or a free one.
-    fn slot(&self, ssrc: u32) -> Option<usize> {
-        let is = |at: &usize| self.table[*at].is_some_and(|stream| stream.ssrc == ssrc);
-        (0..STREAMS)
-            .find(is)
-            .or_else(|| self.table.iter().position(Option::is_none))
+        if let Some(stream) = self.source(state.ssrc) {
+            *stream = Stream::from(state);
+        }
     }
 }
 

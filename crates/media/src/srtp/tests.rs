@@ -179,6 +179,81 @@ fn the_rollover_counter_survives_loss_around_the_wrap_and_a_standby_takes_it_ove
     }
 }
 
+/// RTP and RTCP of a source, as it leaves the far side.
+fn sealed(protect: &mut Protect, ssrc: u32, sequence: u16) -> [Vec<u8>; 2] {
+    let mut packet = rtp_packet(sequence, b"audio");
+    packet.as_mut_slice()[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    protect.rtp(&mut packet).unwrap();
+    let audio = packet.as_slice().to_vec();
+    packet.fill(&[&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat());
+    protect.rtcp(&mut packet).unwrap();
+    [audio, packet.as_slice().to_vec()]
+}
+
+/// What comes of them.
+fn opened(
+    unprotect: &mut Unprotect,
+    [audio, report]: &[Vec<u8>; 2],
+) -> [Result<(), UnprotectError>; 2] {
+    let mut packet = Packet::new();
+    packet.fill(audio);
+    let audio = unprotect.rtp(&mut packet);
+    packet.fill(report);
+    [audio, unprotect.rtcp(&mut packet)]
+}
+
+/// Neither of them passes. What is half a round of sequence numbers behind is taken for what comes after the next wrap, and
+/// its tag is wrong then.
+fn refused(unprotect: &mut Unprotect, packets: &[Vec<u8>; 2]) -> bool {
+    opened(unprotect, packets).iter().all(Result::is_err)
+}
+
+#[test]
+fn nothing_of_any_source_is_heard_twice_however_many_come_behind_it() {
+    for suite in Suite::ALL {
+        let crypto = crypto(suite, None);
+        let mut unprotect = Unprotect::new(&crypto);
+        // The first source lives long: its sequence numbers wrap.
+        let mut first = Protect::new(&crypto);
+        let mut all = Vec::new();
+        for n in 0..5u16 {
+            all.push(sealed(&mut first, 1, n * 16_000));
+            assert_eq!(opened(&mut unprotect, &all[usize::from(n)]), [Ok(()); 2]);
+        }
+        for ssrc in 2..=32 {
+            let packets = sealed(&mut Protect::new(&crypto), ssrc, 7);
+            assert_eq!(opened(&mut unprotect, &packets), [Ok(()); 2], "{ssrc}");
+            all.push(packets);
+            for before in &all {
+                assert!(refused(&mut unprotect, before), "{suite:?} {ssrc}");
+            }
+        }
+        // For one more there is no memory; who was there goes on, over a wrap that nobody forgot.
+        let more = sealed(&mut Protect::new(&crypto), 33, 7);
+        assert_eq!(
+            opened(&mut unprotect, &more),
+            [Err(UnprotectError::Replayed); 2]
+        );
+        let on = sealed(&mut first, 1, 64_001);
+        assert_eq!(opened(&mut unprotect, &on), [Ok(()); 2]);
+        let on = sealed(&mut first, 1, 500);
+        assert_eq!(opened(&mut unprotect, &on), [Ok(()); 2]);
+        assert_eq!(
+            opened(&mut unprotect, &more),
+            [Err(UnprotectError::Replayed); 2]
+        );
+        assert!(all.iter().all(|before| refused(&mut unprotect, before)));
+        // A standby knows as much.
+        let mut standby = Unprotect::new(&crypto);
+        unprotect.streams().for_each(|state| standby.restore(state));
+        assert!(all.iter().all(|before| refused(&mut standby, before)));
+        assert_eq!(
+            opened(&mut standby, &sealed(&mut first, 1, 501)),
+            [Ok(()); 2]
+        );
+    }
+}
+
 #[test]
 fn a_key_stops_at_its_lifetime() {
     let mut crypto = crypto(Suite::AesCm128HmacSha1_80, None);
