@@ -53,6 +53,8 @@ pub struct Transmitter {
     last_fill: Option<Instant>,
     /// The next frame begins a talkspurt.
     fresh: bool,
+    /// When the source was laid on the line.
+    laid: Option<Instant>,
     /// How far the source was pushed back behind filler that took its time, in ticks.
     owed: i64,
     stalls: Stalls,
@@ -106,6 +108,7 @@ impl Transmitter {
             last_source: None,
             last_fill: None,
             fresh: true,
+            laid: None,
             owed: 0,
             stalls: Stalls::default(),
         }
@@ -133,7 +136,10 @@ impl Transmitter {
     pub fn place(&mut self, now: Instant, position: i64, length: i64) -> Option<i64> {
         let wall = self.wall(now);
         let place = match self.offset {
-            None => self.settle(wall, length),
+            None => {
+                self.laid = Some(now);
+                self.settle(wall, length)
+            }
             Some(offset) => self.follow(now, wall, position + offset, length)?,
         };
         if self.filled || place - self.next > length {
@@ -164,6 +170,9 @@ impl Transmitter {
         }
         let ahead = want - self.next;
         if ahead == 0 {
+            if self.came_with_the_first(now, length) {
+                self.owed = self.owed.max(want - wall);
+            }
             return Some(want);
         }
         if ahead.abs() < length && (ahead < 0 || self.filled)
@@ -193,6 +202,14 @@ impl Transmitter {
             return Some(self.settle(wall, length));
         }
         Some(want)
+    }
+
+    /// Whether a frame came in one burst with that which was laid where the clock is: then that one was late already, and what
+    /// follows it would stay so.
+    fn came_with_the_first(&self, now: Instant, length: i64) -> bool {
+        let since = |laid| now.saturating_duration_since(laid);
+        let burst = self.clock.duration(length) / 2;
+        self.laid.is_some_and(|laid| since(laid) < burst)
     }
 
     /// Where a source goes of which nothing is known yet. The line may still be ahead of the clock.
@@ -485,6 +502,32 @@ mod tests {
         tx.place(start + ms(800), FRAME * 40, FRAME);
         assert_eq!(tx.owed(), 0);
         assert!(tx.surplus(start + ms(800)) <= 2 * FRAME);
+    }
+
+    #[test]
+    fn a_source_that_begins_with_a_burst_owes_what_came_with_its_first() {
+        let (mut tx, start) = tx();
+        tx.fill(start, FRAME);
+        for n in 0..8 {
+            tx.place(
+                start + Duration::from_micros(100 * n),
+                FRAME * n as i64,
+                FRAME,
+            );
+        }
+        assert!(
+            (FRAME * 7..=FRAME * 8).contains(&tx.owed()),
+            "{}",
+            tx.owed()
+        );
+        // The same at its pace owes nothing.
+        tx.forget_source();
+        let begun = start + ms(160);
+        tx.repaid(tx.owed());
+        for n in 0..8 {
+            tx.place(begun + ms(20 * n), FRAME * n as i64, FRAME);
+        }
+        assert_eq!(tx.owed(), 0);
     }
 
     #[test]

@@ -205,6 +205,8 @@ pub struct Heard {
     pub tone_found: bool,
     /// Share of the windows with the expected tone, 0.0 to 1.0.
     pub tone_share: f64,
+    /// How much of the expected tone was heard in all, in milliseconds.
+    pub tone_ms: u64,
     /// Level of the expected tone in dBFS of a full-scale sine; `-120` where it never was.
     pub level_db: f64,
     /// Level difference to the tone as it was generated, dB.

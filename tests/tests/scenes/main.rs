@@ -45,6 +45,7 @@ mod secured_trunks;
 mod session_timers;
 mod shut_out;
 mod smoothing;
+mod stalls;
 mod strangers;
 mod taken_over;
 mod torture;

@@ -132,6 +132,25 @@ pub struct Talk {
     pub hang_up_after: Option<Duration>,
     /// From when on we send nothing at all.
     pub mute_after: Option<Duration>,
+    /// We stall now and then.
+    pub stalls: Option<Stalls>,
+}
+
+/// A throttled thread, a telephone on Wi-Fi: from time to time nothing leaves, and then all at once that was due meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Stalls {
+    /// From the beginning of one to that of the next. The first comes so long after the answer.
+    pub every: Duration,
+    /// How long one lasts; no more than half a second.
+    pub last: Duration,
+}
+
+impl Stalls {
+    /// When the stall at this moment is over, both counted from the answer. `None`: there is none.
+    pub(crate) fn over(&self, at: Duration) -> Option<Duration> {
+        let into = Duration::from_nanos((at.as_nanos() % self.every.as_nanos().max(1)) as u64);
+        (at >= self.every && into < self.last).then(|| at - into + self.last)
+    }
 }
 
 /// A call a WhatsApp user places.

@@ -135,6 +135,7 @@ impl Listener {
         heard.level_db = levels[levels.len() / 2];
         heard.level_error_db = heard.level_db - TONE_LEVEL;
         heard.first_tone_ms = Some(first * 10);
+        heard.tone_ms = toned.len() as u64 * 10;
         let excused = |at: i64| {
             self.pressed
                 .iter()

@@ -225,7 +225,8 @@ impl Voice {
             self.mute_at = None;
             self.muted = true;
         }
-        while let Some(at) = self.next_frame.filter(|at| *at <= now) {
+        let stalls = self.awake(now) > now;
+        while let Some(at) = self.next_frame.filter(|at| *at <= now && !stalls) {
             self.next_frame = Some(at + FRAME);
             if now.saturating_duration_since(at) > Duration::from_millis(500) {
                 // The machine slept: skip, do not flood.
@@ -234,7 +235,7 @@ impl Voice {
             }
             self.say(at);
         }
-        if self.next_rtcp <= now {
+        if self.next_rtcp <= now && !stalls {
             self.next_rtcp = now + RTCP_EVERY;
             if self.next_frame.is_some() && !self.muted {
                 self.report_to_far(now);
@@ -256,10 +257,19 @@ impl Voice {
             .is_some()
             .then_some(self.next_rtcp)
             .filter(|_| !self.muted);
-        [frame, rtcp, self.mute_at, self.dead_at()]
+        let says = [frame, rtcp].into_iter().flatten().min();
+        let says = says.map(|at| self.awake(at));
+        [says, self.mute_at, self.dead_at()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// When what is due at a moment leaves: then, or when the stall is over.
+    fn awake(&self, at: Instant) -> Instant {
+        let since = at.saturating_duration_since(self.started);
+        let over = self.plan.talk.stalls.and_then(|stalls| stalls.over(since));
+        over.map_or(at, |over| self.started + over)
     }
 
     /// The next thing to do, until `None`.
