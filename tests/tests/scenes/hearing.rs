@@ -1,5 +1,6 @@
 //! What they hear: tones, digits, silence, loss (Meta reference 10, field notes on media).
 
+use b2bua::Cause;
 use b2bua::event::Happened;
 use sdp::report::Unopened;
 use sdp::{Codec, Side};
@@ -98,7 +99,7 @@ fn a_user_whose_media_stops_is_let_go_and_the_agent_too() {
     world.user_calls(call);
     let story = world.story(secs(200));
     story.is_clean();
-    assert_eq!(story.record().cause.label(), "media_silent");
+    assert_eq!(story.record().cause, Cause::MediaSilent(Side::A));
     let (meta, pbx) = (story.ended(Meta), story.ended(Pbx));
     assert_eq!((meta.by, pbx.by), ("far", "far"));
     assert!((24_000..27_000).contains(&meta.duration_ms), "{meta:?}");
@@ -398,22 +399,49 @@ fn warnings(world: &sim::world::World, text: &str) -> usize {
         .count()
 }
 
-#[test]
-fn an_agent_who_falls_silent_is_let_go_where_the_trunk_says_so() {
-    let mut world = world_with(|b| {
+/// A world whose trunk lets an agent go who is silent for so long.
+fn impatient_with_agents(patience: std::time::Duration) -> sim::world::World {
+    world_with(|b| {
         with_trunk(&mut b.settings, |t| {
             let mut profile = (*t.profile).clone();
-            profile.inactivity = Some(secs(15));
+            profile.inactivity = Some(patience);
             t.profile = profile.into();
         });
-    });
+    })
+}
+
+#[test]
+fn an_agent_who_falls_silent_is_let_go_where_the_trunk_says_so() {
+    let mut world = impatient_with_agents(secs(15));
     let mut script = agent_answers(secs(1));
     script.talk.mute_after = Some(secs(5));
     world.pbx.script(script);
     world.user_calls(user());
     let story = world.story(secs(200));
     story.is_clean();
-    assert_eq!(story.record().cause.label(), "media_silent");
+    assert_eq!(story.record().cause, Cause::MediaSilent(Side::B));
     let meta = story.ended(Meta);
     assert!((19_000..22_000).contains(&meta.duration_ms), "{meta:?}");
+}
+
+#[test]
+fn an_agent_on_hold_may_be_silent_and_is_let_go_only_for_silence_behind_it() {
+    let mut world = impatient_with_agents(secs(15));
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user());
+    world.pass(secs(5));
+    world.now(|world, now| {
+        world.pbx.hold(now, None, true);
+        world.pbx.mute(now, None, true);
+    });
+    world.pass(secs(60));
+    assert!(world.records.is_empty(), "a minute of hold in silence");
+    world.now(|world, now| world.pbx.hold(now, None, false));
+    let back = world.at();
+    assert!(world.until(secs(60), |world| !world.records.is_empty()));
+    let after = world.at() - back;
+    assert!((secs(15)..secs(17)).contains(&after), "{after:?}");
+    let story = world.story(secs(200));
+    story.is_clean();
+    assert_eq!(story.record().cause, Cause::MediaSilent(Side::B));
 }

@@ -113,28 +113,50 @@ fn what_does_not_fit_is_refused_and_named() {
     }
 }
 
+/// What the PBX does to the description in its 200, and what the record says of it.
+type Answer = (fn(&str) -> String, &'static str);
+
 #[test]
 fn a_pbx_that_answers_without_srtp_is_not_spoken_with() {
-    let mut world = secured(Srtp::Required, USUAL, USUAL);
-    world.tamper(|from, _, text| {
-        let answer = from == Pbx && text.starts_with("SIP/2.0 200");
-        Some(match answer {
-            true => text.replace("RTP/SAVP", "RTP/AVP "),
-            false => text.to_owned(),
-        })
-    });
-    world.pbx.script(agent_answers(secs(1)));
-    world.user_calls(user());
-    let story = world.story(secs(120));
-    assert_eq!(story.record().cause.label(), "no_common_media");
-    assert_eq!(story.refused(Meta).0, 488);
-    assert_eq!(
-        heard_by_agents(&story)
-            .iter()
-            .map(|h| h.packets)
-            .sum::<u64>(),
-        0
-    );
+    let answers: [Answer; 4] = [
+        (
+            |text| text.replace("RTP/SAVP", "RTP/AVP "),
+            "RTP/AVP, not RTP/SAVP",
+        ),
+        (
+            |text| text.replace("a=crypto:", "a=x-crypto:"),
+            "no crypto line",
+        ),
+        (
+            |text| text.replace("HMAC_SHA1_80", "HMAC_SHA1_32"),
+            "crypto line 1, which was not offered",
+        ),
+        (
+            |text| text.replace("a=crypto:1 ", "a=crypto:2 "),
+            "crypto line 2, which was not offered",
+        ),
+    ];
+    for (answer, named) in answers {
+        let mut world = secured(Srtp::Required, USUAL, USUAL);
+        world.tamper(move |from, _, text| {
+            let answers = from == Pbx && text.starts_with("SIP/2.0 200");
+            Some(match answers {
+                true => refitted(&answer(text)),
+                false => text.to_owned(),
+            })
+        });
+        world.pbx.script(agent_answers(secs(1)));
+        world.user_calls(user());
+        let story = world.story(secs(120));
+        let cause = &story.record().cause;
+        assert_eq!(cause.label(), "no_common_media");
+        assert!(format!("{cause:?}").contains(named), "{named}: {cause:?}");
+        assert_eq!(story.refused(Meta).0, 488);
+        let agent = story.ended(Pbx);
+        assert!(agent.confirmed && agent.by == "far", "{named}: {agent:?}");
+        let heard = heard_by_agents(&story);
+        assert_eq!(heard.iter().map(|h| h.packets).sum::<u64>(), 0, "{named}");
+    }
 }
 
 #[test]
