@@ -50,8 +50,8 @@ pub struct Transmitter {
     last_fill: Option<Instant>,
     /// The next frame begins a talkspurt.
     fresh: bool,
-    /// When the source was laid on the line.
-    laid: Option<Instant>,
+    /// The source was laid on the line, and nothing came since but what came with its first frame.
+    laying: bool,
     /// How far the source was pushed back behind filler that took its time, in ticks.
     owed: i64,
     stalls: Stalls,
@@ -73,7 +73,7 @@ impl Transmitter {
             last_source: None,
             last_fill: None,
             fresh: true,
-            laid: None,
+            laying: false,
             owed: 0,
             stalls: Stalls::default(),
         }
@@ -102,7 +102,7 @@ impl Transmitter {
         let wall = self.wall(now);
         let place = match self.offset {
             None => {
-                self.laid = Some(now);
+                self.laying = true;
                 self.settle(wall, length)
             }
             Some(offset) => self.follow(now, wall, position + offset, length)?,
@@ -171,10 +171,11 @@ impl Transmitter {
 
     /// Whether a frame came in one burst with that which was laid where the clock is: then that one was late already, and what
     /// follows it would stay so.
-    fn came_with_the_first(&self, now: Instant, length: i64) -> bool {
-        let since = |laid| now.saturating_duration_since(laid);
+    fn came_with_the_first(&mut self, now: Instant, length: i64) -> bool {
+        let since = |last| now.saturating_duration_since(last);
         let burst = self.clock.duration(length) / 2;
-        self.laid.is_some_and(|laid| since(laid) < burst)
+        self.laying &= self.last_source.is_some_and(|last| since(last) < burst);
+        self.laying
     }
 
     /// Where a source goes of which nothing is known yet. The line may still be ahead of the clock.
