@@ -260,7 +260,8 @@ filter = "{log}"
     }
 }
 
-/// The binary under test: `WA_SBC_BIN`, else the release build of this workspace, built when it is not up to date.
+/// The binary under test: `WA_SBC_BIN`, else that of this workspace beside the test and of its build (usually debug), built when
+/// it is not up to date.
 ///
 /// # Panics
 /// When it cannot be built.
@@ -281,13 +282,25 @@ pub fn binary() -> &'static Path {
             );
             return path;
         }
+        let test = std::env::current_exe().expect("a test has a file");
+        let mut beside = test.parent().expect("a file has a directory");
+        if beside.ends_with("deps") {
+            beside = beside.parent().expect("deps has a parent");
+        }
+        let path = beside.join("wa-sbc");
+        eprintln!(
+            "WA_SBC_BIN names no wa-sbc to try: building {}",
+            path.display()
+        );
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .current_dir(workspace())
-            .args(["build", "--release", "--locked", "-p", "wa-sbc"])
+            .args(["build", "--locked", "-p", "wa-sbc"])
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .status()
             .expect("cargo runs this test, so it is there");
         assert!(status.success(), "wa-sbc does not build");
-        workspace().join("target/release/wa-sbc")
+        assert!(path.is_file(), "{} was not built", path.display());
+        path
     })
 }
 
