@@ -34,12 +34,11 @@ impl Call {
         if !over || std::mem::replace(&mut self.left, true) {
             return None;
         }
-        let answered = self.draft.answered_at().is_some();
         Some(Left {
             number: self.number.e164.clone(),
             trunk: self.trunk.name.clone(),
             user: self.user.clone(),
-            connected: answered && self.direction == Direction::BusinessInitiated,
+            connected: self.is_answered() && self.direction == Direction::BusinessInitiated,
         })
     }
 
