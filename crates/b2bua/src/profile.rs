@@ -38,6 +38,8 @@ pub struct PeerProfile {
     pub proof: Option<Proof>,
     /// What it gets while there is no audio for it.
     pub silence: Silence,
+    /// It takes packets of the agreed ptime and no others, whatever the other leg sends.
+    pub exact_ptime: bool,
     /// Whose packets we believe to be its.
     pub latch: LatchRule,
     /// End the call when it sent neither RTP nor RTCP for this long.
@@ -85,6 +87,7 @@ pub const PBX: PeerProfile = PeerProfile {
     gated: false,
     proof: None,
     silence: Silence::Rtcp,
+    exact_ptime: false,
     latch: LatchRule::Plausible,
     // A PBX may be quiet for as long as it likes: hold without music, an agent on mute.
     inactivity: None,

@@ -26,6 +26,15 @@ impl Frames {
         }
     }
 
+    /// Room for frames of `length` samples from now on, where there was none; where the audio ends stays known.
+    pub(crate) fn make_room(&mut self, length: usize) {
+        if self.pcm.len() < length + PART {
+            let tail = self.tail;
+            *self = Self::new(length);
+            self.tail = tail;
+        }
+    }
+
     /// Whether no sample waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0

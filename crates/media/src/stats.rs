@@ -72,6 +72,7 @@ impl Counters {
             malformed: self.malformed,
             clipped: self.clipped,
             late: self.late.into(),
+            recut: 0, // the path knows
             rtcp_received: self.rtcp_received,
             rtcp_sent: self.rtcp_sent,
             remote_loss: self.remote_loss,

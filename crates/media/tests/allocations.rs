@@ -244,6 +244,65 @@ fn keys_as_tones_allocate_nothing() {
     }
 }
 
+/// A desk that goes over from 20 ms of Opus to 40: the one packet with which it does may allocate.
+#[test]
+fn opus_that_is_coded_anew_allocates_with_the_first_packet_and_never_again() {
+    let plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Opus),
+    ];
+    let mut call = Call::new(plans.clone());
+    let mut datagrams = Vec::new();
+    let mut at = 0;
+    for n in 0..300 {
+        let peer = call.peer(Side::B);
+        peer.ptime = if n < 100 { 20 } else { [40, 20, 60, 10][n % 4] };
+        let packet = peer.say();
+        if n % 50 != 48 {
+            datagrams.push((at, packet.as_slice().to_vec()));
+        }
+        at += peer.ptime;
+    }
+    let start = Instant::now();
+    let settings = EngineSettings::default();
+    let mut out = Outbox::new();
+    let mut session = Session::start(start, plans, &settings, [7; 32], &mut out).unwrap();
+    let mut packet = Packet::new();
+    let (mut sent, mut before) = (0, media::Mode::Aware);
+    let mut turns = Vec::new();
+    for (at, bytes) in &datagrams {
+        let now = start + ms(*at);
+        let work = allocation_counter::measure(|| {
+            while session.next_timeout() <= now {
+                let due = session.next_timeout();
+                session.timeout(due, &mut out);
+                while session.transmit(due, &mut packet, &mut out).is_some() {}
+            }
+            packet.fill(bytes);
+            let source = address(Side::B);
+            let mut forward =
+                session.receive(now, Side::B, Channel::Rtp, source, &mut packet, &mut out);
+            while forward.is_some() {
+                sent += 1;
+                forward = session.transmit(now, &mut packet, &mut out);
+            }
+        });
+        let mode = session.mode(Side::B);
+        if mode == before {
+            assert_eq!(work.count_total, 0, "{at} ms: {work:?}");
+        } else {
+            turns.push((*at, work.count_total));
+        }
+        before = mode;
+    }
+    // The room for a frame; what libopus takes for its two coders is not counted here.
+    assert!(
+        matches!(turns[..], [(2_000..=2_100, 1)]),
+        "{turns:?}: once, with the first packet of 40 ms"
+    );
+    assert!(sent >= 400, "{sent}");
+}
+
 #[test]
 fn ten_seconds_of_a_sound_allocate_nothing() {
     for b in [Codec::Opus, Codec::Pcma] {

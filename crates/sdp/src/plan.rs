@@ -83,6 +83,8 @@ pub struct Care {
     pub smoothing: Option<Smoothing>,
     /// Made louder or softer on its way.
     pub gain: Gain,
+    /// It takes packets of its ptime and no others: what could pass in packets of another length is coded anew.
+    pub exact_ptime: bool,
 }
 
 /// How much louder audio is made than it came, in dB, within [`Gain::MOST`] either way; 0: untouched.

@@ -38,6 +38,9 @@ pub struct LegReport {
     /// Packets of the far side that came after their moment: the one a jitter buffer decided on or, where there is none, a second
     /// after others had to take their place.
     pub late: u64,
+    /// Packets of the far side that could have passed, and were decoded and encoded anew because the other leg takes one length of
+    /// packets only.
+    pub recut: u64,
     /// RTCP packets received.
     pub rtcp_received: u64,
     /// RTCP packets sent.
@@ -90,6 +93,7 @@ impl LegReport {
             malformed: self.malformed + before.malformed,
             clipped: self.clipped + before.clipped,
             late: self.late + before.late,
+            recut: self.recut + before.recut,
             rtcp_received: self.rtcp_received + before.rtcp_received,
             rtcp_sent: self.rtcp_sent + before.rtcp_sent,
             remote_loss: self.remote_loss.or(before.remote_loss),

@@ -35,6 +35,8 @@ pub const META: PeerProfile = PeerProfile {
     silence: Silence::Frames,
     // Meta answers our first packet; what the agent says before is held (10.8).
     proof: Some(Proof::Heard),
+    // 20 ms are mandatory (10.1), and a PBX may send what it likes.
+    exact_ptime: true,
     // Its relays may answer from another address than the SDP names; SRTP tells who is who.
     latch: LatchRule::Authenticated,
     inactivity: Some(facts::INACTIVITY),

@@ -332,6 +332,7 @@ impl Stream {
                 tones: self.peer.digits == Digits::Tones,
                 smoothing: self.smoothing,
                 gain: self.gain,
+                exact_ptime: self.peer.exact_ptime,
             },
         })
     }

@@ -34,6 +34,7 @@ pub(crate) const CARRIER: PeerProfile = PeerProfile {
     refusals: &[],
     gated: true,
     silence: Silence::Frames,
+    exact_ptime: true,
     latch: LatchRule::Authenticated,
     inactivity: Some(Duration::from_secs(20)),
     quiet: Some(Duration::from_secs(10)),

@@ -10,6 +10,7 @@
 
 mod keys;
 mod late;
+mod recut;
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use crate::queue::{LONGEST, Queue};
 use crate::rtp::HEADER;
 use crate::session::Channel;
 use late::Hurry;
+use recut::Course;
 
 /// What happens to audio on its way (RFC 7092).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub(crate) struct Turn<'a> {
 pub(crate) struct Path {
     from: Codec,
     to: Codec,
-    /// Both `None` between two Opus legs: payloads always pass.
+    /// Both `None` between two Opus legs while payloads pass.
     decoder: Option<Decoder>,
     encoder: Option<Encoder>,
     frames: Frames,
@@ -71,7 +73,7 @@ pub(crate) struct Path {
     /// On the heap: few calls press keys by word, and what all of them touch lies closer together.
     keyboard: Box<Keyboard>,
     /// Samples in the source's last packet.
-    heard: usize,
+    heard: u32,
     /// Samples by which filler has continued the source's last sound since then. Whether it paused
     /// or packets are missing is known only when the next one comes.
     continued: usize,
@@ -86,6 +88,9 @@ pub(crate) struct Path {
     inband: Option<Box<InBand>>,
     /// How much louder the source is made, where that is wanted.
     gain: Option<Gain>,
+    course: Course,
+    /// Packets coded anew for their length, or that should have been.
+    recut: u32,
 }
 
 impl Path {
@@ -106,7 +111,7 @@ impl Path {
             frames: Frames::new(room(from, to, frame)),
             relay: Relay::default(),
             keyboard: Box::new(Keyboard::new()),
-            heard: 20 * SAMPLES_PER_MS,
+            heard: 20 * SAMPLES_PER_MS as u32,
             continued: MAX_CONCEALED,
             preroll: preroll.map(Box::new),
             shift: 0,
@@ -114,6 +119,8 @@ impl Path {
             comfort: None,
             inband: None,
             gain: None,
+            course: Course::Usual,
+            recut: 0,
         };
         path.make_coders(opus, true, true, spare)?;
         Ok(path)
@@ -162,6 +169,7 @@ impl Path {
         let (decoder, encoder) = (from != self.from || passed, to != self.to || passed);
         (self.from, self.to) = (from, to);
         self.comfort = None;
+        self.course = Course::Usual;
         self.frames = Frames::new(room(from, to, frame));
         self.make_coders(opus, decoder, encoder, &mut Spare::none())?;
         self.tune(opus);
@@ -175,7 +183,7 @@ impl Path {
 
     /// What happens to audio on this path.
     pub(crate) fn mode(&self) -> Mode {
-        if self.from == self.to && self.gain.is_none() {
+        if self.from == self.to && self.gain.is_none() && self.course != Course::Anew {
             Mode::Aware
         } else {
             Mode::Terminate
@@ -194,6 +202,7 @@ impl Path {
         }
         self.frames.clear();
         self.continued = MAX_CONCEALED;
+        self.course = Course::Usual;
         to.tx.forget_source();
     }
 
@@ -300,8 +309,7 @@ impl Path {
         if self.says() {
             return Duration::ZERO;
         }
-        let usual = Duration::from_millis(20 + 2 * (self.heard / SAMPLES_PER_MS) as u64)
-            + (2 * jitter).min(MAX_JITTER);
+        let usual = Duration::from_millis(20 + 2 * self.heard_ms()) + (2 * jitter).min(MAX_JITTER);
         match self.comfort {
             None => usual.max(to.tx.wait()),
             Some(_) => usual,
@@ -310,7 +318,12 @@ impl Path {
 
     /// How long a packet behind a hole waits for the missing one.
     pub(crate) fn hold(&self) -> Duration {
-        Duration::from_millis(10 + (self.heard / SAMPLES_PER_MS) as u64)
+        Duration::from_millis(10 + self.heard_ms())
+    }
+
+    /// The length of the source's last packet, in ms.
+    fn heard_ms(&self) -> u64 {
+        u64::from(self.heard) / SAMPLES_PER_MS as u64
     }
 
     /// Whether audio like this makes nothing due sooner: nothing waits for its time here, and packets are as
@@ -319,7 +332,7 @@ impl Path {
         matches!(turn.kind, Kind::Audio)
             && self.preroll.is_none()
             && self.relay.next_timeout().is_none()
-            && codec::samples(self.from, turn.payload) == Some(self.heard)
+            && codec::samples(self.from, turn.payload) == Some(self.heard as usize)
     }
 
     /// Whether filler may go out: not into an event.
@@ -452,7 +465,7 @@ impl Path {
             from.counters.malformed += 1;
             return None;
         };
-        self.heard = samples;
+        self.heard = samples as u32;
         self.comfort = None;
         let continued = std::mem::replace(&mut self.continued, MAX_CONCEALED);
         if to.gate.is_none() {
@@ -469,6 +482,7 @@ impl Path {
             self.comes_forward(turn, from, to);
         }
         let position = turn.position / from.ticks_per_sample();
+        let turns = self.turns(samples, to);
         let passes = self.mode() == Mode::Aware
             && (!codes(self.from, self.to) || (samples == to.frame && self.frames.is_empty()));
         if passes && !hears {
@@ -476,7 +490,13 @@ impl Path {
             self.frames.passed(position + samples as i64);
             return None;
         }
-        if turn.lost > 0 && !passes {
+        if turns {
+            // What is missing before was to pass: only the far side's decoder knows what was said until then.
+            to.tx.skip(to.tx.hole(turn.lost));
+            // Positions were ticks, and are whole samples from now on.
+            to.tx
+                .nudge(turn.position - position * from.ticks_per_sample());
+        } else if turn.lost > 0 && !passes {
             if continued < MAX_CONCEALED {
                 let missing = samples.saturating_mul(turn.lost as usize);
                 from.counters.concealed += continued.min(missing) as u64;
@@ -574,11 +594,12 @@ impl Path {
         let Ok(hole) = usize::try_from(position - tail) else {
             return;
         };
+        let heard = self.heard as usize;
         let missing = hole
-            .min(self.heard.saturating_mul(turn.lost as usize))
+            .min(heard.saturating_mul(turn.lost as usize))
             .min(MAX_CONCEALED);
         let mut pcm = [0; MAX_CONCEALED];
-        let last = self.heard.min(missing);
+        let last = heard.min(missing);
         let (before, redundant) = pcm[..missing].split_at_mut(missing - last);
         decoder.conceal(before);
         if hole <= MAX_CONCEALED {
@@ -641,7 +662,8 @@ impl Path {
 
     /// Whether audio may have to be decoded.
     pub(crate) fn codes(&self) -> bool {
-        codes(self.from, self.to) || self.inband.is_some() || self.gain.is_some()
+        let passes = !codes(self.from, self.to) && self.course != Course::Anew;
+        !passes || self.inband.is_some() || self.gain.is_some()
     }
 
     fn make_coders(

@@ -44,6 +44,7 @@ impl Session {
             .agree(other, codec, leg.frame, &to_side)
             .map_err(failed)?;
         leg.before = Some(Box::new(self.leg_report(side)));
+        self.paths[at].forget_recut();
         leg.rtp_latch.follows(&self.legs[at].rtp_latch);
         leg.rtcp_latch.follows(&self.legs[at].rtcp_latch);
         self.legs[at] = leg;
@@ -81,6 +82,8 @@ impl Session {
         let report =
             leg.counters
                 .report(self.started, leg.gate, &self.rx[side.index()], leg.codec());
+        let recut = self.paths[side.index()].recut_packets();
+        let report = LegReport { recut, ..report };
         match &leg.before {
             Some(before) => report.after(before),
             None => report,

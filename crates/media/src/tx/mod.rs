@@ -282,6 +282,11 @@ impl Transmitter {
         self.sequence += hole;
     }
 
+    /// The source's positions are less by so many ticks from now on, and mean the same.
+    pub fn nudge(&mut self, ticks: i64) {
+        self.offset = self.offset.map(|offset| offset + ticks);
+    }
+
     /// Writes a header with the next sequence number; `marker` adds to what the talkspurt demands.
     pub fn header(&mut self, pt: u8, timestamp: i64, marker: bool, out: &mut [u8; HEADER]) {
         Header {

@@ -88,7 +88,7 @@ pub fn plan(side: Side, codec: Codec) -> LegPlan {
     }
 }
 
-/// Like a WhatsApp leg: SRTP, rtcp-mux, frames of silence.
+/// Like a WhatsApp leg: SRTP, rtcp-mux, frames of silence, packets of 20 ms only.
 pub fn secured(mut plan: LegPlan) -> LegPlan {
     plan.agreed.keying = sdes(Suite::AesCm128HmacSha1_80, None);
     plan.agreed.rtcp_mux = true;
@@ -96,6 +96,7 @@ pub fn secured(mut plan: LegPlan) -> LegPlan {
     plan.silence = Silence::Frames;
     plan.latch = Latch::Authenticated;
     plan.unsolicited_dtmf = Some(126);
+    plan.care.exact_ptime = true;
     plan
 }
 

@@ -86,6 +86,8 @@ struct Leg<'a> {
     duplicates: u64,
     #[serde(skip_serializing_if = "is_zero")]
     late: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    recut: u64,
     jitter_ms: f64,
     concealed_ms: u64,
     remote_loss: Option<f32>,
@@ -183,6 +185,7 @@ impl<'a> Leg<'a> {
             reordered,
             duplicates,
             late,
+            recut,
             jitter,
             concealed,
             undecryptable,
@@ -226,6 +229,7 @@ impl<'a> Leg<'a> {
             reordered,
             duplicates,
             late,
+            recut,
             jitter_ms: fine(jitter),
             concealed_ms: millis(concealed),
             remote_loss,

@@ -1,0 +1,68 @@
+//! Opus in packets of another length than the other leg insists on.
+//!
+//! Between two Opus legs payloads pass, whatever their length: nothing is decoded, and there are no coders. From the first
+//! packet on that a leg of [exact](sdp::plan::Care::exact_ptime) ptime would not take, what comes is decoded and encoded anew,
+//! in frames of that ptime, until another source speaks or something else is agreed on.
+//!
+//! ```text
+//!   source    ├─ 20 ─┤├─ 20 ─┤├────── 40 ─────┤├─ 10 ─┤├─ 10 ─┤├─ 20 ─┤
+//!              passes  passes  coded anew from here on
+//!   the leg   ├─ 20 ─┤├─ 20 ─┤├─ 20 ─┤├─ 20 ─┤├──── 20 ───────┤├─ 20 ─┤   one SSRC, one sequence, one line of timestamps
+//! ```
+
+use super::{Path, codes};
+use crate::codec::Spare;
+use crate::leg::Leg;
+
+/// How what comes goes on.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Course {
+    /// As its codecs and its gain have it.
+    #[default]
+    Usual,
+    /// Coded anew, because some of it was not of the length the other leg takes.
+    Anew,
+    /// As usual: it should be coded anew, but no coders were to be had. None are asked for again.
+    Stuck,
+}
+
+impl Path {
+    /// Packets coded anew for their length, or that should have been.
+    pub(crate) fn recut_packets(&self) -> u64 {
+        self.recut.into()
+    }
+
+    /// Somebody else is at the leg, with figures of his own.
+    pub(crate) fn forget_recut(&mut self) {
+        self.recut = 0;
+    }
+
+    /// Takes note of a packet of so many samples. `true`: it is the first of those that would pass that the other leg does not
+    /// take, and with it audio is coded anew. This is the one moment in the life of a path at which something is allocated: two
+    /// coders, unless it has them, and the room for a frame.
+    pub(super) fn turns(&mut self, samples: usize, to: &Leg) -> bool {
+        let passes = self.gain.is_none() && !codes(self.from, self.to);
+        let fits = samples == to.frame || !to.care.exact_ptime;
+        match self.course {
+            Course::Usual if passes && !fits => {}
+            Course::Usual => return false,
+            Course::Anew => {
+                self.recut += 1;
+                return false;
+            }
+            Course::Stuck => {
+                self.recut += u32::from(!fits);
+                return false;
+            }
+        }
+        self.recut += 1;
+        self.course = Course::Anew;
+        let made = self.make_coders(&to.opus(), false, false, &mut Spare::none());
+        if made.is_err() {
+            self.course = Course::Stuck;
+            return false;
+        }
+        self.frames.make_room(to.frame);
+        true
+    }
+}
