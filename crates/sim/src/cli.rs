@@ -220,6 +220,7 @@ impl TalkArgs {
             digits_after: (!self.digits.is_empty()).then(|| seconds(self.digits_after)),
             hang_up_after: self.hang_up_after.map(seconds),
             mute_after: self.mute_after.map(seconds),
+            packets: Vec::new(),
             stalls: None,
         }
     }

@@ -31,6 +31,7 @@ mod limits;
 mod listeners;
 mod operating;
 mod other_families;
+mod other_lengths;
 mod policy;
 mod privacy;
 mod races;

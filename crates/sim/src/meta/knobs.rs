@@ -132,6 +132,8 @@ pub struct Talk {
     pub hang_up_after: Option<Duration>,
     /// From when on we send nothing at all.
     pub mute_after: Option<Duration>,
+    /// How much is in the packets we send, one after the other and from the beginning again: 10, 20, 40 or 60 ms; 20 without.
+    pub packets: Vec<Duration>,
     /// We stall now and then.
     pub stalls: Option<Stalls>,
 }

@@ -245,7 +245,7 @@ impl PbxPeer {
             call.version,
             &[codec],
             events,
-            direction,
+            (self.settings.ptime, direction),
         );
         let text = call
             .keys

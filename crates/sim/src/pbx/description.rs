@@ -123,7 +123,7 @@ pub(crate) fn print(
     version: u32,
     formats: &[(u8, Codec)],
     events: Option<u8>,
-    direction: &str,
+    (ptime, direction): (u8, &str),
 ) -> String {
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     let ip = address.ip();
@@ -148,7 +148,7 @@ pub(crate) fn print(
             "a=rtpmap:{pt} telephone-event/8000\r\na=fmtp:{pt} 0-15\r\n"
         ));
     }
-    text.push_str(&format!("a=ptime:20\r\na={direction}\r\n"));
+    text.push_str(&format!("a=ptime:{ptime}\r\na={direction}\r\n"));
     text
 }
 
@@ -171,7 +171,7 @@ mod tests {
         let address = "127.0.0.1:4000".parse().unwrap();
         let formats = [(8, Codec::Pcma), (96, Codec::Opus)];
         let far = read(
-            print(address, 1, 1, &formats, Some(101), "sendonly").as_bytes(),
+            print(address, 1, 1, &formats, Some(101), (20, "sendonly")).as_bytes(),
             false,
         )
         .unwrap();
@@ -190,7 +190,7 @@ mod tests {
             1,
             &[(8, Codec::Pcma)],
             None,
-            "sendrecv",
+            (20, "sendrecv"),
         );
         assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes(), false).is_err());
         assert!(read(text.replace("RTP/AVP", "RTP/SAVP").as_bytes(), true).is_err());

@@ -23,6 +23,8 @@ pub struct PbxSettings {
     pub codecs: Vec<Codec>,
     /// Whether it speaks SRTP, and under which suites, most wanted first.
     pub srtp: Vec<Suite>,
+    /// The ptime of its descriptions; what it sends is up to what is said ([`Talk::packets`]).
+    pub ptime: u8,
     /// It makes a new key for every description.
     pub rekeys: bool,
     /// SIP timers.
@@ -146,6 +148,7 @@ impl PbxSettings {
             },
             codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::TelephoneEvent],
             srtp: Vec::new(),
+            ptime: 20,
             rekeys: false,
             timers: TimerSettings::default(),
             script: PbxScript::default(),

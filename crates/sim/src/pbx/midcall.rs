@@ -56,7 +56,7 @@ impl PbxPeer {
             call.version,
             &formats,
             events,
-            call.direction,
+            (self.settings.ptime, call.direction),
         );
         call.keys
             .make(&mut self.dice, &self.settings.srtp, self.settings.rekeys);
@@ -73,7 +73,14 @@ impl PbxPeer {
         call.version += 1;
         let (address, session, version) = (call.address, call.session, call.version);
         let events = self.events().and(far.events);
-        let text = print(address, session, version, &[codec], events, "sendrecv");
+        let text = print(
+            address,
+            session,
+            version,
+            &[codec],
+            events,
+            (self.settings.ptime, "sendrecv"),
+        );
         let call = self.calls.get(&id)?;
         let text = call
             .keys

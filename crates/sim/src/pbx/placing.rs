@@ -57,7 +57,7 @@ impl PbxPeer {
             1,
             &self.formats(),
             self.events(),
-            "sendrecv",
+            (self.settings.ptime, "sendrecv"),
         );
         invite.body = Bytes::from(keys.add_to(text, &self.settings.srtp, None));
         let flow = self.flow_to(&self.settings.sbc.clone());

@@ -1,7 +1,7 @@
 //! The voice of a simulated end: it says a tone, presses digits, and judges what it hears.
 //!
 //! ```text
-//!  every 20 ms ─► say (tone │ digit │ silence) ─► RTP ─► SRTP? ─► datagram
+//!  every frame ─► say (tone │ digit │ silence) ─► RTP ─► SRTP? ─► datagram
 //!  datagram ─► SRTP? ─► rules (one SSRC, PT, ptime, timestamp line) ─► listen ─► Heard
 //! ```
 //!
@@ -29,8 +29,6 @@ pub(crate) use self::voices::{Told, Voices};
 use crate::meta::knobs::Talk;
 use crate::report::{Heard, millis};
 
-/// One packet every 20 ms.
-const FRAME: Duration = Duration::from_millis(20);
 /// RTCP every 5 s (Meta reference 10.7 asks for no less).
 const RTCP_EVERY: Duration = Duration::from_secs(5);
 
@@ -227,7 +225,7 @@ impl Voice {
         }
         let stalls = self.awake(now) > now;
         while let Some(at) = self.next_frame.filter(|at| *at <= now && !stalls) {
-            self.next_frame = Some(at + FRAME);
+            self.next_frame = Some(at + self.speaker.length());
             if now.saturating_duration_since(at) > Duration::from_millis(500) {
                 // The machine slept: skip, do not flood.
                 self.speaker.skip();
@@ -289,9 +287,11 @@ impl Voice {
             && let Some(next) = self.next_frame
         {
             // The timestamp line goes on with the clock.
-            let missed = now.saturating_duration_since(next).as_millis() / FRAME.as_millis();
-            self.speaker
-                .skip_frames(u32::try_from(missed).unwrap_or(u32::MAX));
+            let mut missed = next + self.speaker.length();
+            while missed <= now {
+                self.speaker.skip();
+                missed += self.speaker.length();
+            }
             self.next_frame = Some(now);
         }
         self.muted = mute;

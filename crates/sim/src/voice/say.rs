@@ -1,7 +1,7 @@
-//! What a voice says: a tone or silence in 20 ms frames, digits as RFC 4733 events in between.
+//! What a voice says: a tone or silence in frames of 20 ms or as its plan has it, digits as RFC 4733 events in between.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::codec::{Encoder, OpusSettings};
 use media::tone::Tone;
@@ -12,9 +12,12 @@ use crate::dice::Dice;
 
 /// Level of every tone, dBFS of a full-scale sine.
 pub(super) const TONE_LEVEL: f64 = -10.0;
-/// Frames a digit lasts (100 ms), and pauses after it (60 ms).
-const DIGIT_FRAMES: u16 = 5;
-const PAUSE_FRAMES: u16 = 3;
+/// How long a digit lasts (100 ms), and a pause after it (60 ms), in samples at 8 kHz.
+const DIGIT: u16 = 800;
+const PAUSE: u16 = 480;
+/// A frame of a plan that says nothing of its length, and the longest there is.
+const FRAME: u16 = 160;
+const LONGEST: u16 = 480;
 
 /// One end's speech: own sequence, own timestamp line, one SSRC.
 #[derive(Debug)]
@@ -26,7 +29,12 @@ pub(super) struct Speaker {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    step: u32,
+    /// Ticks of the clock per sample at 8 kHz.
+    ticks: u32,
+    /// Samples at 8 kHz in frames, one after the other and from the beginning again.
+    frames: Vec<u16>,
+    /// Which of them is next.
+    turn: usize,
     marker: bool,
     pressed: VecDeque<(Instant, char)>,
     event: Option<Event>,
@@ -39,7 +47,8 @@ pub(super) struct Speaker {
 struct Event {
     code: u8,
     timestamp: u32,
-    frames: u16,
+    /// How long it has lasted, its pause included, in samples at 8 kHz.
+    lasted: u16,
 }
 
 impl Speaker {
@@ -58,10 +67,12 @@ impl Speaker {
             // Below 2^15, so that no one can lose count of the roll-over (RFC 3711 3.3.1).
             sequence: dice.below(0x7fff) as u16,
             timestamp: dice.roll() as u32,
-            step: match plan.codec {
-                Codec::Opus => 960,
-                _ => 160,
+            ticks: match plan.codec {
+                Codec::Opus => 6,
+                _ => 1,
             },
+            frames: frames(&plan.talk.packets),
+            turn: 0,
             marker: true,
             pressed: VecDeque::new(),
             event: None,
@@ -85,18 +96,30 @@ impl Speaker {
         self.timestamp
     }
 
-    /// A frame's time passes without a packet.
-    pub(super) fn skip(&mut self) {
-        self.skip_frames(1);
+    /// Samples in the next frame.
+    fn frame(&self) -> u16 {
+        self.frames[self.turn]
     }
 
-    /// The time of several frames passes without a packet.
-    pub(super) fn skip_frames(&mut self, frames: u32) {
-        self.timestamp = self.timestamp.wrapping_add(self.step.wrapping_mul(frames));
+    /// How long the next frame is.
+    pub(super) fn length(&self) -> Duration {
+        Duration::from_millis(u64::from(self.frame()) / 8)
+    }
+
+    /// The next frame's time is over.
+    fn pass(&mut self) {
+        let ticks = u32::from(self.frame()) * self.ticks;
+        self.timestamp = self.timestamp.wrapping_add(ticks);
+        self.turn = (self.turn + 1) % self.frames.len();
+    }
+
+    /// A frame's time passes without a packet.
+    pub(super) fn skip(&mut self) {
+        self.pass();
         self.marker = true;
     }
 
-    /// The packets of the next 20 ms: one of audio, or one of an event (three at its end).
+    /// The packets of the next frame: one of audio, or one of an event (three at its end).
     pub(super) fn next(&mut self, now: Instant, muted: bool) -> Vec<Vec<u8>> {
         if self.event.is_none()
             && self.pressed.front().is_some_and(|(at, _)| *at <= now)
@@ -105,24 +128,24 @@ impl Speaker {
             self.event = Some(Event {
                 code,
                 timestamp: self.timestamp,
-                frames: 0,
+                lasted: 0,
             });
         }
         let packets = match self.event.take() {
             Some(event) if !muted => self.event_packets(event),
             _ => self.audio_packet(muted),
         };
-        self.timestamp = self.timestamp.wrapping_add(self.step);
+        self.pass();
         packets
     }
 
     fn audio_packet(&mut self, muted: bool) -> Vec<Vec<u8>> {
-        let mut pcm = [0; 160];
+        let pcm = &mut [0; LONGEST as usize][..usize::from(self.frame())];
         if let Some(tone) = &mut self.tone {
-            tone.fill(&mut pcm);
+            tone.fill(pcm);
         }
         let mut payload = [0; 1_200];
-        let Some(length) = self.encoder.encode(&pcm, &mut payload).filter(|_| !muted) else {
+        let Some(length) = self.encoder.encode(pcm, &mut payload).filter(|_| !muted) else {
             self.marker = true;
             return Vec::new();
         };
@@ -133,11 +156,12 @@ impl Speaker {
     /// RFC 4733 §2.5.1: one packet per frame with a growing duration, the last one three times.
     /// The duration counts 8 kHz units, the timestamp stays the audio's at the start of the event.
     fn event_packets(&mut self, mut event: Event) -> Vec<Vec<u8>> {
-        event.frames += 1;
+        let before = event.lasted;
+        event.lasted += self.frame();
         let mut packets = Vec::new();
-        if event.frames <= DIGIT_FRAMES {
-            let end = event.frames == DIGIT_FRAMES;
-            let duration = (event.frames * 160).to_be_bytes();
+        if before < DIGIT {
+            let end = event.lasted >= DIGIT;
+            let duration = event.lasted.to_be_bytes();
             let payload = [
                 event.code,
                 u8::from(end) << 7 | 10,
@@ -145,18 +169,13 @@ impl Speaker {
                 duration[1],
             ];
             for _ in 0..if end { 3 } else { 1 } {
-                packets.push(self.packet(
-                    self.events,
-                    event.frames == 1,
-                    event.timestamp,
-                    &payload,
-                ));
+                packets.push(self.packet(self.events, before == 0, event.timestamp, &payload));
             }
         } else {
             // The pause between two digits is spoken.
             packets = self.audio_packet(false);
         }
-        if event.frames < DIGIT_FRAMES + PAUSE_FRAMES {
+        if event.lasted < DIGIT + PAUSE {
             self.event = Some(event);
         }
         packets
@@ -174,6 +193,19 @@ impl Speaker {
         self.octets += payload.len() as u64;
         bytes
     }
+}
+
+/// Samples in frames of these lengths: those a codec can do, one of 20 ms where there is none.
+fn frames(lengths: &[Duration]) -> Vec<u16> {
+    let samples = lengths.iter().map(|length| length.as_millis() * 8);
+    let mut frames: Vec<u16> = samples
+        .filter_map(|samples| u16::try_from(samples).ok())
+        .filter(|samples| [80, 160, 320, 480].contains(samples))
+        .collect();
+    if frames.is_empty() {
+        frames.push(FRAME);
+    }
+    frames
 }
 
 /// The event code of a digit (RFC 4733 §3.2).
