@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use b2bua::Level;
 use b2bua::settings::{Rate, Unknown};
 use b2bua::{Input, Load};
+use sdp::Codec;
 use sim::World;
 use sim::scene::*;
 use sim::world::Beginning;
@@ -442,4 +443,45 @@ fn under_load_new_callers_hear_503_and_those_on_the_line_never_notice() {
             .iter()
             .any(|record| record.carrier_duration == Some(30))
     );
+}
+
+#[test]
+fn where_only_a_call_that_passes_finds_room_one_that_would_be_decoded_hears_503() {
+    // A PBX of PCMA: a user who has it too is passed on, an agent reaches a user with Opus.
+    let mut world = guarded(|b| {
+        b.meta.numbers[0].g711 = true;
+        let (opus, pcma, keys) = (Codec::Opus, Codec::Pcma, Codec::TelephoneEvent);
+        with_number(&mut b.settings, |n| n.codecs = vec![opus, pcma, keys]);
+        with_trunk(&mut b.settings, |t| t.codecs = vec![pcma, keys]);
+    });
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(user().hanging_up_after(secs(20)));
+    world.pass(secs(3));
+    // The call takes a quarter of what a thread may be asked for: there is room for three more like it.
+    let load = Load {
+        media: 24,
+        media_ran: 24,
+        ..Load::default()
+    };
+    for _ in 0..3 {
+        world.tell_core(Input::Load(load));
+    }
+    world.agent_calls({
+        let mut call = agent();
+        call.to = "+12195550002".into();
+        call
+    });
+    let mut other = user().hanging_up_after(secs(5));
+    other.caller = "+12195550001".into();
+    world.pbx.script(agent_answers(secs(1)));
+    world.user_calls(other);
+    let story = world.story(secs(120));
+    assert_eq!(story.refused(Pbx).0, 503);
+    assert!(story.messages(Sbc, Meta, "SIP/2.0 503").is_empty());
+    assert_eq!(world.core.counters().refused.get("overload"), Some(&1));
+    let codecs = world.records.iter().filter_map(|record| {
+        let [a, b] = &record.legs;
+        Some([a.as_ref()?.codec, b.as_ref()?.codec])
+    });
+    assert_eq!(codecs.collect::<Vec<_>>(), [[Codec::Pcma; 2]; 2]);
 }

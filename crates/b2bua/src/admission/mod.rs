@@ -25,6 +25,7 @@
 
 pub(crate) mod account;
 mod bans;
+pub(crate) mod burden;
 pub(crate) mod limits;
 mod overload;
 pub(crate) mod policy;
@@ -148,6 +149,15 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// What the call will weigh, if its first trunk takes it ([`burden`]).
+    pub(crate) fn weight(&self) -> usize {
+        burden::of(burden::is_decoded(
+            self.direction,
+            &self.number,
+            &self.trunk,
+        ))
+    }
+
     /// Lets the first trunk that takes calls now have it, if there is one, and keeps only such
     /// trunks to try after it.
     pub(crate) fn make_room(&mut self, takes: impl Fn(&Trunk) -> bool) {

@@ -13,9 +13,12 @@
 //!
 //! Audio needs more foresight than that. A call that rings takes nothing of a media thread yet, and between one
 //! measurement and the next a hundred may come; once a thread has no time left, all its calls are late at once. So a
-//! call is admitted only if there is time for it when everybody admitted talks ([`Outlook`]).
+//! call is admitted only if there is time for it when everybody admitted talks ([`Outlook`]). Calls are counted by what they
+//! weigh: one that is decoded takes the time of several that pass.
 
 use std::time::Duration;
+
+use super::burden::PASSED;
 
 /// What the machine measured since it last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +55,7 @@ const STEP: u16 = WHOLE / 16;
 /// So many measurements in a row make a load of what else is a stall.
 const LASTS: u8 = 3;
 
-/// Calls the core has.
+/// Calls the core has, by what they weigh ([`super::burden`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Calls {
     /// Those that have not ended.
@@ -74,11 +77,11 @@ struct Outlook {
 /// What one measurement says about more calls.
 #[derive(Clone, Copy, Debug)]
 struct Sight {
-    /// Calls that talked.
+    /// What those calls weighed that talked.
     talking: usize,
     /// Percent the thread was busy.
     busy: f64,
-    /// Percent each of the calls took; the rest was waiting for a processor, which others have.
+    /// Percent a call took for each unit of its weight; the rest was waiting for a processor, which others have.
     each: f64,
 }
 
@@ -91,7 +94,7 @@ impl Sight {
         })
     }
 
-    /// Percent the thread will be busy with so many calls that talk.
+    /// Percent the thread will be busy with calls of this weight that talk.
     fn with(&self, calls: usize) -> f64 {
         self.busy + self.each * (calls as f64 - self.talking as f64)
     }
@@ -103,7 +106,7 @@ impl Outlook {
         self.last[0] = Sight::of(limit, load, talking);
     }
 
-    /// Whether so many calls keep below a limit, as at least one of the last measurements says: a stall is no load.
+    /// Whether calls of this weight keep below a limit, as at least one of the last measurements says: a stall is no load.
     fn leaves_room(&self, limit: u8, calls: usize) -> bool {
         let fits =
             |sight: &Option<Sight>| sight.is_none_or(|sight| sight.with(calls) <= f64::from(limit));
@@ -120,6 +123,8 @@ pub(crate) struct Overload {
     /// Collects shares until they make one call.
     credit: u16,
     outlook: Outlook,
+    /// What all calls weighed when it was measured last, and those begun since. What ended since is found out with the next.
+    all: usize,
     /// There was no room for one more call when it was measured last.
     full: bool,
     /// The last measurement.
@@ -133,6 +138,7 @@ impl Default for Overload {
             above: 0,
             credit: 0,
             outlook: Outlook::default(),
+            all: 0,
             full: false,
             load: Load::default(),
         }
@@ -162,7 +168,8 @@ impl Overload {
         let refused = self.is_refusing();
         self.load = *load;
         self.outlook.measured(policy.media, load, calls.talking);
-        self.full = !self.outlook.leaves_room(policy.media, calls.all + 1);
+        self.all = calls.all;
+        self.full = !self.outlook.leaves_room(policy.media, calls.all + PASSED);
         let exceeded = policy.exceeded(load);
         match exceeded {
             Some(_) => {
@@ -200,15 +207,20 @@ impl Overload {
         (u32::from(self.share) * 100 / u32::from(WHOLE)) as u8
     }
 
-    /// Whether one more new call is admitted, where there are so many.
-    pub(crate) fn admits(&mut self, policy: &OverloadPolicy, calls: usize) -> bool {
-        if !self.outlook.leaves_room(policy.media, calls + 1) {
+    /// Whether one more call of this weight is admitted.
+    pub(crate) fn admits(&mut self, policy: &OverloadPolicy, weight: usize) -> bool {
+        if !self.outlook.leaves_room(policy.media, self.all + weight) {
             return false;
         }
         self.credit += self.share;
         let admitted = self.credit >= WHOLE;
         self.credit %= WHOLE;
         admitted
+    }
+
+    /// A call of this weight begins.
+    pub(crate) fn begins(&mut self, weight: usize) {
+        self.all += weight;
     }
 }
 
@@ -231,6 +243,7 @@ impl OverloadPolicy {
 
 #[cfg(test)]
 mod tests {
+    use super::super::burden::DECODED;
     use super::*;
 
     const POLICY: OverloadPolicy = OverloadPolicy {
@@ -251,7 +264,9 @@ mod tests {
     const NONE: Calls = Calls { all: 0, talking: 0 };
 
     fn admitted(overload: &mut Overload) -> usize {
-        (0..256).filter(|_| overload.admits(&POLICY, 0)).count()
+        (0..256)
+            .filter(|_| overload.admits(&POLICY, PASSED))
+            .count()
     }
 
     #[test]
@@ -331,7 +346,8 @@ mod tests {
         for _ in 0..200 {
             let before = *all.last().expect("the first");
             let mut now = before;
-            while now < before + 40 && overload.admits(policy, now) {
+            while now < before + 40 && overload.admits(policy, PASSED) {
+                overload.begins(PASSED);
                 now += 1;
             }
             all.push(now);
@@ -340,6 +356,39 @@ mod tests {
             overload.measured(policy, &busy(media), Calls { all: now, talking });
         }
         *all.last().expect("the last")
+    }
+
+    /// Whether there is room for a call that passes beside others of this weight.
+    fn has_room(overload: &mut Overload, all: usize) -> bool {
+        overload.all = all;
+        overload.admits(&POLICY, PASSED)
+    }
+
+    #[test]
+    fn calls_that_will_be_decoded_weigh_as_such_before_any_of_them_talks() {
+        // 400 calls that pass talk, each a thousandth of a thread; then come others that will be decoded, and ring.
+        let mut overload = Overload::default();
+        let calls = Calls {
+            all: 400,
+            talking: 400,
+        };
+        for _ in 0..LASTS {
+            overload.measured(&POLICY, &busy(40), calls);
+        }
+        let mut decoded = 0;
+        while decoded < 500 && overload.admits(&POLICY, DECODED) {
+            overload.begins(DECODED);
+            decoded += 1;
+        }
+        // Each will take eight thousandths of the half that is left.
+        assert!((60..=63).contains(&decoded), "{decoded}");
+        // What is too little for one of them is enough for some that pass.
+        let passed = (0..500).take_while(|_| {
+            let admitted = overload.admits(&POLICY, PASSED);
+            overload.begins(PASSED);
+            admitted
+        });
+        assert!((1..DECODED).contains(&passed.count()));
     }
 
     #[test]
@@ -363,11 +412,11 @@ mod tests {
         for _ in 0..LASTS {
             overload.measured(&POLICY, &busy(21), ten);
         }
-        assert!(overload.admits(&POLICY, 1_000));
+        assert!(has_room(&mut overload, 1_000));
         for media in [100, 100, 50] {
             overload.measured(&POLICY, &busy(media), ten);
         }
-        assert!(overload.admits(&POLICY, 17) && !overload.admits(&POLICY, 18));
+        assert!(has_room(&mut overload, 17) && !has_room(&mut overload, 18));
         assert_eq!(overload.percent(), 100);
     }
 
@@ -386,7 +435,7 @@ mod tests {
             overload.measured(&POLICY, &crowded, hundred);
         }
         // 100 calls take 30 percent; there is as much left.
-        assert!(overload.admits(&POLICY, 199) && !overload.admits(&POLICY, 200));
+        assert!(has_room(&mut overload, 199) && !has_room(&mut overload, 200));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What a call tells about itself while it runs.
 
+use sdp::plan::Gain;
+
 use super::{Call, State};
+use crate::admission::burden;
 use crate::call_id::CallId;
 use crate::context::Context;
 use crate::event::{CallEvent, Facts, Happened};
@@ -8,6 +11,7 @@ use crate::io::Output;
 use crate::leg::sip::SipLeg;
 use crate::operator::Running;
 use crate::record::Direction;
+use crate::stream::Stream;
 
 impl Call {
     /// For the operator's list.
@@ -51,6 +55,17 @@ impl Call {
             ringing: self.draft.ringing,
             answered: self.draft.answered_at(),
         }
+    }
+
+    /// What the call weighs for its media thread: by what was agreed on, else by what probably will be.
+    pub(crate) fn weight(&self) -> usize {
+        let decoded = match [&self.streams[0], &self.streams[1]].map(Stream::agreed) {
+            [Some(a), Some(b)] => {
+                a.audio.codec != b.audio.codec || self.trunk.media.gain != Gain::default()
+            }
+            _ => burden::is_decoded(self.direction, &self.number, &self.trunk),
+        };
+        burden::of(decoded)
     }
 
     /// Whether the user and the PBX, or our own announcement, talk.

@@ -255,6 +255,7 @@ impl Core {
     ) {
         let id = CallId(self.next_call);
         self.next_call += 1;
+        self.admission.overload.begins(admitted.weight());
         if let Some(remark) = &admitted.remark {
             self.log(Level::Warn, remark.clone());
         }

@@ -115,7 +115,8 @@ impl Core {
         admitted: &Admitted,
     ) -> Option<Cause> {
         let overload = &settings.admission.overload;
-        if !self.admission.overload.admits(overload, self.calls.len()) {
+        let weight = admitted.weight();
+        if !self.admission.overload.admits(overload, weight) {
             return Some(Cause::Overload);
         }
         let source = Source::of(flow.remote.ip());
@@ -207,11 +208,14 @@ impl Core {
     /// The machine told how much it has to do.
     pub(super) fn load(&mut self, load: &Load) {
         let policy = self.settings.admission.overload;
-        let talking = self.calls.values().filter(|call| call.is_answered());
-        let calls = Calls {
-            all: self.calls.len(),
-            talking: talking.count(),
-        };
+        let mut calls = Calls { all: 0, talking: 0 };
+        for call in self.calls.values() {
+            let weight = call.weight();
+            calls.all += weight;
+            if call.is_answered() {
+                calls.talking += weight;
+            }
+        }
         match self.admission.overload.measured(&policy, load, calls) {
             Some(Turn::Began(why)) => {
                 self.log(
