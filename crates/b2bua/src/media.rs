@@ -110,6 +110,13 @@ pub enum MediaEvent {
     },
     /// A silent leg's peer is back.
     Resumed(Side),
+    /// What a leg's peer says is coded anew from now on, because the other leg takes one length of packets only, or passes again.
+    Recut {
+        /// The leg whose packets are of another length.
+        side: Side,
+        /// `false`: it passes again.
+        begins: bool,
+    },
     /// Packets of a leg's peer cannot be opened from now on, or again after a quiet time; nothing ends for that.
     Unopened {
         /// The leg.

@@ -314,6 +314,14 @@ fn another_source_that_sends_20_ms_passes_again() {
     // What was counted of the first is not forgotten, and the second was not counted.
     let recut = call.session.report(call.now).legs[1].recut;
     assert!((80..=86).contains(&recut), "{recut}");
+    let told: Vec<_> = (call.events.iter())
+        .filter_map(|(_, event)| match event {
+            Event::Recut { side, begins } => Some((*side, *begins)),
+            _ => None,
+        })
+        .collect();
+    let of_the_desk = |begins| (Side::B, begins);
+    assert_eq!(told, [true, false, true].map(of_the_desk));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use b2bua::{Input, Load};
 use sdp::Codec;
 use sim::scene::*;
 use sim::world::Party::{Meta, Pbx};
@@ -95,4 +96,34 @@ fn a_pbx_that_sends_twenty_milliseconds_is_not_coded_anew() {
     story.is_clean();
     let (recut, sent) = recut(&story, 1);
     assert!(recut == 0 && sent >= 290, "{recut} of {sent}");
+}
+
+/// Whether another call finds room beside one that takes more than half of a media thread, and talks in packets of this length.
+fn finds_room(length: u64) -> bool {
+    let mut world = world(20);
+    let mut agent = agent_answers(secs(1));
+    agent.talk.packets = lengths(&[length]);
+    world.pbx.script(agent);
+    world.user_calls(user().hanging_up_after(secs(20)));
+    world.pass(secs(4));
+    let load = Load {
+        media: 60,
+        media_ran: 60,
+        ..Load::default()
+    };
+    for _ in 0..3 {
+        world.tell_core(Input::Load(load));
+    }
+    let mut other = user().hanging_up_after(secs(2));
+    other.caller = "+12195550001".into();
+    world.user_calls(other);
+    world.pass(secs(1));
+    world.core.counters().refused.get("overload") != Some(&1)
+}
+
+#[test]
+fn a_call_that_is_coded_anew_weighs_what_one_weighs_that_is_transcoded() {
+    // What takes so much and passes, leaves no room for another like it; what takes it because it is coded anew does.
+    assert!(!finds_room(20));
+    assert!(finds_room(40));
 }

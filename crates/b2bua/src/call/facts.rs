@@ -61,7 +61,9 @@ impl Call {
     pub(crate) fn weight(&self) -> usize {
         let decoded = match [&self.streams[0], &self.streams[1]].map(Stream::agreed) {
             [Some(a), Some(b)] => {
-                a.audio.codec != b.audio.codec || self.trunk.media.gain != Gain::default()
+                a.audio.codec != b.audio.codec
+                    || self.trunk.media.gain != Gain::default()
+                    || self.recut.contains(&true)
             }
             _ => burden::is_decoded(self.direction, &self.number, &self.trunk),
         };

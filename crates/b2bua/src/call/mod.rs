@@ -119,6 +119,8 @@ pub(crate) struct Call {
     running: bool,
     /// Leg B's own media has its place in the session.
     present: bool,
+    /// What a leg says is coded anew because of the length of its packets.
+    recut: [bool; 2],
     /// The PBX sends its call elsewhere.
     transfer: Option<Box<Transfer>>,
     /// REFERs taken up in the PBX's present dialog.
@@ -284,6 +286,7 @@ impl Call {
             early: Early::default(),
             running: false,
             present: false,
+            recut: [false; 2],
             transfer: None,
             referrals: 0,
             sounding: [None, None],

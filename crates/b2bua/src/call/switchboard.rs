@@ -192,6 +192,18 @@ impl Call {
             MediaEvent::Resumed(side) => {
                 cx.log(Level::Info, format!("leg {side:?} is heard again"));
             }
+            MediaEvent::Recut { side, begins } => {
+                self.recut[side.index()] = begins;
+                let name = self.leg(side).map_or("no", |leg| leg.profile().name);
+                let what = match begins {
+                    true => "is coded anew: its packets are not of the length we asked for",
+                    false => "passes as it is again",
+                };
+                cx.log(
+                    Level::Info,
+                    format!("audio of leg {side:?} ({name}) {what}"),
+                );
+            }
             MediaEvent::Unopened { side, why, source } => {
                 self.say(cx, Happened::Unopened { side, why, source });
             }

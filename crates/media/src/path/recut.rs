@@ -27,6 +27,11 @@ pub(super) enum Course {
 }
 
 impl Path {
+    /// Whether audio is coded anew for its length.
+    pub(crate) fn recuts(&self) -> bool {
+        self.course == Course::Anew
+    }
+
     /// Packets coded anew for their length, or that should have been.
     pub(crate) fn recut_packets(&self) -> u64 {
         self.recut.into()
@@ -64,5 +69,40 @@ impl Path {
         }
         self.frames.make_room(to.frame);
         true
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // tests need some instant to start from
+mod tests {
+    use std::time::Instant;
+
+    use sdp::plan::LegPlan;
+    use sdp::{Codec, Side};
+
+    use super::*;
+    use crate::EngineSettings;
+    use crate::path::Mode;
+
+    #[test]
+    fn without_coders_packets_of_any_length_pass_and_are_counted() {
+        let (opus, spare) = (EngineSettings::default().opus(), &mut Spare::none());
+        let mut plan = LegPlan::nobody();
+        plan.agreed.audio.codec = Codec::Opus;
+        plan.care.exact_ptime = true;
+        let to = Leg::new(Instant::now(), Side::A, &plan, &opus, 0, 0, spare).unwrap();
+        let codec = Codec::Opus;
+        let mut path = Path::new(codec, codec, to.frame, &opus, None, spare).unwrap();
+        path.course = Course::Stuck;
+        for samples in [160, 320, 80, 160, 480] {
+            assert!(!path.turns(samples, &to));
+        }
+        assert_eq!((path.recut_packets(), path.mode()), (3, Mode::Aware));
+        assert!(path.encoder.is_none());
+        // Another agreement, and they are asked for again.
+        path.agree(codec, codec, to.frame, &opus).unwrap();
+        assert!(path.turns(320, &to) && !path.turns(320, &to));
+        assert_eq!((path.recut_packets(), path.mode()), (5, Mode::Terminate));
+        assert!(path.encoder.is_some());
     }
 }

@@ -83,6 +83,13 @@ pub enum Event {
     },
     /// A silent leg is heard again.
     Resumed(Side),
+    /// What the leg says is coded anew from now on, because the other leg takes one length of packets only, or passes again.
+    Recut {
+        /// The leg whose packets are of another length.
+        side: Side,
+        /// `false`: it passes again.
+        begins: bool,
+    },
     /// Packets of the leg cannot be opened for this reason from now on, or again after 10 s without such.
     Unopened {
         /// The leg that sent them.
@@ -137,6 +144,8 @@ pub struct Session {
     tells_reports: bool,
     /// See [`Session::is_calm`].
     calm: bool,
+    /// Whether what a leg says is coded anew for its length, as it was told last.
+    recut: [bool; 2],
 }
 
 impl Session {
@@ -211,6 +220,7 @@ impl Session {
             clear: None,
             tells_reports: settings.tell_reports,
             calm: false,
+            recut: [false; 2],
         };
         for side in Side::BOTH {
             if session.legs[side.index()].gate.is_some() {
@@ -407,7 +417,7 @@ impl Session {
             {
                 let (from, to) = pair(&mut self.legs, side);
                 let digit = self.paths[side.index()].timeout(now, from, to, &mut out.queue);
-                tell_digit(out, side, digit);
+                self.taken(side, digit, out);
             }
             if self.legs[side.index()]
                 .reports
@@ -555,16 +565,6 @@ impl std::fmt::Debug for Session {
         f.debug_struct("Session")
             .field("stopped", &self.stopped)
             .finish_non_exhaustive()
-    }
-}
-
-fn tell_digit(out: &mut Outbox, from: Side, digit: Option<crate::dtmf::Digit>) {
-    if let Some(digit) = digit {
-        out.tell(Event::Digit {
-            from,
-            digit: digit.digit,
-            duration_ms: digit.duration_ms,
-        });
     }
 }
 

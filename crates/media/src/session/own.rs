@@ -6,9 +6,10 @@ use sdp::Side;
 use sdp::plan::{LegPlan, Sound};
 use sdp::report::LegReport;
 
-use super::Session;
 use super::receive::Held;
+use super::{Event, Session};
 use crate::codec::Spare;
+use crate::dtmf::Digit;
 use crate::leg::Leg;
 use crate::outbox::Outbox;
 use crate::rtp::Clock;
@@ -74,6 +75,22 @@ impl Session {
             self.fill(now, out);
         }
         played.map_err(|why| StartError { side, why })
+    }
+
+    /// The path took a packet of the leg: tells a key that came of it, and how audio goes on from there if that is news.
+    pub(super) fn taken(&mut self, side: Side, digit: Option<Digit>, out: &mut Outbox) {
+        if let Some(digit) = digit {
+            out.tell(Event::Digit {
+                from: side,
+                digit: digit.digit,
+                duration_ms: digit.duration_ms,
+            });
+        }
+        let begins = self.paths[side.index()].recuts();
+        if begins != self.recut[side.index()] {
+            self.recut[side.index()] = begins;
+            out.tell(Event::Recut { side, begins });
+        }
     }
 
     /// The figures of a leg, of all who were at it.

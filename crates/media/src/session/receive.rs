@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sdp::{Codec, Side};
 
-use super::{Channel, Event, Session, pair, tell_digit};
+use super::{Channel, Event, Session, pair};
 use crate::failing;
 use crate::leg::Kind;
 use crate::outbox::Outbox;
@@ -188,7 +188,7 @@ impl Session {
         };
         let (leg, to) = pair(&mut self.legs, from);
         let digit = self.paths[at].take(now, &turn, leg, to, &mut out.queue);
-        tell_digit(out, from, digit);
+        self.taken(from, digit, out);
     }
 
     /// The leg is alive, and with the first packet of its the way there is proven.
@@ -206,7 +206,7 @@ impl Session {
     fn play(&mut self, now: Instant, from: Side, turn: &Turn, out: &mut Outbox) {
         let (leg, to) = pair(&mut self.legs, from);
         let digit = self.paths[from.index()].take(now, turn, leg, to, &mut out.queue);
-        tell_digit(out, from, digit);
+        self.taken(from, digit, out);
     }
 
     pub(super) fn receive_rtcp(

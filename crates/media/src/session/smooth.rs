@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sdp::Side;
 
-use super::{Session, pair, tell_digit};
+use super::{Session, pair};
 use crate::jitter::JitterBuffer;
 use crate::leg::Leg;
 use crate::outbox::Outbox;
@@ -79,7 +79,7 @@ impl Session {
             };
             let (leg, to) = pair(&mut self.legs, from);
             let digit = self.paths[at].take(now, &turn, leg, to, &mut out.queue);
-            tell_digit(out, from, digit);
+            self.taken(from, digit, out);
         }
     }
 

@@ -318,6 +318,7 @@ impl Relay {
                     after: Duration::from_millis(for_ms),
                 },
                 Event::Resumed(side) => MediaEvent::Resumed(side),
+                Event::Recut { side, begins } => MediaEvent::Recut { side, begins },
                 Event::Unopened { side, why, source } => MediaEvent::Unopened { side, why, source },
                 Event::Digit {
                     from,

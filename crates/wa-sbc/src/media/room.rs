@@ -316,6 +316,7 @@ fn told(event: media::Event) -> MediaEvent {
             after: Duration::from_millis(for_ms),
         },
         media::Event::Resumed(side) => MediaEvent::Resumed(side),
+        media::Event::Recut { side, begins } => MediaEvent::Recut { side, begins },
         media::Event::Unopened { side, why, source } => MediaEvent::Unopened { side, why, source },
         media::Event::Digit {
             from,

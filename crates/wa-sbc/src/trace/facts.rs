@@ -71,6 +71,13 @@ pub(super) fn of_event(event: &MediaEvent) -> Words {
         // Told where it is news: see `of_report`.
         MediaEvent::Reported { .. } => Vec::new(),
         MediaEvent::Resumed(side) => vec![(Some(*side), "packets come again".into())],
+        MediaEvent::Recut { side, begins } => {
+            let text = match begins {
+                true => "packets of another length: coded anew",
+                false => "audio passes again",
+            };
+            vec![(Some(*side), text.into())]
+        }
         MediaEvent::Unopened { side, why, source } => {
             let text = format!("SRTP fails: {why}, from {source}");
             vec![(Some(*side), text)]
