@@ -63,8 +63,22 @@ fn talk(
     wire: Wire,
     set_up: impl Fn(&mut Voice, Instant),
 ) -> (Vec<String>, Heard) {
+    talk_in(codec, &[], seconds, wire, set_up)
+}
+
+/// The same with packets of these lengths, in ms.
+fn talk_in(
+    codec: Codec,
+    packets: &[u64],
+    seconds: u64,
+    wire: Wire,
+    set_up: impl Fn(&mut Voice, Instant),
+) -> (Vec<String>, Heard) {
     let start = Instant::now();
-    let mut one = Voice::start(start, plan(5000, 6000, codec, Some(1_000.0), None)).unwrap();
+    let mut says = plan(5000, 6000, codec, Some(1_000.0), None);
+    let lengths = packets.iter().copied().map(Duration::from_millis);
+    says.talk.packets = lengths.collect();
+    let mut one = Voice::start(start, says).unwrap();
     let mut two = Voice::start(
         start,
         VoicePlan {
@@ -118,6 +132,33 @@ fn a_tone_is_heard_whole_in_every_codec() {
             "{codec:?} {heard:?}"
         );
         assert!(heard.level_error_db.abs() < 2.0, "{codec:?} {heard:?}");
+    }
+}
+
+#[test]
+fn packets_of_another_length_are_told_and_heard() {
+    for codec in [Codec::Opus, Codec::Pcma] {
+        for (packets, told, key) in [
+            (&[10][..], 10, 100),
+            (&[40], 40, 120),
+            (&[60], 60, 120),
+            (&[20, 20, 40], 40, 100),
+        ] {
+            let (noticed, heard) = talk_in(codec, packets, 4, WHOLE, |one, start| {
+                one.speaker.press_at(start + Duration::from_secs(2), "7")
+            });
+            let what = format!("{codec:?} {packets:?}: {noticed:?} {heard:?}");
+            let rule = format!("a packet of {told} ms instead of 20");
+            assert!(noticed.contains(&rule), "{what}");
+            let pressed = noticed.iter().find(|word| word.starts_with("7 "));
+            let pressed = pressed.and_then(|word| word[2..].parse::<u32>().ok());
+            assert!(
+                pressed.is_some_and(|ms| (100..=key).contains(&ms)),
+                "{what}"
+            );
+            assert!(heard.tone_found && heard.lost == 0, "{what}");
+            assert!(heard.longest_tone_gap_ms <= 200, "{what}");
+        }
     }
 }
 
