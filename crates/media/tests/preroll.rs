@@ -137,18 +137,25 @@ fn a_carrier_that_never_answers_gets_the_audio_when_it_may_be_held_no_longer() {
 
 #[test]
 fn of_a_word_too_long_to_be_held_the_oldest_is_lost() {
-    let mut held = plans(Codec::Opus, Codec::Pcma);
-    held[0].gate = Gate::Shut;
-    held[0].proof = Some(Proof::Gate);
-    let mut call = Call::new(held);
-    call.run(ms(2_010));
-    assert!(call.peers[0].received.is_empty());
-    let leg = call.session.report(call.now).legs[0].clone();
-    assert!((69..=71).contains(&leg.clipped), "{leg:?}"); // 2 s less 600 ms
-    call.session.open_gate(call.now, Side::A, &mut call.out);
-    call.drain();
-    call.run(ms(40));
-    assert_eq!(call.session.report(call.now).legs[0].held, ms(620));
+    for preroll in [200, 600, 1_000] {
+        let mut held = plans(Codec::Opus, Codec::Pcma);
+        held[0].gate = Gate::Shut;
+        held[0].proof = Some(Proof::Gate);
+        let settings = EngineSettings {
+            preroll: ms(preroll),
+            ..EngineSettings::default()
+        };
+        let mut call = Call::with(held, &settings);
+        call.run(ms(2_010));
+        assert!(call.peers[0].received.is_empty());
+        let leg = call.session.report(call.now).legs[0].clone();
+        let clipped = (2_000 - preroll) / 20;
+        assert!(leg.clipped.abs_diff(clipped) <= 1, "{preroll} ms: {leg:?}");
+        call.session.open_gate(call.now, Side::A, &mut call.out);
+        call.drain();
+        call.run(ms(40));
+        assert_eq!(call.session.report(call.now).legs[0].held, ms(preroll + 20));
+    }
 }
 
 #[test]

@@ -368,6 +368,34 @@ fn the_agents_first_word_is_not_clipped_however_long_the_way_to_meta_takes() {
 }
 
 #[test]
+fn the_first_word_of_an_agent_who_called_is_not_clipped_either() {
+    for codec in [Codec::Pcma, Codec::Opus] {
+        let mut world = world_with(|b| {
+            b.meta_link = sim::net::Link::after(ms(200));
+            b.pbx.codecs = vec![codec, Codec::TelephoneEvent];
+            with_trunk(&mut b.settings, |t| {
+                t.codecs = vec![codec, Codec::TelephoneEvent]
+            });
+        });
+        world.meta.script(user_answers(secs(1)));
+        world.agent_calls(agent().hanging_up_after(secs(20)));
+        let story = world.story(secs(120));
+        story.is_clean().both_heard_each_other();
+        let record = story.record();
+        let leg = &record.media.legs[1];
+        assert_eq!(leg.clipped, 0, "{leg:?}");
+        assert!((ms(300)..=ms(500)).contains(&leg.held), "{leg:?}");
+        for side in Side::BOTH {
+            let first = record.answer_to_first_audio(side);
+            assert!(
+                first.is_some_and(|after| after <= ms(480)),
+                "{side:?}: {first:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_user_who_falls_silent_is_named_in_the_log_long_before_the_call_ends() {
     let mut world = world();
     world.pbx.script(agent_answers(secs(1)));

@@ -110,6 +110,35 @@ fn reports_leave_within_every_five_seconds_and_say_goodbye_at_the_end() {
 }
 
 #[test]
+fn a_leg_that_is_kept_alive_by_reports_gets_the_first_at_once_and_no_filler() {
+    let mut plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Pcma),
+    ];
+    (plans[0].silence, plans[0].gate) = (Silence::Rtcp, Gate::Shut);
+    let mut call = Call::new(plans);
+    call.peers[1].talking = false;
+    call.run(ms(1_000));
+    assert!(call.peers[0].rtcp.is_empty());
+    call.session.open_gate(call.now, Side::A, &mut call.out);
+    call.drain();
+    assert_eq!(
+        call.peers[0].rtcp.len(),
+        1,
+        "what is first to leave is ours"
+    );
+    for _ in 0..12 {
+        let before = call.peers[0].rtcp.len();
+        call.run(ms(5_500));
+        assert!(call.peers[0].rtcp.len() > before, "a report within 5 s");
+    }
+    assert!(call.peers[0].received.is_empty());
+    call.peers[1].talking = true;
+    call.run(ms(1_000));
+    assert!((49..=51).contains(&call.peers[0].received.len()));
+}
+
+#[test]
 fn round_trip_and_loss_are_read_from_the_far_sides_reports() {
     let mut call = whatsapp_and_desk(Codec::Opus, Codec::Pcma);
     call.run(ms(12_000));
