@@ -415,3 +415,42 @@ fn keys_pass_beside_audio_that_is_coded_anew() {
     let after = judge(&pcm[pcm.len() - 7_200..], HERTZ, LEVEL);
     assert!(after.holds(LEVEL, 1.5, 0), "{after:?}");
 }
+
+#[test]
+fn whatever_opus_the_desk_sends_the_user_gets_20_ms_of_it() {
+    let mut call = opus_to_opus();
+    call.peers[1].talking = false;
+    let mut dice = 1u64;
+    let mut roll = move || {
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as u32
+    };
+    for _ in 0..5_000 {
+        // Any configuration, any number of frames, lengths that add up or do not.
+        let length = 1 + roll() as usize % [3, 40, 400][roll() as usize % 3];
+        let payload: Vec<u8> = (0..length).map(|_| roll() as u8).collect();
+        let step = [0, 120, 480, 960, 960, 1_920, 2_880, 5_760][roll() as usize % 8];
+        let peer = call.peer(Side::B);
+        let timestamp = peer.timestamp;
+        let packet = peer.packet(111, false, timestamp, &payload);
+        peer.timestamp = timestamp.wrapping_add(step);
+        if roll() % 10 > 0 {
+            call.send(Side::B, packet);
+        }
+        call.run(ms(u64::from(roll()) % 50));
+    }
+    assert_lengths(&call.peers[0], "anything");
+    call.peers[0].assert_one_line_or_holes();
+    let report = call.session.report(call.now);
+    assert!(report.legs[1].recut > 1_000 && report.legs[1].malformed > 100);
+    // And a voice after it is one.
+    call.peers[1].talking = true;
+    call.peers[1].next = call.now;
+    call.peers[1].ptime = 40;
+    call.run(ms(4_000));
+    let pcm = call.peers[0].pcm();
+    let after = judge(&pcm[pcm.len() - 16_000..], HERTZ, LEVEL);
+    assert!(after.holds(LEVEL, 1.5, 20), "{after:?}");
+}
