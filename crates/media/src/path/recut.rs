@@ -10,7 +10,8 @@
 //!   the leg   ├─ 20 ─┤├─ 20 ─┤├─ 20 ─┤├─ 20 ─┤├──── 20 ───────┤├─ 20 ─┤   one SSRC, one sequence, one line of timestamps
 //! ```
 
-use super::{Path, codes};
+use super::Path;
+use super::coders::codes;
 use crate::codec::Spare;
 use crate::leg::Leg;
 
