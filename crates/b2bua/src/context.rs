@@ -64,7 +64,7 @@ pub(crate) struct Registry {
     clients: HashMap<ClientKey, Owner>,
     servers: HashMap<ServerKey, Owner>,
     dialogs: HashMap<Arc<DialogId>, Owner>,
-    of_call: BTreeMap<CallId, Owned>,
+    of_call: BTreeMap<CallId, Box<Owned>>,
 }
 
 /// Transactions of one call that are known at once: far more than live at the same time. The oldest give way, so that a
@@ -154,7 +154,7 @@ impl Registry {
             transactions,
             dialogs,
             over,
-        } = self.of_call.remove(&call).unwrap_or_default();
+        } = *self.of_call.remove(&call).unwrap_or_default();
         for transaction in transactions {
             self.remove(transaction);
         }
@@ -304,7 +304,8 @@ impl Context<'_> {
 fn half_of_invite(invite: &Request) -> Option<DialogId> {
     Some(DialogId {
         call_id: invite.call_id()?.clone(),
-        local_tag: invite.from_tag()?,
+        // The INVITE's own would keep its From.
+        local_tag: invite.from_tag()?.detached(),
         remote_tag: Text::default(),
     })
 }

@@ -18,7 +18,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(started: SystemTime, names: Option<MetadataNames>) -> Self {
+    pub(crate) fn new(started: SystemTime, names: Option<&'static MetadataNames>) -> Self {
         Self {
             started,
             ringing: None,

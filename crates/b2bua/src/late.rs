@@ -19,8 +19,8 @@ const BRANCHES: usize = 8;
 /// INVITEs of ours whose answers may still come.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
-    invites: HashMap<Key, Invite>,
-    order: VecDeque<(Instant, Key)>,
+    invites: HashMap<Arc<Key>, Box<Invite>>,
+    order: VecDeque<(Instant, Arc<Key>)>,
 }
 
 /// Call-ID and From tag.
@@ -76,7 +76,8 @@ impl Late {
         if self.order.len() >= REMEMBERED {
             self.forget_oldest();
         }
-        let Some(key) = key(invite.call_id(), invite.from_tag()) else {
+        let key = key(invite.call_id(), invite.from_tag());
+        let Some(key) = key.map(Arc::new) else {
             return;
         };
         self.order.push_back((until, key.clone()));
@@ -86,7 +87,7 @@ impl Late {
             sent_by,
             unwanted: Unwanted::default(),
         };
-        let known = self.invites.entry(key).or_insert(fresh);
+        let known = self.invites.entry(key).or_insert_with(|| fresh.into());
         known.until = until;
         known.unwanted.count_from(counted);
     }

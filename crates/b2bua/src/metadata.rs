@@ -14,7 +14,7 @@ const LONGEST: usize = 1_024;
 /// What the carrier told about one call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
-    names: Option<MetadataNames>,
+    names: Option<&'static MetadataNames>,
     /// Lower-case header name and value, in the order of the names. A handful: a map of them would be mostly empty room.
     facts: Vec<(Box<str>, Box<str>)>,
     /// The reference hidden in a Call-ID, where no header told one.
@@ -22,7 +22,7 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    pub(crate) fn new(names: Option<MetadataNames>) -> Self {
+    pub(crate) fn new(names: Option<&'static MetadataNames>) -> Self {
         Self {
             names,
             ..Self::default()
@@ -117,7 +117,7 @@ fn folded(name: &Name) -> String {
 mod tests {
     use super::*;
 
-    const NAMES: MetadataNames = MetadataNames {
+    static NAMES: MetadataNames = MetadataNames {
         prefix: "x-peer-",
         reference: "x-peer-ref",
         reference_call_id_prefix: "out:",
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn spelling_of_names_does_not_matter() {
-        let mut metadata = Metadata::new(Some(NAMES));
+        let mut metadata = Metadata::new(Some(&NAMES));
         metadata.learn(&headers(&[
             ("X-PEER_User-Id", "US.1"),
             ("Subject", "no"),
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_pbx_is_told_under_the_configured_names() {
-        let mut metadata = Metadata::new(Some(NAMES));
+        let mut metadata = Metadata::new(Some(&NAMES));
         metadata.learn(&headers(&[("x-peer-ref", "r"), ("x-peer-country", "US")]));
         let told: Vec<_> = metadata
             .headers_for(&pass())
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_facts_is_cut() {
-        let mut metadata = Metadata::new(Some(NAMES));
+        let mut metadata = Metadata::new(Some(&NAMES));
         let many: Vec<_> = (0..99)
             .map(|i| (format!("x-peer-{i}"), "v".repeat(5_000)))
             .collect();
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_duration_is_in_the_bye() {
-        let mut metadata = Metadata::new(Some(NAMES));
+        let mut metadata = Metadata::new(Some(&NAMES));
         metadata.learn(&headers(&[("x-peer-seconds", "56")]));
         assert_eq!(metadata.duration(), Some(56));
     }

@@ -59,7 +59,7 @@ pub struct PeerProfile {
     /// Whether our SDP names our SSRC (RFC 5576).
     pub print_ssrc: bool,
     /// The names of its metadata headers, if it has any.
-    pub metadata: Option<MetadataNames>,
+    pub metadata: Option<&'static MetadataNames>,
 }
 
 /// An ordinary PBX: everything RFC 3261 and RFC 3264 allow, plain RTP, symmetric.

@@ -128,7 +128,7 @@ fn a_way_too_narrow_gets_fewer_bits_and_no_way_more_than_the_user_asked_for() {
         ),
     ] {
         let mut user = secured(plan(Side::A, Codec::Opus));
-        user.agreed.audio.remote_fmtp = fmtp.map(str::to_owned);
+        user.agreed.audio.remote_fmtp = fmtp.map(Into::into);
         let mut call = Call::new([user, plan(Side::B, Codec::Pcma)]);
         call.peer(Side::B).talking = false;
         let heard = heard_by(
@@ -150,7 +150,7 @@ fn a_way_too_narrow_gets_fewer_bits_and_no_way_more_than_the_user_asked_for() {
 #[test]
 fn a_sound_of_our_own_keeps_to_what_the_far_side_asked_for_too() {
     let mut user = secured(plan(Side::A, Codec::Opus));
-    user.agreed.audio.remote_fmtp = Some("maxaveragebitrate=8000".to_owned());
+    user.agreed.audio.remote_fmtp = Some("maxaveragebitrate=8000".into());
     // Opus on both sides: the path has no encoder, the sound has one of its own.
     let mut call = Call::new([user, plan(Side::B, Codec::Opus)]);
     call.peer(Side::B).talking = false;
@@ -216,7 +216,7 @@ fn a_desk_that_asks_for_fewer_bits_in_mid_call_gets_them_from_the_next_frame_on(
     };
     let full = kbit(&mut call);
     let mut fewer = plan(Side::B, Codec::Opus).agreed;
-    fewer.audio.remote_fmtp = Some("maxaveragebitrate=9000".to_owned());
+    fewer.audio.remote_fmtp = Some("maxaveragebitrate=9000".into());
     call.session
         .update(call.now, Side::B, fewer, &mut call.out)
         .unwrap();

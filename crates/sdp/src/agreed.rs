@@ -1,6 +1,7 @@
 //! The outcome of an offer and an answer, seen from our side.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::{Codec, Keying};
 
@@ -90,8 +91,8 @@ pub struct Negotiated {
     pub send_pt: u8,
     /// The payload type in packets we receive: our number.
     pub receive_pt: u8,
-    /// The far side's `a=fmtp` value: what it asks of what we send.
-    pub remote_fmtp: Option<String>,
+    /// The far side's `a=fmtp` value: what it asks of what we send. Shared: signalling and media both keep it.
+    pub remote_fmtp: Option<Arc<str>>,
 }
 
 /// What an offer and an answer agreed on for the audio stream of one leg, from our point of view.

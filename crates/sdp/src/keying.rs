@@ -1,6 +1,7 @@
 //! How a leg's media is keyed: not at all, or by SDES (RFC 4568).
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroize;
 
@@ -154,12 +155,12 @@ pub struct Crypto {
 pub enum Keying {
     /// Plain RTP (`RTP/AVP`).
     None,
-    /// SRTP keyed by SDES (`RTP/SAVP`). Each side sends under its own key. On the heap: a call keeps agreements in several
-    /// places, and most of its legs have no keys.
+    /// SRTP keyed by SDES (`RTP/SAVP`). Each side sends under its own key. Shared: signalling and
+    /// media both keep an agreement, and most legs have no keys.
     Sdes {
         /// What we send under.
-        local: Box<Crypto>,
+        local: Arc<Crypto>,
         /// What the far side sends under.
-        remote: Box<Crypto>,
+        remote: Arc<Crypto>,
     },
 }

@@ -59,10 +59,10 @@ impl DialogId {
 }
 
 fn record_routes(headers: &Headers) -> Vec<Text> {
-    headers
-        .list(&Name::RecordRoute)
-        .map(|route| route.detached())
-        .collect()
+    let routes = headers.list(&Name::RecordRoute);
+    let mut routes: Vec<Text> = routes.map(|route| route.detached()).collect();
+    routes.shrink_to_fit();
+    routes
 }
 
 /// Where a request leaves to (RFC 3261 §8.1.2): the first Route, or else the remote target.

@@ -56,6 +56,7 @@ impl Ident {
     pub fn call_id(&mut self, host: &str) -> String {
         let mut id = self.text("", 16);
         if !host.is_empty() {
+            id.reserve_exact(1 + host.len());
             id.push('@');
             id.push_str(host);
         }

@@ -47,7 +47,7 @@ pub const META: PeerProfile = PeerProfile {
     dtmf_pt: facts::DTMF_PAYLOAD_TYPE,
     opus_fmtp: facts::OPUS_PARAMETERS,
     print_ssrc: true,
-    metadata: Some(headers::NAMES),
+    metadata: Some(&headers::NAMES),
 };
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
             ptime: facts::PTIME,
             rtcp_mux: facts::RTCP_MUX,
             suites: vec![Suite::from_name(facts::SRTP_SUITE).expect("a known suite")],
-            opus_fmtp: META.opus_fmtp.to_owned(),
+            opus_fmtp: META.opus_fmtp,
             opus_pt: META.opus_pt,
             dtmf_pt: META.dtmf_pt,
             print_ssrc: META.print_ssrc,

@@ -63,6 +63,9 @@ impl Call {
             .agreed()
             .filter(|_| talking && body.is_some() && changed)
             .cloned();
+        if matches!(self.state, State::Talking) {
+            stream.rest();
+        }
         if let Some(leg) = self.leg_mut(side) {
             leg.answer_reoffer(cx, body);
         }
@@ -93,8 +96,10 @@ impl Call {
     }
 
     pub(super) fn reanswered(&mut self, cx: &mut Context<'_>, side: Side, body: &[u8]) {
-        if let Some(agreed) = self.streams[side.index()].reanswered(body) {
+        let stream = &mut self.streams[side.index()];
+        if let Some(agreed) = stream.reanswered(body) {
             let agreed = Box::new(agreed.clone());
+            stream.rest();
             cx.media(MediaCommand::Update { side, agreed });
             self.sounds(cx);
         }

@@ -15,7 +15,7 @@ use crate::media::LocalMedia;
 use crate::profile::{Digits, PeerProfile, Reoffer};
 use crate::record::LegMedia;
 use crate::settings::{Carrier, Number, Srtp, Trunk};
-use said::Said;
+use said::{Ours, Theirs};
 
 /// The audio stream of one leg.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Stream {
     smoothing: Option<Smoothing>,
     gain: Gain,
     local: Option<Local>,
-    ours: Option<Said>,
-    theirs: Option<Said>,
+    ours: Option<Ours>,
+    theirs: Option<Theirs>,
     agreed: Option<Agreed>,
 }
 
@@ -39,7 +39,7 @@ fn carrier_profile(carrier: &Carrier, number: &Number) -> MediaProfile {
         ptime: carrier.ptime,
         rtcp_mux: carrier.rtcp_mux,
         suites: number.suites.clone(),
-        opus_fmtp: carrier.profile.opus_fmtp.into(),
+        opus_fmtp: carrier.profile.opus_fmtp,
         opus_pt: carrier.profile.opus_pt,
         dtmf_pt: carrier.profile.dtmf_pt,
         print_ssrc: carrier.profile.print_ssrc,
@@ -54,7 +54,7 @@ fn trunk_profile(trunk: &Trunk) -> MediaProfile {
         ptime: trunk.ptime,
         rtcp_mux: false,
         suites: trunk.media.suites.clone(),
-        opus_fmtp: trunk.profile.opus_fmtp.into(),
+        opus_fmtp: trunk.profile.opus_fmtp,
         opus_pt: trunk.profile.opus_pt,
         dtmf_pt: trunk.profile.dtmf_pt,
         print_ssrc: trunk.profile.print_ssrc,
@@ -173,17 +173,26 @@ impl Stream {
 
     /// Our offer, once the ports are known.
     pub(crate) fn offer(&mut self) -> Result<Bytes, Cause> {
-        let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
-        let offer = sdp::compose::offer(&self.profile, local);
-        let body = Bytes::from(offer.to_bytes());
-        self.ours = Some(offer.into());
-        Ok(body)
+        let offer = self.composed().ok_or_else(|| missing("a port"))?;
+        self.ours = Some(Ours::Offer);
+        Ok(offer.to_bytes().into())
+    }
+
+    /// The offer we make, or made: what it is composed of changes only when something else is said.
+    fn composed(&self) -> Option<Description> {
+        let local = self.local.as_ref()?;
+        Some(sdp::compose::offer(&self.profile, local))
     }
 
     /// The peer's answer to our offer.
     pub(crate) fn answered(&mut self, body: &[u8]) -> Result<&Agreed, Cause> {
         let answer = parse(body)?;
-        let offer = self.ours.as_ref().and_then(Said::read);
+        let offer = match &self.ours {
+            Some(Ours::Offer) => self.composed(),
+            // A refresh offers what holds, in whichever words that was said.
+            Some(Ours::Answer(printed)) => Description::parse(printed).ok(),
+            None => None,
+        };
         let offer = offer.ok_or_else(|| missing("an offer of ours"))?;
         let agreed = sdp::agree(&offer, &answer, Role::Offerer).map_err(disagreement)?;
         self.theirs = Some(answer.into());
@@ -201,22 +210,21 @@ impl Stream {
 
     /// Our answer to the peer's offer, with `prefer` as the codec where both sides have it.
     pub(crate) fn answer(&mut self, prefer: Option<Codec>) -> Result<Bytes, Cause> {
-        let offer = self.theirs.as_ref().and_then(Said::read);
+        let offer = self.theirs.as_ref().and_then(Theirs::description);
         let offer = offer.ok_or_else(|| missing("an offer of the peer"))?;
         let local = self.local.as_ref().ok_or_else(|| missing("a port"))?;
         let answer =
-            sdp::compose::answer(&offer, &self.profile, local, prefer).map_err(disagreement)?;
-        self.agreed = Some(sdp::agree(&offer, &answer, Role::Answerer).map_err(disagreement)?);
+            sdp::compose::answer(offer, &self.profile, local, prefer).map_err(disagreement)?;
+        self.agreed = Some(sdp::agree(offer, &answer, Role::Answerer).map_err(disagreement)?);
         let body = Bytes::from(answer.to_bytes());
-        self.ours = Some(answer.into());
+        self.ours = Some(Ours::from(&body));
         Ok(body)
     }
 
     /// Our answer as it was, for whoever was told it in a provisional response (RFC 3261 §13.2.1).
     pub(crate) fn answer_again(&self) -> Result<Bytes, Cause> {
-        let ours = self.ours.as_ref();
-        let ours = ours.ok_or_else(|| missing("a description of ours"))?;
-        Ok(ours.to_bytes())
+        self.current()
+            .ok_or_else(|| missing("a description of ours"))
     }
 
     /// Whether the peer does not want to hear anybody: it has the other side on hold.
@@ -234,14 +242,14 @@ impl Stream {
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
             let theirs = self.theirs.as_ref();
             let unchanged = theirs.is_some_and(|theirs| theirs.is(&offer));
-            let current = self.ours.as_ref().filter(|_| unchanged);
+            let current = self.current().filter(|_| unchanged);
             return current
-                .map(Said::to_bytes)
                 .ok_or_else(|| Cause::NoCommonMedia("the peer may not change its media".into()));
         }
+        let said = (self.current(), self.theirs.take());
         let fitting = self.fitting(&offer);
         let profile = std::mem::replace(&mut self.profile.profile, fitting);
-        let said = (self.current(), self.theirs.replace(offer.into()));
+        self.theirs = Some(offer.into());
         let held = self.agreed.clone();
         let prefer = held.as_ref().map(|agreed| agreed.audio.codec);
         let answer = self.answer(prefer).inspect_err(|_| {
@@ -266,17 +274,16 @@ impl Stream {
 
     /// What we said last, word for word.
     pub(crate) fn current(&self) -> Option<Bytes> {
-        self.ours.as_ref().map(Said::to_bytes)
+        match self.ours.as_ref()? {
+            Ours::Offer => Some(self.composed()?.to_bytes().into()),
+            Ours::Answer(printed) => Some(Bytes::copy_from_slice(printed)),
+        }
     }
 
     /// The peer asks us to offer in mid-call (an offerless re-INVITE).
     pub(crate) fn offer_again(&mut self, ident: &mut Ident) -> Result<Bytes, Cause> {
         if self.peer.reoffer == Reoffer::OnlyUnchanged {
-            let ours = self
-                .ours
-                .as_ref()
-                .ok_or_else(|| missing("a description of ours"))?;
-            return Ok(ours.to_bytes());
+            return self.answer_again();
         }
         self.rekey(ident);
         self.next_version();
@@ -295,11 +302,10 @@ impl Stream {
     /// All is agreed on: what was said is rarely needed from now on. What a peer said that may say something else next is
     /// in what was agreed, and of no further use.
     pub(crate) fn rest(&mut self) {
-        if self.peer.reoffer == Reoffer::Negotiate {
-            self.theirs = None;
+        match self.peer.reoffer {
+            Reoffer::Negotiate => self.theirs = None,
+            Reoffer::OnlyUnchanged => self.theirs.iter_mut().for_each(Theirs::rest),
         }
-        let said = [&mut self.ours, &mut self.theirs];
-        said.into_iter().flatten().for_each(Said::rest);
     }
 
     /// RFC 3264 §8: the version in `o=` counts our descriptions.

@@ -45,7 +45,7 @@ pub(crate) const CARRIER: PeerProfile = PeerProfile {
     dtmf_pt: 126,
     opus_fmtp: "useinbandfec=1",
     print_ssrc: true,
-    metadata: Some(MetadataNames {
+    metadata: Some(&MetadataNames {
         prefix: "x-wa-meta-",
         reference: "x-wa-meta-wacid",
         reference_call_id_prefix: "outgoing:",

@@ -152,7 +152,7 @@ fn formats(
             codec: answer.codec,
             send_pt: theirs.pt,
             receive_pt: ours.pt,
-            remote_fmtp: theirs.fmtp.clone(),
+            remote_fmtp: theirs.fmtp.as_deref().map(Into::into),
         };
         let slot = match answer.codec {
             Codec::TelephoneEvent => &mut dtmf,

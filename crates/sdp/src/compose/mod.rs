@@ -28,7 +28,7 @@ pub struct MediaProfile {
     /// The SRTP suites allowed, in order of preference; one `a=crypto` line is offered for each.
     pub suites: Vec<Suite>,
     /// The parameters of `a=fmtp` for Opus (RFC 7587 §6.1); empty for no such line.
-    pub opus_fmtp: String,
+    pub opus_fmtp: &'static str,
     /// The payload type we offer Opus under.
     pub opus_pt: u8,
     /// The payload type we offer telephone events under.
@@ -261,7 +261,7 @@ fn answered_crypto(
 
 fn our_format(profile: &MediaProfile, pt: u8, codec: Codec) -> Format {
     let fmtp = match codec {
-        Codec::Opus => Some(profile.opus_fmtp.clone()).filter(|fmtp| !fmtp.is_empty()),
+        Codec::Opus => Some(profile.opus_fmtp.to_owned()).filter(|fmtp| !fmtp.is_empty()),
         Codec::TelephoneEvent => Some("0-15".to_owned()),
         Codec::Pcma | Codec::Pcmu => None,
     };

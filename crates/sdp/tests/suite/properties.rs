@@ -54,7 +54,7 @@ pub(crate) fn profile() -> impl Strategy<Value = MediaProfile> {
                     ptime: 20,
                     rtcp_mux,
                     suites,
-                    opus_fmtp: "useinbandfec=1".to_owned(),
+                    opus_fmtp: "useinbandfec=1",
                     opus_pt,
                     dtmf_pt,
                     print_ssrc,

@@ -58,7 +58,7 @@ pub(crate) fn profile() -> MediaProfile {
         ptime: 20,
         rtcp_mux: true,
         suites: vec![Suite::AesCm128HmacSha1_80],
-        opus_fmtp: OPUS_FMTP.to_owned(),
+        opus_fmtp: OPUS_FMTP,
         opus_pt: 111,
         dtmf_pt: 126,
         print_ssrc: true,

@@ -22,8 +22,9 @@ pub enum Unanswerable {
 pub struct Answerer {
     username: String,
     password: Secret<String>,
-    proxy: Asked,
-    server: Asked,
+    // On the heap: of most conversations neither is ever needed.
+    proxy: Option<Box<Asked>>,
+    server: Option<Box<Asked>>,
 }
 
 /// What we know of one challenger: proxies ask with 407, the server with 401.
@@ -43,8 +44,8 @@ impl Answerer {
         Answerer {
             username: username.into(),
             password,
-            proxy: Asked::default(),
-            server: Asked::default(),
+            proxy: None,
+            server: None,
         }
     }
 
@@ -75,6 +76,7 @@ impl Answerer {
             .into_iter()
             .find(answerable)
             .ok_or(Unanswerable::NotSupported)?;
+        let asked = asked.get_or_insert_default();
         if asked.answered {
             if !challenge.stale || asked.stale_once {
                 return Err(Unanswerable::Refused);
@@ -87,7 +89,8 @@ impl Answerer {
         } else {
             1
         };
-        asked.nonce = challenge.nonce.clone();
+        // The challenge's own would keep the whole response.
+        asked.nonce = challenge.nonce.detached();
         let count = asked.count;
         let value = self.credentials(&challenge, count, method, uri, body, &cnonce);
         Ok((reply, value))
@@ -95,7 +98,7 @@ impl Answerer {
 
     /// Says that the last answer was right, so that the next challenge is a new one.
     pub fn accepted(&mut self) {
-        for asked in [&mut self.proxy, &mut self.server] {
+        for asked in [&mut self.proxy, &mut self.server].into_iter().flatten() {
             asked.answered = false;
             asked.stale_once = false;
         }

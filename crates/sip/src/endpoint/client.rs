@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{ClientKey, Endpoint, Event, Failure, Output, Whose, same_hop};
 use crate::timer::{Timer, Timers};
 use crate::transaction::{ClientAction, MatchKey, client, client_key, invite_client};
-use crate::{CSeq, Flow, FlowId, Headers, Method, Name, Request, Response, Text, Transport};
+use crate::{CSeq, Flow, FlowId, Method, Name, Request, Response, Text, Transport};
 
 /// A client transaction.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Client {
     matched_by: MatchKey,
     flow: FlowId,
     transport: Transport,
-    /// As sent: ACK and CANCEL are made from it.
-    request: Request,
+    /// As sent: ACK and CANCEL are made from it. `None` once neither can be.
+    request: Option<Box<Request>>,
     bytes: Bytes,
     /// The ACK to a failure.
     ack: Option<Bytes>,
@@ -124,7 +124,7 @@ impl Endpoint {
             matched_by: matched_by.clone(),
             flow,
             transport,
-            request,
+            request: Some(Box::new(request)),
             bytes: bytes.clone(),
             ack: None,
             cancel: Cancel::No,
@@ -212,10 +212,13 @@ impl Endpoint {
         };
         client.cancel = Cancel::Sent;
         client.timers.start(Timer::Patience, patience);
-        let Some(to) = client.request.headers.first(&Name::To) else {
+        let Some(request) = &client.request else {
             return;
         };
-        let mut cancel = same_hop(&client.request, Method::Cancel, to);
+        let Some(to) = request.headers.first(&Name::To) else {
+            return;
+        };
+        let mut cancel = same_hop(request, Method::Cancel, to);
         if let Some(reason) = reason {
             cancel.headers.push(Name::Reason, reason);
         }
@@ -259,7 +262,7 @@ impl Endpoint {
                 ClientAction::Ack => {
                     sent = response
                         .as_ref()
-                        .map(|(_, response)| client.ack_failure(response));
+                        .and_then(|(_, response)| client.ack_failure(response));
                 }
                 ClientAction::Tell => {
                     told = response.take().map(|(flow, response)| Event::Response {
@@ -331,8 +334,7 @@ impl Endpoint {
 impl Client {
     /// An INVITE that was accepted is neither sent again nor cancelled, and its ACK is the user's.
     fn forget(&mut self) {
-        self.request.headers = Headers::new();
-        self.request.body = Bytes::new();
+        self.request = None;
         self.bytes = Bytes::new();
     }
 
@@ -366,17 +368,16 @@ impl Client {
         self.timers.start(timer, now + self.interval);
     }
 
-    fn ack_failure(&mut self, response: &Response) -> Bytes {
-        let request = &self.request;
-        self.ack
-            .get_or_insert_with(|| {
-                let to = response
-                    .headers
-                    .first(&Name::To)
-                    .cloned()
-                    .unwrap_or_default();
-                same_hop(request, Method::Ack, &to).to_bytes()
-            })
-            .clone()
+    fn ack_failure(&mut self, response: &Response) -> Option<Bytes> {
+        let request = self.request.as_ref()?;
+        let ack = self.ack.get_or_insert_with(|| {
+            let to = response
+                .headers
+                .first(&Name::To)
+                .cloned()
+                .unwrap_or_default();
+            same_hop(request, Method::Ack, &to).to_bytes()
+        });
+        Some(ack.clone())
     }
 }

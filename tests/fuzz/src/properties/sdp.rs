@@ -110,7 +110,7 @@ fn profile_of(profile: Profile) -> MediaProfile {
         ptime: 20,
         rtcp_mux: true,
         suites: Suite::ALL.to_vec(),
-        opus_fmtp: "useinbandfec=1".to_owned(),
+        opus_fmtp: "useinbandfec=1",
         opus_pt: 111,
         dtmf_pt: 126,
         print_ssrc: true,

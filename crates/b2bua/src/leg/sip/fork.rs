@@ -19,8 +19,8 @@ impl SipLeg {
     ) -> Option<LegEvent> {
         let cseq = response.cseq()?;
         let is_answer = response.is_success() && cseq.method == Method::Invite;
-        let acked = match &self.phase {
-            Phase::Confirmed { acked } | Phase::Releasing { acked, .. } => acked,
+        let invited = match self.phase {
+            Phase::Confirmed { invited } | Phase::Releasing { invited, .. } => invited,
             // The telephone that won has hung up already; this one has not.
             Phase::Gone if is_answer && self.is_of_a_fork(response) => {
                 self.refuse_fork(cx, response);
@@ -28,22 +28,31 @@ impl SipLeg {
             }
             _ => return None,
         };
-        let acked = [acked, &self.reacked]
-            .into_iter()
-            .flatten()
-            .find(|acked| is_answer && acked.cseq == cseq.number);
-        let (Some(acked), Some(dialog)) = (acked, &self.dialog) else {
+        let number = Some(cseq.number).filter(|_| is_answer)?;
+        let reacked = self.reacked.as_ref().filter(|ack| ack.cseq == number);
+        if invited != Some(number) && reacked.is_none() {
             return None;
-        };
-        if response
-            .to_tag()
-            .is_some_and(|tag| tag == dialog.id().remote_tag)
-        {
-            cx.resend(acked.flow, acked.bytes.clone());
-        } else {
+        }
+        let ours = self.dialog.as_ref().map(|dialog| &dialog.id().remote_tag);
+        if ours.is_none() || response.to_tag().as_ref() != ours {
             self.refuse_fork(cx, response);
+        } else if let Some(ack) = reacked {
+            cx.resend(ack.flow, ack.bytes.clone());
+        } else {
+            self.acknowledge_again(cx, number, response);
         }
         None
+    }
+
+    /// Our INVITE's 2xx once more. The ACK is kept for as long as it usually may come; after that, a new one is made.
+    fn acknowledge_again(&mut self, cx: &mut Context<'_>, invited: u32, response: &Response) {
+        if let Some((Ending::Again { flow, ack }, _)) = cx.late.answered(cx.now, response) {
+            return cx.resend(flow, ack);
+        }
+        if let Some(ack) = self.dialog.as_ref().map(|dialog| dialog.ack(invited)) {
+            let hop = self.in_dialog_hop(cx);
+            cx.ack(&hop, ack);
+        }
     }
 
     /// Whether a response is of another branch than the one whose dialog this leg had.

@@ -95,7 +95,7 @@ impl SipLeg {
             }
             // Both sides hung up at once: ours still waits for its answer.
             Phase::Releasing { .. } | Phase::Gone => None,
-            Phase::Answering { .. } | Phase::Confirmed { .. } => {
+            Phase::Answering(_) | Phase::Confirmed { .. } => {
                 self.gone();
                 Some(LegEvent::Released {
                     headers: bye.headers.clone(),
@@ -106,8 +106,8 @@ impl SipLeg {
 
     /// Hangs up.
     pub(super) fn bye(&mut self, cx: &mut Context<'_>, cause: &Cause) {
-        let acked = match &self.phase {
-            Phase::Confirmed { acked } => acked.clone(),
+        let invited = match self.phase {
+            Phase::Confirmed { invited } => invited,
             _ => None,
         };
         let Some(dialog) = &mut self.dialog else {
@@ -126,7 +126,7 @@ impl SipLeg {
             key,
             bye: Box::new(bye),
             fresh: false,
-            acked,
+            invited,
         };
     }
 
@@ -163,13 +163,16 @@ impl SipLeg {
     /// A BYE got no answer. A dead pooled connection is tried once more on a fresh one.
     pub(super) fn bye_failed(&mut self, cx: &mut Context<'_>, why: Failure) -> Option<LegEvent> {
         let Phase::Releasing {
-            bye, fresh, acked, ..
+            bye,
+            fresh,
+            invited,
+            ..
         } = &self.phase
         else {
             return None;
         };
         if why == Failure::FlowLost && !fresh {
-            let (bye, acked) = (bye.clone(), acked.clone());
+            let (bye, invited) = (bye.clone(), *invited);
             self.anchor_at_dialog();
             let hop = self.in_dialog_hop(cx);
             let key = cx.request(self.side, &hop, (*bye).clone());
@@ -177,7 +180,7 @@ impl SipLeg {
                 key,
                 bye,
                 fresh: true,
-                acked,
+                invited,
             };
             return None;
         }

@@ -88,18 +88,17 @@ pub(crate) struct SipLeg {
     /// The peer takes UPDATE.
     takes_update: bool,
     /// A refresh of ours under way.
-    refreshing: Option<refresh::Refreshing>,
+    refreshing: Option<Box<refresh::Refreshing>>,
     /// The ACK of our last re-INVITE's 2xx.
-    reacked: Option<Acked>,
+    reacked: Option<Box<Acked>>,
     /// Answers of other branches of a fork, hung up.
     unwanted: Unwanted,
     /// Digits the peer is told in INFO.
-    telling: Telling,
+    telling: Option<Box<Telling>>,
     /// Requests that would only be asked again for a challenge.
     aside: Aside,
     /// What answers its challenges.
     answerer: Option<Box<Answerer>>,
-    timers: TimerSettings,
 }
 
 /// Where the requests of a leg go once there is a dialog.
@@ -143,25 +142,29 @@ enum Phase {
         to_tag: String,
     },
     /// Our 200 waits for the peer's ACK.
-    Answering {
-        key: ServerKey,
-        ok: Box<Response>,
-        repeat: Repeat,
-        then: AfterAck,
-    },
+    Answering(Box<Answering>),
     /// Our INVITE waits for the peer's final answer.
     Calling(Box<Calling>),
-    /// Both sides agreed that there is a call.
-    Confirmed { acked: Option<Acked> },
+    /// Both sides agreed that there is a call; `invited` is the CSeq of our INVITE, if we called.
+    Confirmed { invited: Option<u32> },
     /// Our BYE waits for its answer.
     Releasing {
         key: ClientKey,
         bye: Box<Request>,
         fresh: bool,
-        acked: Option<Acked>,
+        invited: Option<u32>,
     },
     /// Nothing is left on the wire.
     Gone,
+}
+
+/// Our 200 on its way.
+#[derive(Debug)]
+struct Answering {
+    key: ServerKey,
+    ok: Response,
+    repeat: Repeat,
+    then: AfterAck,
 }
 
 /// What follows the ACK of our 200. Who was called may not hang up before it, or before nobody waits
@@ -177,7 +180,7 @@ enum AfterAck {
 }
 
 /// The ACK we sent for a 2xx, for when the 2xx comes again (RFC 3261 §13.2.2.4).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Acked {
     cseq: u32,
     flow: FlowId,
@@ -257,7 +260,7 @@ impl SipLeg {
     /// When the leg wants [`SipLeg::timeout`].
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let phase = match &self.phase {
-            Phase::Answering { repeat, .. } => Some(repeat.next_timeout()),
+            Phase::Answering(answering) => Some(answering.repeat.next_timeout()),
             Phase::Calling(calling) => calling.next_timeout(),
             Phase::Confirmed { .. } => self.session.next_timeout(),
             _ => None,
@@ -273,7 +276,7 @@ impl SipLeg {
         self.repeat_reoffer_answer(cx);
         match self.phase {
             Phase::Offered { .. } => self.repeat_progress(cx),
-            Phase::Answering { .. } => self.repeat_answer(cx),
+            Phase::Answering(_) => self.repeat_answer(cx),
             Phase::Calling(_) => self.calling_timeout(cx),
             Phase::Confirmed { .. } => self.session_timeout(cx),
             _ => None,
@@ -290,7 +293,7 @@ impl SipLeg {
         if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
             return self.refresh_response(cx, response);
         }
-        if self.telling.is(key) {
+        if self.tells(key) {
             self.digit_told(cx, &response);
             return None;
         }
@@ -315,7 +318,7 @@ impl SipLeg {
         if self.refreshing.as_ref().is_some_and(|ours| ours.is(key)) {
             return self.refresh_failed(cx, why);
         }
-        if self.telling.is(key) {
+        if self.tells(key) {
             self.digit_untold(cx);
             return None;
         }
@@ -341,11 +344,11 @@ impl SipLeg {
                 self.cancel(cx);
                 None
             }
-            Phase::Answering { repeat, then, .. } if cx.now < repeat.until => {
-                *then = AfterAck::Bye(Box::new(cause.clone()));
+            Phase::Answering(answering) if cx.now < answering.repeat.until => {
+                answering.then = AfterAck::Bye(Box::new(cause.clone()));
                 None
             }
-            Phase::Answering { .. } | Phase::Confirmed { .. } => {
+            Phase::Answering(_) | Phase::Confirmed { .. } => {
                 self.bye(cx, cause);
                 None
             }

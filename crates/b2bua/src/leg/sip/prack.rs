@@ -92,9 +92,9 @@ impl SipLeg {
             rseq,
             key,
             response,
-            at: cx.now + self.timers.t1,
-            interval: self.timers.t1,
-            until: cx.now + self.timers.t1 * 64,
+            at: cx.now + cx.settings.timers.t1,
+            interval: cx.settings.timers.t1,
+            until: cx.now + cx.settings.timers.t1 * 64,
             next: None,
         }));
     }

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Refreshing {
     key: ClientKey,
     cseq: u32,
-    request: Box<Request>,
+    request: Request,
     /// A re-INVITE, with an offer.
     pub(super) offers: bool,
 }
@@ -92,12 +92,12 @@ impl SipLeg {
         }
         let hop = self.in_dialog_hop(cx);
         let key = cx.request(self.side, &hop, request.clone());
-        self.refreshing = Some(Refreshing {
+        self.refreshing = Some(Box::new(Refreshing {
             key,
             cseq,
-            request: Box::new(request),
+            request,
             offers,
-        });
+        }));
     }
 
     /// The peer wants to know who refreshes: the same again, with the answer. Whether that was done.
@@ -113,12 +113,12 @@ impl SipLeg {
         let cseq = again.cseq().map_or(asked.cseq, |cseq| cseq.number);
         let hop = self.in_dialog_hop(cx);
         let key = cx.request(self.side, &hop, again.clone());
-        self.refreshing = Some(Refreshing {
+        self.refreshing = Some(Box::new(Refreshing {
             key,
             cseq,
-            request: Box::new(again),
+            request: again,
             offers: asked.offers,
-        });
+        }));
         true
     }
 
@@ -202,11 +202,11 @@ impl SipLeg {
         let ack = dialog.ack(cseq);
         let hop = self.in_dialog_hop(cx);
         let bytes = cx.ack(&hop, ack);
-        self.reacked = Some(Acked {
+        self.reacked = Some(Box::new(Acked {
             cseq,
             flow: hop.flow,
             bytes,
-        });
+        }));
     }
 
     /// How long to wait after a 491 (RFC 3261 §14.1): 2.1 to 4 s for who made the Call-ID, else 0

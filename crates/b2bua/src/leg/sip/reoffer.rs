@@ -88,7 +88,7 @@ impl SipLeg {
         cx.respond(key, ok.clone());
         match &mut self.reoffer {
             Some(reoffer) if is_invite => {
-                reoffer.ok = Some((ok, Repeat::new(cx.now, &self.timers)));
+                reoffer.ok = Some((ok, Repeat::new(cx.now, &cx.settings.timers)));
             }
             _ => self.reoffer = None,
         }
@@ -110,7 +110,7 @@ impl SipLeg {
             }
             Phase::Offered { .. } => Some(500),
             // The ACK was overtaken or is lost: asked again, it will be there.
-            Phase::Answering { .. } => Some(491),
+            Phase::Answering(_) => Some(491),
             Phase::Calling(_) if invites => Some(481),
             // The first offer is ours; only what answered it reliably can be followed by another.
             Phase::Calling(_) => {
@@ -146,7 +146,7 @@ impl SipLeg {
             // media silence ends the call if the peer is dead.
             self.reoffer = None;
         } else if cx.now >= repeat.at {
-            repeat.step(&self.timers);
+            repeat.step(&cx.settings.timers);
             let (key, ok) = (*key, ok.clone());
             cx.respond(key, ok);
         }

@@ -24,26 +24,38 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub(super) fn is(&self, key: ClientKey) -> bool {
+    fn is(&self, key: ClientKey) -> bool {
         self.asked.as_ref().is_some_and(|(asked, _)| *asked == key)
     }
 }
 
 impl SipLeg {
+    /// Whether an INFO of ours waits for the answer to request `key`.
+    pub(super) fn tells(&self, key: ClientKey) -> bool {
+        self.telling.as_ref().is_some_and(|telling| telling.is(key))
+    }
+
     /// The other leg's peer pressed a key. Who takes telephone events hears it in the media.
     pub(crate) fn tell_digit(&mut self, cx: &mut Context<'_>, digit: char, duration: Duration) {
         let wants = self.profile.digits == Digits::Info;
-        if wants && self.telling.waiting.len() < MOST {
-            self.telling.waiting.push_back((digit, duration));
+        if !wants {
+            return;
+        }
+        let telling = self.telling.get_or_insert_default();
+        if telling.waiting.len() < MOST {
+            telling.waiting.push_back((digit, duration));
             self.tell_next(cx);
         }
     }
 
     fn tell_next(&mut self, cx: &mut Context<'_>) {
-        if self.telling.asked.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
+        let Some(telling) = &mut self.telling else {
+            return;
+        };
+        if telling.asked.is_some() || !matches!(self.phase, Phase::Confirmed { .. }) {
             return;
         }
-        let Some((digit, duration)) = self.telling.waiting.pop_front() else {
+        let Some((digit, duration)) = telling.waiting.pop_front() else {
             return;
         };
         let Some(dialog) = &mut self.dialog else {
@@ -60,7 +72,7 @@ impl SipLeg {
     fn tell(&mut self, cx: &mut Context<'_>, info: Request) {
         let hop = self.in_dialog_hop(cx);
         let key = cx.request(self.side, &hop, info.clone());
-        self.telling.asked = Some((key, Box::new(info)));
+        self.telling.get_or_insert_default().asked = Some((key, Box::new(info)));
     }
 
     /// The peer answered an INFO of ours; what it refuses is not told again.
@@ -68,7 +80,7 @@ impl SipLeg {
         if response.is_provisional() {
             return;
         }
-        let asked = self.telling.asked.take();
+        let asked = self.telling.as_mut().and_then(|t| t.asked.take());
         let again = asked.and_then(|(_, info)| self.proved(cx, &info, response));
         if let Some(info) = again {
             return self.tell(cx, info);
@@ -88,7 +100,7 @@ impl SipLeg {
 
     /// The peer did not answer an INFO of ours: digits that come half a minute late help nobody.
     pub(super) fn digit_untold(&mut self, cx: &mut Context<'_>) {
-        self.telling = Telling::default();
+        self.telling = None;
         let side = self.side;
         cx.log(Level::Warn, format!("leg {side:?} did not answer an INFO"));
     }

@@ -12,7 +12,7 @@ use sip::{
 
 use super::prack::{EARLIES, Early};
 use super::session_timer::SessionTimer;
-use super::{Acked, Phase, SipLeg, Way, extensions, words};
+use super::{Phase, SipLeg, Way, extensions, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::late::Unwanted;
@@ -192,10 +192,9 @@ impl SipLeg {
             refreshing: None,
             reacked: None,
             unwanted: Unwanted::default(),
-            telling: Default::default(),
+            telling: None,
             aside: Default::default(),
             answerer: out.answerer.map(Box::new),
-            timers: cx.settings.timers,
         })
     }
 
@@ -215,7 +214,7 @@ impl SipLeg {
         if let Phase::Calling(calling) = &mut self.phase
             && calling.cancelled_until.is_none()
         {
-            calling.cancelled_until = Some(cx.now + self.timers.t1 * 64);
+            calling.cancelled_until = Some(cx.now + cx.settings.timers.t1 * 64);
             cx.cancel(calling.key);
         }
     }
@@ -292,7 +291,7 @@ impl SipLeg {
     /// up.
     fn expect_late(&mut self, cx: &mut Context<'_>) {
         if let Phase::Calling(calling) = &self.phase {
-            let until = cx.now + self.timers.t1 * 64;
+            let until = cx.now + cx.settings.timers.t1 * 64;
             let (transport, sent_by) = (self.hop.transport, self.hop.sent_by.clone());
             cx.late.expect(
                 cx.now,
@@ -371,14 +370,10 @@ impl SipLeg {
         self.dialog = Some(dialog);
         let hop = self.in_dialog_hop(cx);
         let bytes = cx.ack(&hop, ack);
-        // Should it come once more when the call is over, it is acknowledged and not hung up again.
-        cx.late.ended(&response, hop.flow, bytes.clone());
+        // Should it come once more, also when the call is over, it is acknowledged and not hung up.
+        cx.late.ended(&response, hop.flow, bytes);
         self.phase = Phase::Confirmed {
-            acked: Some(Acked {
-                cseq,
-                flow: hop.flow,
-                bytes,
-            }),
+            invited: Some(cseq),
         };
         self.let_in();
         if hung_up {

@@ -8,7 +8,7 @@ use sdp::Side;
 use sip::{Answerer, Dialog, Flow, Name, Request, ServerKey, Text};
 
 use super::session_timer::SessionTimer;
-use super::{AfterAck, Phase, Repeat, SipLeg, Way, words};
+use super::{AfterAck, Answering, Phase, Repeat, SipLeg, Way, words};
 use crate::Cause;
 use crate::context::{Context, Hop};
 use crate::late::Unwanted;
@@ -77,10 +77,9 @@ impl SipLeg {
             refreshing: None,
             reacked: None,
             unwanted: Unwanted::default(),
-            telling: Default::default(),
+            telling: None,
             aside: Default::default(),
             answerer: incoming.answerer.map(Box::new),
-            timers: cx.settings.timers,
         })
     }
 
@@ -135,13 +134,12 @@ impl SipLeg {
         self.session.grant(cx.now, invite, &mut ok);
         self.unacknowledged = None;
         cx.respond(key, ok.clone());
-        let repeat = Repeat::new(cx.now, &self.timers);
-        self.phase = Phase::Answering {
+        self.phase = Phase::Answering(Box::new(Answering {
             key,
-            ok: Box::new(ok),
-            repeat,
+            ok,
+            repeat: Repeat::new(cx.now, &cx.settings.timers),
             then: AfterAck::Talk,
-        };
+        }));
     }
 
     /// Refuses the call.
@@ -166,9 +164,9 @@ impl SipLeg {
                 Some(LegEvent::Cancelled)
             }
             // Our 200 crossed the CANCEL: the call is made complete, then ended.
-            Phase::Answering { then, .. } => {
-                if matches!(then, AfterAck::Talk) {
-                    *then = AfterAck::Cancelled;
+            Phase::Answering(answering) => {
+                if matches!(answering.then, AfterAck::Talk) {
+                    answering.then = AfterAck::Cancelled;
                 }
                 None
             }
@@ -178,9 +176,9 @@ impl SipLeg {
 
     /// An ACK of this dialog came.
     pub(crate) fn ack(&mut self, cx: &mut Context<'_>, ack: &Request) -> Option<LegEvent> {
-        if let Phase::Answering { then, .. } = &self.phase {
-            let then = then.clone();
-            self.phase = Phase::Confirmed { acked: None };
+        if let Phase::Answering(answering) = &self.phase {
+            let then = answering.then.clone();
+            self.phase = Phase::Confirmed { invited: None };
             return match then {
                 AfterAck::Talk => Some(LegEvent::Confirmed {
                     body: ack.body.clone(),
@@ -203,15 +201,15 @@ impl SipLeg {
     }
 
     pub(super) fn repeat_answer(&mut self, cx: &mut Context<'_>) -> Option<LegEvent> {
-        let Phase::Answering {
+        let Phase::Answering(answering) = &mut self.phase else {
+            return None;
+        };
+        let Answering {
             key,
             ok,
             repeat,
             then,
-        } = &mut self.phase
-        else {
-            return None;
-        };
+        } = &mut **answering;
         if cx.now >= repeat.until {
             // RFC 3261 §13.3.1.4: the session is to be terminated with a BYE.
             let AfterAck::Bye(cause) = then else {
@@ -222,8 +220,8 @@ impl SipLeg {
             return None;
         }
         if cx.now >= repeat.at {
-            repeat.step(&self.timers);
-            let (key, ok) = (*key, (**ok).clone());
+            repeat.step(&cx.settings.timers);
+            let (key, ok) = (*key, ok.clone());
             cx.respond(key, ok);
         }
         None

@@ -136,8 +136,11 @@ fn q850_text(cause: u8) -> &'static str {
 
 /// `<sip:user@host>` with an optional display name, quoted (RFC 3261 §25.1).
 pub(crate) fn name_addr(display: Option<&str>, uri: &str) -> String {
-    let mut value = String::new();
-    if let Some(display) = display.filter(|text| !text.is_empty()) {
+    let display = display.filter(|text| !text.is_empty());
+    // Contacts are kept as long as the call.
+    let quoted = display.map_or(0, |display| display.len() + 3);
+    let mut value = String::with_capacity(quoted + uri.len() + 2);
+    if let Some(display) = display {
         value.push('"');
         for c in display.chars().filter(|c| !c.is_control()) {
             if matches!(c, '"' | '\\') {

@@ -257,7 +257,7 @@ impl Resolver<'_, '_> {
     fn metadata(&self) -> MetadataPass {
         let headers = &self.file.headers;
         let names = whatsapp::profile::META.metadata;
-        let or = |written: &str, default: fn(b2bua::profile::MetadataNames) -> &'static str| {
+        let or = |written: &str, default: fn(&b2bua::profile::MetadataNames) -> &'static str| {
             if written.is_empty() {
                 names.map(default).unwrap_or_default().to_owned()
             } else {
