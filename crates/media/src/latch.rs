@@ -30,7 +30,7 @@ pub struct Latch {
     agreed: SocketAddr,
     held: Option<(SocketAddr, Instant)>,
     /// Who was here before another one took the leg over: where it sent from, and what its SDP said.
-    former: [Option<SocketAddr>; 2],
+    former: Option<Box<[Option<SocketAddr>; 2]>>,
 }
 
 impl Latch {
@@ -41,7 +41,7 @@ impl Latch {
             authenticated,
             agreed: canonical(agreed),
             held: None,
-            former: [None; 2],
+            former: None,
         }
     }
 
@@ -49,7 +49,8 @@ impl Latch {
     /// host.
     pub fn follows(&mut self, before: &Latch) {
         let held = before.held.map(|(source, _)| source);
-        self.former = [held, Some(before.agreed)].map(|of| of.filter(|of| *of != self.agreed));
+        let former = [held, Some(before.agreed)].map(|of| of.filter(|of| *of != self.agreed));
+        self.former = Some(Box::new(former));
     }
 
     /// A new agreement: opens the latch if the address is another one.
@@ -57,7 +58,7 @@ impl Latch {
         let agreed = canonical(agreed);
         if agreed != self.agreed {
             self.held = None;
-            self.former = [None; 2];
+            self.former = None;
         }
         (self.agreed, self.authenticated) = (agreed, authenticated);
     }
@@ -65,7 +66,8 @@ impl Latch {
     /// Whether a packet from `source` is worth opening.
     pub fn admits(&self, now: Instant, source: SocketAddr) -> bool {
         let source = canonical(source);
-        if self.former.contains(&Some(source)) {
+        let former = self.former.as_ref();
+        if former.is_some_and(|former| former.contains(&Some(source))) {
             return false;
         }
         match self.policy {

@@ -1,6 +1,7 @@
 //! One leg: its agreement, its keys, whom we believe, what we send it and what it reported.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use sdp::plan::{Care, Gate, LegPlan, Proof, Silence, Sound};
@@ -57,7 +58,7 @@ pub(crate) struct Leg {
     /// A frame of silence, ready to send where no encoder runs.
     silence_frame: Cow<'static, [u8]>,
     /// What the leg hears of us while the other leg has nothing to say.
-    pub(crate) player: Option<Player>,
+    pub(crate) player: Option<Box<Player>>,
     /// The figures of who was at this leg before.
     pub(crate) before: Option<Box<LegReport>>,
     pub(crate) counters: Counters,
@@ -71,15 +72,27 @@ pub(crate) struct Leg {
 
 /// When we last heard of the far side.
 pub(crate) struct Watch {
-    pub(crate) patience: Option<Duration>,
+    /// Milliseconds of silence that end it.
+    pub(crate) patience: Option<NonZeroU32>,
+    /// Milliseconds of silence that are worth a word.
+    pub(crate) quiet_after: Option<NonZeroU32>,
     /// RTP or RTCP.
     pub(crate) heard: Instant,
-    pub(crate) silent: bool,
-    /// Silence of this length is worth a word.
-    pub(crate) quiet_after: Option<Duration>,
     /// RTP.
     pub(crate) media: Instant,
+    pub(crate) silent: bool,
     pub(crate) quiet: bool,
+}
+
+/// As milliseconds, at least one and at most 49 days.
+fn millis(after: Duration) -> NonZeroU32 {
+    let millis = after.as_millis().clamp(1, u32::MAX.into());
+    NonZeroU32::try_from(millis as u32).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The moment so many milliseconds after another.
+fn after(from: Instant, millis: NonZeroU32) -> Instant {
+    from + Duration::from_millis(millis.get().into())
 }
 
 /// The RTCP of a leg.
@@ -91,8 +104,8 @@ pub(crate) struct Reports {
     pub(crate) last_sender: Option<(u32, u32, Instant)>,
     /// The same bits of our last sender reports: a report that answers another one says nothing of the round trip.
     told: [u32; REMEMBERED],
-    /// RTP packets sent when the last two reports left.
-    pub(crate) sent_before: [u64; 2],
+    /// RTP packets sent when the last two reports left, modulo 2^32.
+    pub(crate) sent_before: [u32; 2],
 }
 
 /// Sender reports of ours the far side may answer: those of the last 18 s.
@@ -166,10 +179,10 @@ impl Leg {
             before: None,
             counters: Counters::default(),
             watch: Watch {
-                patience: plan.inactivity,
+                patience: plan.inactivity.map(millis),
                 heard: now,
                 silent: false,
-                quiet_after: plan.quiet,
+                quiet_after: plan.quiet.map(millis),
                 media: now,
                 quiet: false,
             },
@@ -290,11 +303,11 @@ impl Leg {
     /// Plays a sound to the leg from its beginning whenever the other leg has nothing to say, or no
     /// longer. A sound that plays already goes on.
     pub(crate) fn play(&mut self, sound: Option<Sound>) -> Result<(), CodecError> {
-        let playing = self.player.as_ref().map(Player::sound);
+        let playing = self.player.as_ref().map(|player| player.sound());
         if playing != sound.as_ref() {
             let (codec, opus) = (self.codec(), self.opus());
             let player = sound.map(|sound| Player::new(sound, codec, &opus));
-            self.player = player.transpose()?;
+            self.player = player.transpose()?.map(Box::new);
         }
         Ok(())
     }
@@ -315,7 +328,7 @@ impl Leg {
         self.watch
             .patience
             .filter(|_| watched)
-            .map(|patience| self.watch.heard + patience)
+            .map(|patience| after(self.watch.heard, patience))
     }
 
     /// When missing RTP is worth a word.
@@ -324,7 +337,7 @@ impl Leg {
         self.watch
             .quiet_after
             .filter(|_| watched)
-            .map(|after| self.watch.media + after)
+            .map(|quiet| after(self.watch.media, quiet))
     }
 
     /// Reads what the far side reports. `ntp`: this moment.
@@ -337,19 +350,19 @@ impl Leg {
                 reports.last_sender = Some((ssrc, middle(report.ntp), now))
             }
             rtcp::Item::Block { block, .. } if block.ssrc == ssrc => {
-                counters.remote_loss = Some(f32::from(block.fraction_lost) / 256.0);
+                counters.remote_loss = Some(block.fraction_lost);
                 redundancy.hear(block.fraction_lost);
                 *untold = true;
-                counters.remote_lost = block.lost.max(0) as u64;
-                counters.remote_jitter = clock.duration(i64::from(block.jitter));
+                counters.remote_lost = block.lost.max(0) as u32;
+                counters.remote_jitter = clock.duration(i64::from(block.jitter)).into();
                 if let Some(trip) = reports.round_trip(ntp, &block) {
-                    counters.round_trip = Some(trip);
+                    counters.round_trip = Some(trip.into());
                 }
             }
             _ => {}
         });
         if whole {
-            counters.rtcp_received += 1;
+            counters.rtcp_received = counters.rtcp_received.saturating_add(1);
         } else {
             counters.malformed += 1;
         }

@@ -22,24 +22,41 @@ pub(crate) struct Counters {
     pub(crate) undecryptable: u64,
     pub(crate) foreign: u64,
     pub(crate) malformed: u64,
-    pub(crate) clipped: u64,
+    pub(crate) clipped: u32,
     /// Packets that came after their moment in the jitter buffer.
     pub(crate) late: u32,
-    pub(crate) rtcp_received: u64,
-    pub(crate) rtcp_sent: u64,
-    pub(crate) remote_loss: Option<f32>,
+    pub(crate) rtcp_received: u32,
+    pub(crate) rtcp_sent: u32,
+    /// The share of our packets the far side missed lately, in 256ths.
+    pub(crate) remote_loss: Option<u8>,
     /// Packets of ours the far side missed since the beginning.
-    pub(crate) remote_lost: u64,
+    pub(crate) remote_lost: u32,
     /// Jitter of our packets there.
-    pub(crate) remote_jitter: Duration,
-    pub(crate) round_trip: Option<Duration>,
+    pub(crate) remote_jitter: Micros,
+    pub(crate) round_trip: Option<Micros>,
     pub(crate) first_received: Option<Instant>,
     pub(crate) first_sent: Option<Instant>,
     pub(crate) first_audio_sent: Option<Instant>,
     pub(crate) last_received: Option<Instant>,
     pub(crate) last_sent: Option<Instant>,
     /// Audio that waited for the leg's way to be proven.
-    pub(crate) held: Duration,
+    pub(crate) held: Micros,
+}
+
+/// A duration in microseconds: up to 71 minutes in a quarter of the room, and a call keeps six of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Micros(u32);
+
+impl From<Duration> for Micros {
+    fn from(duration: Duration) -> Self {
+        Self(duration.as_micros().try_into().unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Micros> for Duration {
+    fn from(Micros(micros): Micros) -> Self {
+        Duration::from_micros(micros.into())
+    }
 }
 
 impl Counters {
@@ -70,20 +87,20 @@ impl Counters {
             undecryptable: self.undecryptable,
             foreign: self.foreign,
             malformed: self.malformed,
-            clipped: self.clipped,
+            clipped: self.clipped.into(),
             late: self.late.into(),
             recut: 0, // the path knows
-            rtcp_received: self.rtcp_received,
-            rtcp_sent: self.rtcp_sent,
-            remote_loss: self.remote_loss,
+            rtcp_received: self.rtcp_received.into(),
+            rtcp_sent: self.rtcp_sent.into(),
+            remote_loss: self.remote_loss.map(|lost| f32::from(lost) / 256.0),
             remote_lost: self.remote_loss.map(|_| self.missed()),
-            remote_jitter: self.remote_loss.map(|_| self.remote_jitter),
-            round_trip: self.round_trip,
+            remote_jitter: self.remote_loss.map(|_| self.remote_jitter.into()),
+            round_trip: self.round_trip.map(Into::into),
             first_received: self.first_received.map(since(started)),
             first_sent: self.first_sent.map(since(started)),
             last_received: self.last_received.map(since(started)),
             last_sent: self.last_sent.map(since(started)),
-            held: self.held,
+            held: self.held.into(),
             clock_drift_ppm: rx.drift_ppm(),
             mos_received: received.map(score),
             mos_sent: sent.map(score),
@@ -109,19 +126,24 @@ impl Counters {
             codec,
             loss: self.missed() as f64 / self.packets_sent as f64,
             burstiness: 1.0,
-            delay: self.delay(self.remote_jitter),
+            delay: self.delay(self.remote_jitter.into()),
         })
     }
 
     /// Packets of ours the far side missed: no more than there were, whatever it says.
     fn missed(&self) -> u64 {
-        self.remote_lost.min(self.packets_sent)
+        self.packets_sent.min(self.remote_lost.into())
     }
 
     /// From one side of the leg to the ear on the other: the way, a packet, and the jitter buffer that
     /// a telephone needs for this jitter.
     fn delay(&self, jitter: Duration) -> Duration {
-        self.round_trip.unwrap_or_default() / 2 + PACKET + 2 * jitter
+        self.trip() / 2 + PACKET + 2 * jitter
+    }
+
+    /// The round trip; nothing before one is known.
+    fn trip(&self) -> Duration {
+        self.round_trip.unwrap_or_default().into()
     }
 
     /// The leg's metrics for an extended report; `None` before anything came.
@@ -138,7 +160,7 @@ impl Counters {
             discarded: f64::from(self.late) / rx.figures().expected.max(1) as f64,
             bursts: rx.bursts(),
             packet: PACKET,
-            round_trip: self.round_trip.unwrap_or_default(),
+            round_trip: self.trip(),
             end_system: PACKET,
             rating: rated,
             mos_listening: mos(rating(&listening)),

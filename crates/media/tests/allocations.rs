@@ -124,6 +124,10 @@ fn ten_seconds_of_media_allocate_nothing() {
         let mut session =
             Session::start(start, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap();
         session.watch(watched);
+        // The first key makes the keyboard.
+        for side in Side::BOTH {
+            session.press(start, side, '7', ms(100));
+        }
         let mut packet = Packet::new();
         let (mut forwarded, mut told, mut events_relayed) = (0, 0, 0);
         let work = allocation_counter::measure(|| {

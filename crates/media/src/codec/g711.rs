@@ -73,7 +73,8 @@ pub fn encode_pcmu(pcm: &[i16], out: &mut [u8]) {
 #[derive(Debug)]
 pub struct Decoder {
     law: Law,
-    last: [i16; REPEATED],
+    /// As it came: half of what it is as samples, and it is rarely wanted.
+    last: [u8; REPEATED],
     /// Samples made up since the last real one.
     concealed: usize,
 }
@@ -82,7 +83,7 @@ impl Decoder {
     pub(super) fn new(law: Law) -> Self {
         Self {
             law,
-            last: [0; REPEATED],
+            last: [law.silence(); REPEATED],
             concealed: 0,
         }
     }
@@ -93,21 +94,20 @@ impl Decoder {
         }
         let out = &mut out[..payload.len()];
         self.law.decode(payload, out);
-        if out.len() >= REPEATED {
-            self.last.copy_from_slice(&out[out.len() - REPEATED..]);
-        } else {
-            self.last.rotate_left(out.len());
-            self.last[REPEATED - out.len()..].copy_from_slice(out);
-        }
+        let last = payload.len().min(REPEATED);
+        self.last.copy_within(last.., 0);
+        self.last[REPEATED - last..].copy_from_slice(&payload[payload.len() - last..]);
         self.concealed = 0;
         Some(out.len())
     }
 
     /// The last 20 ms again and again, fading to nothing within 100 ms.
     pub(super) fn conceal(&mut self, out: &mut [i16]) {
+        let mut last = [0; REPEATED];
+        self.law.decode(&self.last, &mut last);
         for sample in out {
             let left = FADE.saturating_sub(self.concealed) as i32;
-            *sample = (i32::from(self.last[self.concealed % REPEATED]) * left / FADE as i32) as i16;
+            *sample = (i32::from(last[self.concealed % REPEATED]) * left / FADE as i32) as i16;
             self.concealed += 1;
         }
     }

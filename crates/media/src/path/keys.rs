@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Path, Turn, commit};
 use crate::codec::SAMPLES_PER_MS;
 use crate::dtmf::{self, Digit, Step};
+use crate::keyboard::Keyboard;
 use crate::leg::Leg;
 use crate::queue::Queue;
 use crate::rtp::HEADER;
@@ -12,7 +13,10 @@ use crate::rtp::HEADER;
 impl Path {
     /// Presses a key toward the receiving leg. `false`: it is no key, or too many wait.
     pub(crate) fn press(&mut self, now: Instant, digit: char, duration: Duration) -> bool {
-        self.keyboard.press(now, digit, duration)
+        let keyboard = self
+            .keyboard
+            .get_or_insert_with(|| Box::new(Keyboard::new()));
+        keyboard.press(now, digit, duration)
     }
 
     /// A telephone event of the sending leg (RFC 4733).
@@ -40,7 +44,7 @@ impl Path {
             self.relay.segment(now, turn.position, length);
         } else if self.relay.begins(turn.position, payload) {
             while self.relay.active() {
-                self.keyboard.interrupted();
+                self.keyboard.iter_mut().for_each(|keys| keys.interrupted());
                 let step = self.relay.finish(now);
                 digit = digit.or(self.apply(now, step, from, to, queue));
             }

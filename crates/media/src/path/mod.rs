@@ -76,8 +76,8 @@ pub(crate) struct Path {
     encoder: Option<Encoder>,
     frames: Frames,
     relay: Relay,
-    /// On the heap: few calls press keys by word, and what all of them touch lies closer together.
-    keyboard: Box<Keyboard>,
+    /// Made when the first key is pressed by word: in few calls one is.
+    keyboard: Option<Box<Keyboard>>,
     /// Samples in the source's last packet.
     heard: u32,
     /// Samples by which filler has continued the source's last sound since then. Whether it paused
@@ -116,7 +116,7 @@ impl Path {
             encoder: None,
             frames: Frames::new(room(from, to, frame)),
             relay: Relay::default(),
-            keyboard: Box::new(Keyboard::new()),
+            keyboard: None,
             heard: 20 * SAMPLES_PER_MS as u32,
             continued: MAX_CONCEALED,
             preroll: preroll.map(Box::new),
@@ -171,7 +171,7 @@ impl Path {
             && matches!(turn.kind, Kind::Audio | Kind::Event)
         {
             let dropped = preroll.keep(now, self.from, from.ticks_per_sample(), turn);
-            to.counters.clipped += dropped;
+            to.counters.clipped += dropped as u32;
             return None;
         }
         self.play(now, turn, from, to, queue)
@@ -224,7 +224,11 @@ impl Path {
 
     /// When the relay of events or what waits wants to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let keys = self.keyboard.next_timeout(self.relay.active());
+        let busy = self.relay.active();
+        let keys = self
+            .keyboard
+            .as_ref()
+            .and_then(|keys| keys.next_timeout(busy));
         let waits = self.preroll.as_ref().and_then(|one| one.next_timeout());
         [self.relay.next_timeout(), keys, waits]
             .into_iter()
@@ -252,7 +256,12 @@ impl Path {
         if waited.is_some_and(|at| at <= now) {
             return self.play_out(now, from, to, queue);
         }
-        if let Some(stroke) = self.keyboard.stroke(now, self.relay.active()) {
+        let busy = self.relay.active();
+        let stroke = self
+            .keyboard
+            .as_mut()
+            .and_then(|keys| keys.stroke(now, busy));
+        if let Some(stroke) = stroke {
             self.frames.clear();
             let mut start = None;
             if self.relay.begins(stroke.source, stroke.payload) && to.gate.is_some() && to.sends() {
@@ -265,7 +274,7 @@ impl Path {
         }
         let step = self.relay.timeout(now);
         if step.over.is_some() {
-            self.keyboard.rest(now);
+            self.keyboard.iter_mut().for_each(|keys| keys.rest(now));
         }
         self.apply(now, step, from, to, queue)
     }

@@ -31,7 +31,7 @@ impl Path {
         };
         if to.gate.is_some() {
             preroll.proven(now);
-            to.counters.held = preroll.waited();
+            to.counters.held = preroll.waited().into();
             if preroll.is_over() {
                 self.preroll = None;
             }

@@ -52,7 +52,8 @@ pub struct Receiver {
     past: Figures,
     /// Accept whoever comes next (a new agreement).
     open: bool,
-    interval: (u64, u64),
+    /// Packets expected and received by the last report, modulo 2^32.
+    interval: (u32, u32),
     bursts: Bursts,
     drift: Drift,
 }
@@ -283,12 +284,11 @@ impl Receiver {
     /// What a report says of this source (RFC 3550 §6.4.1, A.3); sender report fields are left at 0.
     pub fn block(&mut self) -> Option<Block> {
         let figures = self.figures();
-        let (expected, received) = (
-            figures.expected - self.interval.0,
-            figures.received - self.interval.1,
-        );
+        let counted = (figures.expected as u32, figures.received as u32);
         let source = self.source.as_ref()?;
-        self.interval = (figures.expected, figures.received);
+        let before = std::mem::replace(&mut self.interval, counted);
+        let expected = u64::from(counted.0.wrapping_sub(before.0));
+        let received = u64::from(counted.1.wrapping_sub(before.1));
         let lost = expected.saturating_sub(received);
         Some(Block {
             ssrc: source.ssrc,

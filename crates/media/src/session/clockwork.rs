@@ -28,11 +28,11 @@ impl Session {
                 leg.tune(&mut self.paths[(!side).index()]);
             }
         }
-        let sent = leg.counters.packets_sent;
-        let sender = (sent > leg.reports.sent_before[0]).then(|| rtcp::SenderReport {
+        let sent = leg.counters.packets_sent as u32;
+        let sender = (sent != leg.reports.sent_before[0]).then(|| rtcp::SenderReport {
             ntp,
             timestamp: leg.tx.timestamp(now),
-            packets: sent as u32,
+            packets: sent,
             octets: leg.counters.octets_sent as u32,
         });
         if sender.is_some() {

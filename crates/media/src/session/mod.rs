@@ -10,8 +10,8 @@
 //! The caller has three duties: hand in every datagram ([`Session::receive`]), call
 //! [`Session::timeout`] at [`Session::next_timeout`], and after either fetch packets with
 //! [`Session::transmit`] and events with [`Outbox::event`] until there are none.
-//! After [`Session::start`], [`Session::update`], [`Session::replace`] and [`Session::sound`] nothing is
-//! allocated.
+//! What is asked of a session ([`Session::start`], [`Session::update`], [`Session::replace`], [`Session::sound`],
+//! [`Session::press`]) may allocate; packets and time do not.
 
 mod clear;
 mod clockwork;
@@ -117,8 +117,8 @@ const REPORT: Duration = Duration::from_millis(4_500);
 /// The most audio that may be held before a leg's way is proven.
 const MAX_PREROLL: Duration = Duration::from_secs(2);
 
-/// When nothing is due: an hour.
-const IDLE: Duration = Duration::from_secs(3_600);
+/// When nothing is due: a century after the start.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Both directions of one call's media.
 pub struct Session {
@@ -135,8 +135,6 @@ pub struct Session {
     /// Packets of a leg that wait, where the other leg wants them smooth; index as above.
     smooth: [Option<Box<JitterBuffer>>; 2],
     chance: Chance,
-    /// When to look again though nothing is due.
-    idle: Instant,
     stopped: bool,
     /// Copies for whoever watches.
     clear: Option<Box<Clear>>,
@@ -215,7 +213,6 @@ impl Session {
             paths,
             smooth,
             chance,
-            idle: now + IDLE,
             stopped: false,
             clear: None,
             tells_reports: settings.tell_reports,
@@ -402,7 +399,6 @@ impl Session {
 
     /// Does everything that is due; fetch the packets with [`Session::transmit`].
     pub fn timeout(&mut self, now: Instant, out: &mut Outbox) {
-        self.idle = now + IDLE;
         if self.stopped {
             return;
         }
@@ -450,7 +446,7 @@ impl Session {
 
     /// When [`Session::timeout`] wants to be called.
     pub fn next_timeout(&self) -> Instant {
-        let mut next = self.idle;
+        let mut next = self.started + NEVER;
         if self.stopped {
             return next;
         }

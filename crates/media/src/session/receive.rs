@@ -183,7 +183,7 @@ impl Session {
         let turn = Turn {
             kind: held.kind,
             position: held.position,
-            payload: &held.payload[..held.len],
+            payload: &held.payload[..held.len.into()],
             lost,
         };
         let (leg, to) = pair(&mut self.legs, from);
@@ -261,7 +261,7 @@ pub(super) struct Held {
     index: u64,
     kind: Kind,
     position: i64,
-    len: usize,
+    len: u16,
     payload: Box<[u8]>,
 }
 
@@ -287,7 +287,7 @@ impl Held {
         };
         room.copy_from_slice(turn.payload);
         (self.len, self.index, self.kind, self.position) =
-            (turn.payload.len(), index, turn.kind, turn.position);
+            (turn.payload.len() as u16, index, turn.kind, turn.position);
         self.deadline = Some(deadline);
         true
     }

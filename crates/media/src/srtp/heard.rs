@@ -12,9 +12,18 @@ use super::replay::{STREAMS, Stream, StreamState, Window};
 /// description in mid-call usually brings another key.
 const PAST: usize = 28;
 
-/// The sources heard under one key; fixed tables.
+/// The sources heard under one key.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// None yet, or the one there nearly always is.
+    Alone(Option<Stream>),
+    /// A second one has proven itself.
+    Several(Box<Several>),
+}
+
+/// The sources heard under one key when they are several; fixed tables.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct Several {
     recent: [Option<Stream>; STREAMS],
     /// How many packets had been heard when each of them was heard last.
     last: [u64; STREAMS],
@@ -51,10 +60,16 @@ impl Past {
     }
 }
 
+impl Default for Heard {
+    fn default() -> Self {
+        Heard::Alone(None)
+    }
+}
+
 impl Heard {
     /// Whether no source was heard yet.
     pub(super) fn is_empty(&self) -> bool {
-        self.recent.iter().all(Option::is_none)
+        matches!(self, Heard::Alone(None))
     }
 
     /// The index of an SRTP packet, still to be proven. `None`: it was heard before, or nobody can tell.
@@ -73,6 +88,47 @@ impl Heard {
     }
 
     fn look(&self, ssrc: u32, known: impl Fn(&Stream) -> Option<u64>, unknown: u64) -> Option<u64> {
+        match self {
+            Heard::Alone(Some(stream)) if stream.ssrc() == ssrc => known(stream),
+            Heard::Alone(_) => Some(unknown),
+            Heard::Several(several) => several.look(ssrc, known, unknown),
+        }
+    }
+
+    /// The source of a packet that has authenticated, and of which an index was told. Whoever was silent for longest makes
+    /// room.
+    pub(super) fn proven(&mut self, ssrc: u32) -> &mut Stream {
+        if let Heard::Alone(Some(first)) = self
+            && first.ssrc() != ssrc
+        {
+            let mut several = Box::<Several>::default();
+            *several.proven(first.ssrc()) = *first;
+            *self = Heard::Several(several);
+        }
+        match self {
+            Heard::Alone(stream) => stream.get_or_insert(Stream::new(ssrc)),
+            Heard::Several(several) => several.proven(ssrc),
+        }
+    }
+
+    /// Everything, as plain data.
+    pub(super) fn export(&self) -> impl Iterator<Item = StreamState> + '_ {
+        let (alone, several) = match self {
+            Heard::Alone(stream) => (stream.as_ref(), None),
+            Heard::Several(several) => (None, Some(several.export())),
+        };
+        let alone = alone.into_iter().map(Stream::state);
+        alone.chain(several.into_iter().flatten())
+    }
+
+    /// Takes over one source.
+    pub(super) fn restore(&mut self, state: StreamState) {
+        *self.proven(state.ssrc) = Stream::from(state);
+    }
+}
+
+impl Several {
+    fn look(&self, ssrc: u32, known: impl Fn(&Stream) -> Option<u64>, unknown: u64) -> Option<u64> {
         if let Some(stream) = self.recent.iter().flatten().find(|one| one.ssrc() == ssrc) {
             return known(stream);
         }
@@ -89,9 +145,7 @@ impl Heard {
         }
     }
 
-    /// The source of a packet that has authenticated, and of which an index was told. Whoever was silent for longest makes
-    /// room.
-    pub(super) fn proven(&mut self, ssrc: u32) -> &mut Stream {
+    fn proven(&mut self, ssrc: u32) -> &mut Stream {
         let is = |one: &Option<Stream>| one.is_some_and(|one| one.ssrc() == ssrc);
         let known = self.recent.iter().position(is);
         let at = known
@@ -124,16 +178,10 @@ impl Heard {
         }
     }
 
-    /// Everything, as plain data.
-    pub(super) fn export(&self) -> impl Iterator<Item = StreamState> + '_ {
+    fn export(&self) -> impl Iterator<Item = StreamState> + '_ {
         let past = self.past.iter().take(self.gone).map(Past::stream);
         let recent = self.recent.iter().flatten().copied();
         past.chain(recent).map(|stream| stream.state())
-    }
-
-    /// Takes over one source.
-    pub(super) fn restore(&mut self, state: StreamState) {
-        *self.proven(state.ssrc) = Stream::from(state);
     }
 }
 

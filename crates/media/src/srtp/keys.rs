@@ -8,7 +8,7 @@ use hmac::{Hmac, Mac};
 use sdp::{SrtpKey, Suite};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::gcm::Gcm;
 use super::kdf::{Label, derive};
@@ -37,30 +37,21 @@ impl SessionKeys {
 
 /// SRTP and SRTCP of RFC 3711.
 pub(super) struct Counter {
-    pub(super) rtp: Cipher<Aes128Enc>,
-    /// Its key is expanded for every packet: they are seconds apart, and the schedule is 700 octets.
-    pub(super) rtcp: Cipher<Zeroizing<[u8; 16]>>,
+    pub(super) rtp: Cipher,
+    /// Expanded for every packet: they are seconds apart, and expanded it takes six times as much.
+    pub(super) rtcp: Raw,
     /// Octets of tag on SRTP: 10, or 4 with a `_32` suite.
     pub(super) rtp_tag: usize,
 }
 
 impl Counter {
     fn derive(suite: Suite, master: &SrtpKey) -> Self {
+        use Label::*;
+        let rtp = [RtpEncryption, RtpAuthentication, RtpSalt];
+        let rtcp = [RtcpEncryption, RtcpAuthentication, RtcpSalt];
         Self {
-            rtp: Cipher::derive(
-                master,
-                Label::RtpEncryption,
-                Label::RtpAuthentication,
-                Label::RtpSalt,
-                |key| Aes128Enc::new(&(*key).into()),
-            ),
-            rtcp: Cipher::derive(
-                master,
-                Label::RtcpEncryption,
-                Label::RtcpAuthentication,
-                Label::RtcpSalt,
-                |key| key,
-            ),
+            rtp: Raw::derive(master, rtp).cipher(),
+            rtcp: Raw::derive(master, rtcp),
             rtp_tag: match suite {
                 Suite::AesCm128HmacSha1_32 => 4,
                 _ => 10,
@@ -69,47 +60,58 @@ impl Counter {
     }
 }
 
-/// Encryption and authentication of one kind of packet; `K`: a key schedule, or what one is made of.
-pub(super) struct Cipher<K> {
-    key: K,
-    salt: [u8; 14],
+/// The keys of one kind of packet as they are derived.
+pub(super) struct Raw {
+    key: Zeroizing<[u8; 16]>,
+    auth: Zeroizing<[u8; 20]>,
+    salt: Zeroizing<[u8; 14]>,
+}
+
+impl Raw {
+    /// `labels`: those of encryption, authentication and salt.
+    fn derive(master: &SrtpKey, labels: [Label; 3]) -> Self {
+        let mut raw = Self {
+            key: Zeroizing::new([0; 16]),
+            auth: Zeroizing::new([0; 20]),
+            salt: Zeroizing::new([0; 14]),
+        };
+        let [encryption, authentication, salting] = labels;
+        derive(master, encryption, &mut raw.key[..]);
+        derive(master, authentication, &mut raw.auth[..]);
+        derive(master, salting, &mut raw.salt[..]);
+        raw
+    }
+
+    /// Expanded: ready for packets.
+    pub(super) fn cipher(&self) -> Cipher {
+        Cipher {
+            aes: Aes128Enc::new(&(*self.key).into()),
+            salt: self.salt.clone(),
+            mac: <Hmac<Sha1> as KeyInit>::new_from_slice(&self.auth[..])
+                .expect("HMAC takes keys of any length"),
+        }
+    }
+}
+
+/// Encryption and authentication of one kind of packet.
+pub(super) struct Cipher {
+    aes: Aes128Enc,
+    salt: Zeroizing<[u8; 14]>,
     mac: Hmac<Sha1>,
 }
 
-impl<K> Cipher<K> {
-    fn derive(
-        master: &SrtpKey,
-        encryption: Label,
-        authentication: Label,
-        salting: Label,
-        keep: impl FnOnce(Zeroizing<[u8; 16]>) -> K,
-    ) -> Self {
-        let (mut key, mut auth, mut salt) = (Zeroizing::new([0; 16]), [0; 20], [0; 14]);
-        derive(master, encryption, &mut key[..]);
-        derive(master, authentication, &mut auth);
-        derive(master, salting, &mut salt);
-        let cipher = Self {
-            key: keep(key),
-            salt,
-            mac: <Hmac<Sha1> as KeyInit>::new_from_slice(&auth)
-                .expect("HMAC takes keys of any length"),
-        };
-        auth.zeroize();
-        salt.zeroize();
-        cipher
-    }
-
+impl Cipher {
     /// Encrypts or decrypts in place: AES in counter mode (RFC 3711 §4.1.1).
-    fn apply(&self, aes: &Aes128Enc, ssrc: u32, index: u64, bytes: &mut [u8]) {
+    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
         let mut iv = [0u8; 16];
-        iv[..14].copy_from_slice(&self.salt);
+        iv[..14].copy_from_slice(&self.salt[..]);
         for (byte, with) in iv[4..8].iter_mut().zip(ssrc.to_be_bytes()) {
             *byte ^= with;
         }
         for (byte, with) in iv[8..14].iter_mut().zip(&index.to_be_bytes()[2..]) {
             *byte ^= with;
         }
-        CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(aes, &iv.into())
+        CtrCore::<&Aes128Enc, Ctr128BE>::inner_iv_init(&self.aes, &iv.into())
             .apply_keystream_partial(bytes.into());
     }
 
@@ -124,23 +126,5 @@ impl<K> Cipher<K> {
     /// Whether `tag` (as long as it is) belongs to both parts, compared in constant time.
     pub(super) fn verify(&self, bytes: &[u8], more: &[u8], tag: &[u8]) -> bool {
         bool::from(self.tag(bytes, more)[..tag.len().min(20)].ct_eq(tag))
-    }
-}
-
-impl Cipher<Aes128Enc> {
-    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
-        self.apply(&self.key, ssrc, index, bytes);
-    }
-}
-
-impl Cipher<Zeroizing<[u8; 16]>> {
-    pub(super) fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
-        self.apply(&Aes128Enc::new(&(*self.key).into()), ssrc, index, bytes);
-    }
-}
-
-impl<K> Drop for Cipher<K> {
-    fn drop(&mut self) {
-        self.salt.zeroize();
     }
 }

@@ -11,7 +11,8 @@
 //! * State is kept per SSRC and can be exported and restored ([`StreamState`]): a standby takes over.
 //! * However many sources a far side has under one key, nothing of any of them passes twice (`heard.rs`).
 //! * A `_32` suite shortens the tag of SRTP only; SRTCP keeps 80 bits (RFC 4568 §6.2.2).
-//! * No allocation after construction. AES key schedules and the keyed HMAC state are made once.
+//! * No allocation after construction, but one when a second source proves itself under the same key. What SRTP is
+//!   encrypted and authenticated with is expanded once; what SRTCP is, for each of its few packets.
 
 mod gcm;
 mod heard;
@@ -139,9 +140,10 @@ impl Protect {
         let word = ENCRYPTED | index as u32;
         let end = match &self.keys {
             SessionKeys::Counter(keys) => {
-                keys.rtcp.crypt(ssrc, index, &mut bytes[8..len]);
+                let cipher = keys.rtcp.cipher();
+                cipher.crypt(ssrc, index, &mut bytes[8..len]);
                 bytes[len..len + 4].copy_from_slice(&word.to_be_bytes());
-                let tag = keys.rtcp.tag(&bytes[..len + 4], &[]);
+                let tag = cipher.tag(&bytes[..len + 4], &[]);
                 let at = write_mki(bytes, len + 4, self.mki);
                 bytes[at..at + RTCP_TAG].copy_from_slice(&tag[..RTCP_TAG]);
                 at + RTCP_TAG
@@ -264,11 +266,12 @@ impl Unprotect {
         self.streams.rtcp(ssrc, index).ok_or(Replayed)?;
         let plain = match &self.keys {
             SessionKeys::Counter(keys) => {
-                if !keys.rtcp.verify(&bytes[..end], &[], &bytes[tag..]) {
+                let cipher = keys.rtcp.cipher();
+                if !cipher.verify(&bytes[..end], &[], &bytes[tag..]) {
                     return Err(Forged);
                 }
                 if encrypted {
-                    keys.rtcp.crypt(ssrc, index, &mut bytes[8..plain]);
+                    cipher.crypt(ssrc, index, &mut bytes[8..plain]);
                 }
                 plain
             }

@@ -129,23 +129,31 @@ impl From<StreamState> for Stream {
     }
 }
 
-/// The sources we send under one key; a fixed table.
+/// The sources we send under one key: nearly always one.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    table: [Option<Stream>; STREAMS],
+    first: Option<Stream>,
+    /// At most `STREAMS - 1`.
+    others: Vec<Stream>,
 }
 
 impl Sent {
-    /// The source of a packet to be sent. `None` when the table is full: forgetting a source we sent
+    /// The source of a packet to be sent. `None` when there are as many as may be: forgetting a source we sent
     /// under would let its key stream repeat.
     pub(super) fn source(&mut self, ssrc: u32) -> Option<&mut Stream> {
-        let is = |one: &Option<Stream>| one.is_none_or(|one| one.ssrc == ssrc);
-        let place = self.table.iter_mut().find(|one| is(one))?;
-        Some(place.get_or_insert(Stream::new(ssrc)))
+        if self.first.is_none_or(|one| one.ssrc == ssrc) {
+            return Some(self.first.get_or_insert(Stream::new(ssrc)));
+        }
+        let known = self.others.iter().position(|one| one.ssrc == ssrc);
+        if known.is_none() && self.others.len() < STREAMS - 1 {
+            self.others.push(Stream::new(ssrc));
+            return self.others.last_mut();
+        }
+        self.others.get_mut(known?)
     }
 
     pub(super) fn export(&self) -> impl Iterator<Item = StreamState> + '_ {
-        self.table.iter().flatten().map(Stream::state)
+        self.first.iter().chain(&self.others).map(Stream::state)
     }
 
     /// Takes over the state of one source, while there is room.
