@@ -205,10 +205,12 @@ fn second(number: u16, codecs: [Codec; 2], suite: Suite, shared: bool, captured:
     let work = allocation_counter::measure(|| say(&mut worker, &words[10..]));
     let name = format!("{codecs:?} {suite:?}, shared: {shared}, captured: {captured}");
     assert_eq!(work.count_total, 0, "{name}: {work:?}");
-    // And it was real work.
+    // And it was real work. More than a second was said in a moment: where it is decoded, a sixth of it is made up for by saying
+    // the rest faster.
     let (at_user, at_desk) = (user.heard(), desk.heard());
+    let whole = if codecs[0] == codecs[1] { 55 } else { 50 };
     assert!(
-        at_user >= 55 && at_desk >= 55,
+        at_user >= whole && at_desk >= 55,
         "{name}: {at_user} and {at_desk} of 60"
     );
     let mut bytes = Vec::new();
