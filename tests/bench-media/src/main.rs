@@ -33,7 +33,8 @@ use sdp::Codec;
 use tests::processors::divide;
 
 use crate::load::Speech;
-use crate::system::Case;
+use crate::report::Turns;
+use crate::system::{Case, System};
 
 // The media threads alone take memory where the whole program does.
 #[global_allocator]
@@ -69,6 +70,8 @@ struct Plan {
     apart: bool,
     /// How long the load stalls, once a second.
     stall: Duration,
+    /// The programs compared.
+    only: Vec<System>,
 }
 
 /// All parts.
@@ -85,9 +88,15 @@ impl Plan {
             carried: [None; 2],
             apart: false,
             stall: Duration::ZERO,
+            only: System::ALL.to_vec(),
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
+            if word == "--only" {
+                let named = words.next().map_or("", |named| named.as_str());
+                plan.only = named.split(',').map(system).collect::<Result<_, _>>()?;
+                continue;
+            }
             let mut number = || {
                 let number = words.next().and_then(|word| word.parse::<usize>().ok());
                 number.ok_or(format!("{word} takes a number"))
@@ -106,7 +115,7 @@ impl Plan {
                 _ => {
                     return Err(format!(
                         "{word} is none of {} --rounds N --seconds N --relayed N --transcoded N --carried-relayed N \
-                         --carried-transcoded N --stall MS --apart",
+                         --carried-transcoded N --stall MS --apart --only PROGRAM,PROGRAM",
                         PARTS.join(" ")
                     ));
                 }
@@ -121,6 +130,13 @@ impl Plan {
     fn has(&self, part: &str) -> bool {
         self.parts.iter().any(|named| named == part)
     }
+}
+
+/// The program of this name.
+fn system(named: &str) -> Result<System, String> {
+    let all = System::ALL;
+    let found = all.into_iter().find(|system| system.word() == named);
+    found.ok_or_else(|| format!("--only takes programs: {}", all.map(System::word).join(",")))
 }
 
 fn run(plan: &Plan) -> Result<(), String> {
@@ -138,20 +154,25 @@ fn run(plan: &Plan) -> Result<(), String> {
     if plan.has("audio") {
         compare_audio()?;
     }
+    let turns = Turns {
+        rounds: plan.rounds,
+        span: plan.span,
+        only: &plan.only,
+    };
     if plan.has("opus") {
-        report::relay(&cases.opus, plan.relayed, plan.rounds, plan.span)?;
+        report::relay(&cases.opus, plan.relayed, &turns)?;
     }
     if plan.has("pcma") {
-        report::relay(&cases.pcma, plan.relayed, plan.rounds, plan.span)?;
+        report::relay(&cases.pcma, plan.relayed, &turns)?;
     }
     if plan.has("transcode") {
-        report::transcode(&cases.transcode, plan.transcoded, plan.rounds, plan.span)?;
+        report::transcode(&cases.transcode, plan.transcoded, &turns)?;
     }
     let mut carried = plan.carried;
     if plan.has("capacity") {
         carried = [
-            Some(report::relay_capacity(&cases.opus)?),
-            Some(report::transcode_capacity(&cases.transcode)?),
+            report::relay_capacity(&cases.opus, &turns)?.or(carried[0]),
+            report::transcode_capacity(&cases.transcode, &turns)?.or(carried[1]),
         ];
     }
     if plan.has("overload") {

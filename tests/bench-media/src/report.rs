@@ -18,6 +18,21 @@ const RESIDENT_TRANSCODED: f64 = 128.0;
 const FIRST_RELAYED: usize = 600;
 const FIRST_TRANSCODED: usize = 50;
 
+/// How programs are compared: each in its turn, so often, for so long.
+pub(crate) struct Turns<'a> {
+    pub(crate) rounds: usize,
+    pub(crate) span: Duration,
+    /// Those of them that were asked for.
+    pub(crate) only: &'a [System],
+}
+
+impl Turns<'_> {
+    fn of(&self, systems: &[System]) -> Vec<System> {
+        let asked = systems.iter().filter(|system| self.only.contains(system));
+        asked.copied().collect()
+    }
+}
+
 /// All samples of each program, taken in turn.
 type Samples = Vec<(System, Vec<Sample>)>;
 
@@ -25,9 +40,9 @@ fn interleaved(
     systems: &[System],
     case: &Case,
     calls: usize,
-    rounds: usize,
-    span: Duration,
+    turns: &Turns<'_>,
 ) -> Result<Samples, String> {
+    let Turns { rounds, span, .. } = *turns;
     println!(
         "\n{}, {calls} calls, {rounds} × {span:?} each in turn",
         case.name
@@ -36,6 +51,7 @@ fn interleaved(
         "  {:30} {:>12} {:>10} {:>24} {:>9} {:>8}",
         "", "ms/call-s", "loss %", "p50 / p99 / max ms", "KiB/call", "others %"
     );
+    let systems = turns.of(systems);
     let mut samples: Samples = systems.iter().map(|system| (*system, Vec::new())).collect();
     for _ in 0..rounds {
         for (system, taken) in &mut samples {
@@ -61,8 +77,11 @@ fn row(system: System, sample: &Sample) {
     );
 }
 
-/// A promise and what became of it.
+/// A promise and what became of it; nothing where a program it is about was not asked for.
 fn bar(what: &str, is: f64, least: Option<f64>, most: Option<f64>) {
+    if is.is_nan() {
+        return;
+    }
     let kept = least.is_none_or(|least| is >= least) && most.is_none_or(|most| is <= most);
     let wanted = match (least, most) {
         (Some(least), _) => format!("at least {least}"),
@@ -81,12 +100,7 @@ fn of(samples: &Samples, system: System, what: impl Fn(&Sample) -> f64) -> f64 {
 }
 
 /// Payloads that pass.
-pub(crate) fn relay(
-    case: &Case,
-    calls: usize,
-    rounds: usize,
-    span: Duration,
-) -> Result<(), String> {
+pub(crate) fn relay(case: &Case, calls: usize, turns: &Turns<'_>) -> Result<(), String> {
     let mut systems = vec![
         System::WaSbc,
         System::WaSbcSharing,
@@ -98,7 +112,7 @@ pub(crate) fn relay(
     if before().is_some() {
         systems.insert(0, System::WaSbcBefore);
     }
-    let samples = interleaved(&systems, case, calls, rounds, span)?;
+    let samples = interleaved(&systems, case, calls, turns)?;
     let cost = |system| of(&samples, system, |sample| sample.cost);
     let ours = cost(System::WaSbc);
     bar(
@@ -128,15 +142,10 @@ pub(crate) fn relay(
 }
 
 /// Payloads decoded and encoded anew.
-pub(crate) fn transcode(
-    case: &Case,
-    calls: usize,
-    rounds: usize,
-    span: Duration,
-) -> Result<(), String> {
+pub(crate) fn transcode(case: &Case, calls: usize, turns: &Turns<'_>) -> Result<(), String> {
     let systems = [System::WaSbc, System::Engine, System::Rtpengine];
-    let samples = interleaved(&systems, case, calls, rounds, span)?;
-    let floor = codecs::floor(case, calls, span);
+    let samples = interleaved(&systems, case, calls, turns)?;
+    let floor = codecs::floor(case, calls, turns.span);
     println!("  {:30} {floor:>12.3}", "libopus and G.711 alone");
     let cost = |system| of(&samples, system, |sample| sample.cost);
     let ours = cost(System::WaSbc);
@@ -171,49 +180,71 @@ fn resident(samples: &Samples, most: f64) {
     );
 }
 
-fn most(system: System, case: &Case, first: usize) -> Result<f64, String> {
-    println!("  {}", system.name());
-    let carried = capacity(system, case, first)?;
-    println!("  {:30} {carried}", system.name());
-    Ok(carried.calls as f64)
-}
-
-/// The most calls that are relayed well: wa-sbc's.
-pub(crate) fn relay_capacity(case: &Case) -> Result<usize, String> {
+/// The most calls each of the programs carries, the median of all rounds.
+fn most(systems: &[(System, usize)], case: &Case, turns: &Turns<'_>) -> Result<Vec<f64>, String> {
     println!(
         "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
         case.name
     );
-    let rtpengine = most(System::Rtpengine, case, 400)?;
-    let ours = most(System::WaSbc, case, FIRST_RELAYED)?;
-    let sharing = most(System::WaSbcSharing, case, FIRST_RELAYED)?;
-    most(System::Forwarder, case, FIRST_RELAYED)?;
-    most(System::SharedPort, case, FIRST_RELAYED)?;
+    let mut carried = vec![Vec::new(); systems.len()];
+    for _ in 0..turns.rounds {
+        for ((system, first), carried) in systems.iter().zip(&mut carried) {
+            if !turns.only.contains(system) {
+                continue;
+            }
+            println!("  {}", system.name());
+            let one = capacity(*system, case, *first)?;
+            println!("  {:30} {one}", system.name());
+            carried.push(one.calls as f64);
+        }
+    }
+    Ok(carried.into_iter().map(median).collect())
+}
+
+/// The most calls that are relayed well: wa-sbc's, if it was asked for.
+pub(crate) fn relay_capacity(case: &Case, turns: &Turns<'_>) -> Result<Option<usize>, String> {
+    let systems = [
+        (System::Rtpengine, 400),
+        (System::WaSbcBefore, FIRST_RELAYED),
+        (System::WaSbc, FIRST_RELAYED),
+        (System::WaSbcSharing, FIRST_RELAYED),
+        (System::Forwarder, FIRST_RELAYED),
+        (System::SharedPort, FIRST_RELAYED),
+    ];
+    let before = before().is_some();
+    let systems = systems.into_iter();
+    let systems: Vec<_> = systems
+        .filter(|(system, _)| before || *system != System::WaSbcBefore)
+        .collect();
+    let carried = most(&systems, case, turns)?;
+    let of = |wanted| {
+        let at = systems.iter().position(|(system, _)| *system == wanted);
+        at.map_or(f64::NAN, |at| carried[at])
+    };
+    let rtpengine = of(System::Rtpengine);
+    let ours = of(System::WaSbc);
     bar("calls by rtpengine's", ours / rtpengine, Some(1.6), None);
     bar(
         "calls by rtpengine's, sharing a port towards Meta",
-        sharing / rtpengine,
+        of(System::WaSbcSharing) / rtpengine,
         Some(1.6),
         None,
     );
-    Ok(ours as usize)
+    Ok((!ours.is_nan()).then_some(ours as usize))
 }
 
-/// The most calls that are transcoded well: wa-sbc's.
-pub(crate) fn transcode_capacity(case: &Case) -> Result<usize, String> {
-    println!(
-        "\n{}: the most calls with under 0.1 % loss and p99 under 20 ms",
-        case.name
-    );
-    let rtpengine = most(System::Rtpengine, case, 12)?;
-    let ours = most(System::WaSbc, case, FIRST_TRANSCODED)?;
+/// The most calls that are transcoded well: wa-sbc's, if it was asked for.
+pub(crate) fn transcode_capacity(case: &Case, turns: &Turns<'_>) -> Result<Option<usize>, String> {
+    let systems = [(System::Rtpengine, 12), (System::WaSbc, FIRST_TRANSCODED)];
+    let carried = most(&systems, case, turns)?;
+    let (rtpengine, ours) = (carried[0], carried[1]);
     bar(
         "calls by rtpengine's",
         ours / rtpengine,
         Some(115.0 / 30.0),
         None,
     );
-    Ok(ours as usize)
+    Ok((!ours.is_nan()).then_some(ours as usize))
 }
 
 /// The part of the calls carried that comes anew each second when too many come.

@@ -32,6 +32,30 @@ pub(crate) enum System {
 }
 
 impl System {
+    /// All of them.
+    pub(crate) const ALL: [System; 7] = [
+        System::WaSbc,
+        System::WaSbcSharing,
+        System::WaSbcBefore,
+        System::Engine,
+        System::Rtpengine,
+        System::Forwarder,
+        System::SharedPort,
+    ];
+
+    /// Its name on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            System::WaSbc => "wa-sbc",
+            System::WaSbcSharing => "one-port",
+            System::WaSbcBefore => "before",
+            System::Engine => "engine",
+            System::Rtpengine => "rtpengine",
+            System::Forwarder => "forwarder",
+            System::SharedPort => "forwarder-one-port",
+        }
+    }
+
     /// Its name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
