@@ -4,18 +4,20 @@
 
 #![allow(missing_docs)] // criterion's macros
 #![allow(clippy::disallowed_methods)] // a bench needs some instant to start from
+#![allow(clippy::disallowed_types)] // between two packets of a call the kernel is at work, in a bench too
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::Instant;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use media::codec::{Decoder, Encoder, MAX_SAMPLES, OpusSettings};
 use media::rtp::Header;
 use media::srtp::{Protect, Unprotect};
 use media::tone::Tone;
-use media::{Channel, EngineSettings, Outbox, Packet, Session};
+use media::{Channel, EngineSettings, Near, Outbox, Packet, Session};
 use sdp::plan::{LegPlan, Silence, Smoothing};
 use sdp::{Codec, Keying, Side, Suite};
 use support::*;
@@ -111,6 +113,100 @@ fn packets(c: &mut Criterion) {
         "terminate, Opus in SRTP to PCMA",
         [savp(Side::A, Codec::Opus), plain(Side::B, Codec::Pcma)],
         Side::A,
+    );
+}
+
+/// Sessions of one thread in a bench of a crowd.
+const CALLS: usize = 1_500;
+
+/// What a packet costs in a session among many: between two of its packets lie those of all others, and the kernel's work for each.
+/// `asks`: memory is asked for what the next packets need, which is counted in.
+fn among_many(c: &mut Criterion, name: &str, asks: bool) {
+    let plans = [
+        secured(plan(Side::A, Codec::Opus)),
+        plan(Side::B, Codec::Opus),
+    ];
+    let Keying::Sdes { remote, .. } = &plans[0].agreed.keying else {
+        unreachable!("secured() makes keys")
+    };
+    let mut protect = Protect::new(remote);
+    let (mut now, mut out) = (Instant::now(), Outbox::new());
+    let mut session = || {
+        let plans = plans.clone();
+        Box::new(Session::start(now, plans, &EngineSettings::default(), [7; 32], &mut out).unwrap())
+    };
+    let mut sessions: Vec<Box<Session>> = (0..CALLS).map(|_| session()).collect();
+    // A step without a common divisor leads past every one of them, and to none that memory would guess.
+    let turns: Vec<(usize, Side)> = (0..2 * CALLS)
+        .map(|turn| turn * 1_231 % (2 * CALLS))
+        .map(|turn| (turn / 2, Side::BOTH[turn % 2]))
+        .collect();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = socket.local_addr().unwrap();
+    let mut sequence = 0_u16;
+    let [mut plain, mut sealed, mut packet] = [Packet::new(), Packet::new(), Packet::new()];
+    let mut group = c.benchmark_group("packet");
+    group.throughput(Throughput::Elements(turns.len() as u64));
+    group.bench_function(name, |bench| {
+        bench.iter_custom(|rounds| {
+            let mut taken = Duration::ZERO;
+            for _ in 0..rounds {
+                let mut bytes = [0x5a; 12 + 60];
+                bytes[..2].copy_from_slice(&[0x80, 111]);
+                bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
+                bytes[4..8].copy_from_slice(&(u32::from(sequence) * 960).to_be_bytes());
+                bytes[12] = 0x48; // one frame of 20 ms
+                sequence = sequence.wrapping_add(1);
+                now += ms(20);
+                plain.fill(&bytes);
+                sealed.fill(&bytes);
+                protect.rtp(&mut sealed).unwrap();
+                for (at, &(call, from)) in turns.iter().enumerate() {
+                    let said = [&sealed, &plain][from.index()].as_slice();
+                    socket.send_to(said, to).unwrap();
+                    let began = Instant::now();
+                    for (ahead, near) in [(3, Near::State), (2, Near::Contexts), (1, Near::Keys)] {
+                        if let Some((call, from)) = turns.get(at + ahead).filter(|_| asks) {
+                            sessions[*call].prefetch(*from, near);
+                        }
+                    }
+                    taken += began.elapsed();
+                    let length = socket.recv(packet.buffer_mut()).unwrap();
+                    packet.set_len(length);
+                    let began = Instant::now();
+                    let session = &mut sessions[call];
+                    let source = address(from);
+                    let left =
+                        session.receive(now, from, Channel::Rtp, source, &mut packet, &mut out);
+                    taken += began.elapsed();
+                    assert!(left.is_some());
+                    while session.transmit(now, &mut packet, &mut out).is_some() {}
+                    while out.event().is_some() {}
+                }
+                for session in &mut sessions {
+                    if session.next_timeout() <= now {
+                        session.timeout(now, &mut out);
+                        while session.transmit(now, &mut packet, &mut out).is_some() {}
+                        while out.event().is_some() {}
+                    }
+                }
+            }
+            taken
+        });
+    });
+    group.finish();
+}
+
+fn crowd(c: &mut Criterion) {
+    among_many(
+        c,
+        "aware, Opus in SRTP to Opus and back, among 1,500 calls, nothing asked for before",
+        false,
+    );
+    among_many(
+        c,
+        "aware, Opus in SRTP to Opus and back, among 1,500 calls",
+        true,
     );
 }
 
@@ -229,5 +325,5 @@ fn codecs(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets, srtp, headers, codecs);
+criterion_group!(benches, packets, crowd, srtp, headers, codecs);
 criterion_main!(benches);

@@ -15,6 +15,7 @@
 
 mod clear;
 mod clockwork;
+mod near;
 mod own;
 mod receive;
 mod smooth;
@@ -38,6 +39,7 @@ use crate::rtp::{self, Clock};
 use crate::rx::Receiver;
 use crate::settings::{EngineSettings, StartError};
 use clear::Clear;
+pub use near::Near;
 use receive::{Held, Opened};
 
 /// Which of a leg's two ports.

@@ -15,6 +15,7 @@ use zeroize::Zeroize;
 
 use super::kdf::{Label, derive};
 use crate::packet::CAPACITY;
+use crate::prefetch::prefetch;
 
 /// Octets of the tag, on SRTP and SRTCP.
 pub(super) const TAG: usize = 16;
@@ -42,6 +43,11 @@ impl Gcm {
             rtp: Aead::derive(master, long, Label::RtpEncryption, Label::RtpSalt),
             rtcp: Aead::derive(master, long, Label::RtcpEncryption, Label::RtcpSalt),
         }
+    }
+
+    /// Asks memory for what the next SRTP packet needs.
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.rtp);
     }
 
     /// Encrypts what lies between `start` and `len` and puts the tag behind it (RFC 7714 §8.1, §9.1).

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::gcm::Gcm;
 use super::kdf::{Label, derive};
+use crate::prefetch::prefetch;
 
 /// The keys of SRTP and SRTCP under one master key, and how packets look with them.
 pub(super) enum SessionKeys {
@@ -31,6 +32,14 @@ impl SessionKeys {
             Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => {
                 Self::Gcm(Box::new(Gcm::derive(suite, master)))
             }
+        }
+    }
+
+    /// Asks memory for what the next SRTP packet needs.
+    pub(super) fn prefetch(&self) {
+        match self {
+            Self::Counter(keys) => prefetch(&keys.rtp),
+            Self::Gcm(keys) => keys.prefetch(),
         }
     }
 }

@@ -25,6 +25,7 @@ use std::fmt;
 use sdp::{Crypto, Mki};
 
 use crate::packet::{CAPACITY, Packet};
+use crate::prefetch::prefetch;
 use crate::rtp;
 use heard::Heard;
 use keys::SessionKeys;
@@ -76,6 +77,16 @@ impl Protect {
             lifetime: crypto.lifetime.unwrap_or(MAX_RTP).min(MAX_RTP),
             used: 0,
         }
+    }
+
+    /// Asks memory for what the next packet needs here.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
+    }
+
+    /// Asks memory for the keys, when the rest is there.
+    pub(crate) fn prefetch_keys(&self) {
+        self.keys.prefetch();
     }
 
     /// RTP in, SRTP out, in place. Sequence numbers of one SSRC must rise, modulo 2^16, in steps below 2^15.
@@ -196,6 +207,16 @@ impl Unprotect {
             wraps: wraps.map_or(1, |highest| ((highest >> 16) as u32).max(1)),
             ..Self::new(crypto)
         }
+    }
+
+    /// Asks memory for what the next packet needs here.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
+    }
+
+    /// Asks memory for the keys, when the rest is there.
+    pub(crate) fn prefetch_keys(&self) {
+        self.keys.prefetch();
     }
 
     /// SRTP in, RTP out, in place. On an error the packet is as it came.

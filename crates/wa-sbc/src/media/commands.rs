@@ -13,10 +13,11 @@ use sdp::plan::LegPlan;
 use sip::Slim;
 
 use super::claims::Claims;
+use super::direct::Direct;
 use super::line::Line;
 use super::ports::Ports;
 use super::room::Room;
-use super::socket::{Pair, RECEIVE_BUFFER};
+use super::socket::{Door, Pair, RECEIVE_BUFFER};
 use super::worker::{Worker, token};
 use crate::capture::Watched;
 use crate::clock;
@@ -180,17 +181,24 @@ impl Worker {
                     Some(error) => format!("no usable media port on {bind}: {error}"),
                 });
             };
-            let tokens = [Channel::Rtp, Channel::Rtcp].map(|channel| token(slot, side, channel));
-            let bound = Pair::bind(bind, port, self.settings.dscp, RECEIVE_BUFFER)
+            let tokens = [Door::Rtp, Door::Rtcp].map(|door| token(slot, side, door));
+            let dscp = self.settings.dscp;
+            let bound = Pair::bind(bind, port, dscp, RECEIVE_BUFFER)
                 .and_then(|pair| pair.register(&self.poll, tokens).map(|()| pair));
             match bound {
                 Ok(pair) => {
+                    // Without it the call goes on as well.
+                    let direct = Direct::beside(pair.socket(Channel::Rtp), dscp, RECEIVE_BUFFER);
+                    let direct = direct.and_then(|direct| {
+                        let token = token(slot, side, Door::Direct);
+                        self.poll.add(direct.socket(), token).map(|()| direct)
+                    });
                     let local = LocalMedia {
                         address: told,
                         rtp_port: port,
                         rtcp_port: port + 1,
                     };
-                    return Ok((Line::new(bind, told, port, pair), local));
+                    return Ok((Line::new(bind, told, port, pair, direct.ok()), local));
                 }
                 Err(error) => {
                     ports.taken(now, port);

@@ -10,6 +10,7 @@
 
 mod claims;
 mod commands;
+mod direct;
 mod gauge;
 mod line;
 mod outbox;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use b2bua::{CallId, MediaEvent};
 use media::codec::Spare;
-use media::{Channel, Forward, Outbox, Packet, Session};
+use media::{Channel, Forward, Near, Outbox, Packet, Session};
 use sdp::Side;
 use sdp::report::MediaReport;
 
 use super::line::{Empty, Line};
 use super::shared::SharedPort;
+use super::socket::Door;
 use super::watch::Look;
 use crate::capture::{Tap, Watched};
 
@@ -77,6 +78,13 @@ impl Room {
     /// Who captures the call.
     pub(crate) fn watched(&self) -> Option<Watched> {
         self.watched
+    }
+
+    /// A packet of this leg will be read soon: asks memory for what it will need.
+    pub(crate) fn prefetch(&self, side: Side, near: Near) {
+        if let Some(session) = &self.session {
+            session.prefetch(side, near);
+        }
     }
 
     /// When the session wants to be looked at.
@@ -146,10 +154,9 @@ impl Room {
     }
 
     /// Whether more comes to a socket than one call sends: there was something to read a moment ago.
-    pub(crate) fn is_crowded(&mut self, now: Instant, side: Side, channel: Channel) -> bool {
+    pub(crate) fn is_crowded(&mut self, now: Instant, side: Side, door: Door) -> bool {
         let line = &mut self.lines[side.index()];
-        line.as_mut()
-            .is_some_and(|line| line.is_crowded(now, channel))
+        line.as_mut().is_some_and(|line| line.is_crowded(now, door))
     }
 
     /// Takes one datagram from a socket of its own. `false` when there is none left.
@@ -157,7 +164,7 @@ impl Room {
         &mut self,
         now: Instant,
         side: Side,
-        channel: Channel,
+        door: Door,
         packet: &mut Packet,
         common: &mut Common,
         tell: Tell<'_>,
@@ -165,7 +172,8 @@ impl Room {
         let Some(line) = &self.lines[side.index()] else {
             return false;
         };
-        let source = match line.receive(channel, packet) {
+        let channel = door.channel();
+        let source = match line.receive(door, packet) {
             Ok(Some(source)) => source,
             Ok(None) => return true,
             Err(Empty) => return false,
@@ -254,7 +262,7 @@ impl Room {
 
 /// Where packets of a call come and go.
 struct Ends<'a> {
-    lines: &'a [Option<Line>; 2],
+    lines: &'a mut [Option<Line>; 2],
     shared: &'a mut Option<SharedPort>,
     look: Look<'a>,
     out: &'a mut Outbox,
@@ -277,7 +285,7 @@ impl Ends<'_> {
     /// Sends a packet: from the leg's own ports, or from the port calls share.
     fn send(&mut self, now: Instant, forward: Forward, packet: &Packet, session: &Session) {
         self.look.left(now, self.lines, forward, session);
-        match (&self.lines[forward.to.index()], &mut *self.shared) {
+        match (&mut self.lines[forward.to.index()], &mut *self.shared) {
             (Some(line), _) => line.send(forward.channel, forward.dst, packet),
             (None, Some(port)) => port.send(forward.channel, forward.dst, packet),
             (None, None) => {}

@@ -1,4 +1,4 @@
-//! A pair of UDP sockets: RTP on an even port, RTCP on the odd one behind it.
+//! A pair of UDP ports: RTP on an even one, RTCP on the odd one behind it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -15,6 +15,29 @@ pub(super) const RECEIVE_BUFFER: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Pair {
     sockets: [UdpSocket; 2],
+}
+
+/// Which of the sockets of a pair of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// RTP, for everybody.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+    /// RTP, for the one it is connected to.
+    Direct,
+}
+
+impl Door {
+    pub(super) const ALL: [Door; 3] = [Door::Rtp, Door::Rtcp, Door::Direct];
+
+    /// What comes in there.
+    pub(super) fn channel(self) -> Channel {
+        match self {
+            Door::Rtp | Door::Direct => Channel::Rtp,
+            Door::Rtcp => Channel::Rtcp,
+        }
+    }
 }
 
 impl Pair {
@@ -45,6 +68,13 @@ impl Pair {
 
 fn bind(address: IpAddr, port: u16, dscp: u8, buffer: usize) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(address, port);
+    let socket = unbound(address, dscp, buffer)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A socket as all of media are, for an address of this family.
+pub(super) fn unbound(address: SocketAddr, dscp: u8, buffer: usize) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM,
@@ -59,6 +89,5 @@ fn bind(address: IpAddr, port: u16, dscp: u8, buffer: usize) -> io::Result<UdpSo
     } else {
         socket.set_tclass_v6(class)
     };
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use b2bua::{CallId, MediaCommand, MediaEvent};
 use media::codec::Spare;
-use media::{Channel, Packet, rtp};
+use media::{Channel, Near, Packet, rtp};
 use rustls::crypto::SecureRandom;
 use sdp::Side;
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,6 +30,7 @@ use super::poll::Poll;
 use super::ports::{PortRange, Ports};
 use super::room::{Common, Room};
 use super::shared::SharedPort;
+use super::socket::Door;
 use crate::capture::{Tap, Watched};
 use crate::clock;
 use crate::config::MediaSettings;
@@ -42,6 +43,15 @@ const REST: Duration = Duration::from_millis(1);
 const BURST: usize = 32;
 /// What is taken at once from the port all calls share: the calls' own ports have their turn too.
 const SHARED_BURST: usize = 256;
+
+/// Which of the packets behind the one at work memory is asked for what: its room, and what is in it. Each packet takes some
+/// microseconds, far longer than memory does.
+const AHEAD: [(usize, Option<Near>); 4] = [
+    (4, None),
+    (3, Some(Near::State)),
+    (2, Some(Near::Contexts)),
+    (1, Some(Near::Keys)),
+];
 
 /// Codec states kept for calls to come: more calls a second than this begin nowhere, and they weigh 1.5 MB.
 const SPARE: usize = 32;
@@ -165,6 +175,7 @@ impl Worker {
     /// Takes what was found ready, and does what is due.
     fn look(&mut self) {
         for at in 0..self.poll.found() {
+            self.prefetch(at);
             let Some(token) = self.poll.token(at) else {
                 continue;
             };
@@ -176,10 +187,25 @@ impl Worker {
         self.fire(clock::now());
     }
 
+    /// Asks memory for what the next packets need, the nearest of them for the last things.
+    fn prefetch(&self, at: usize) {
+        for (ahead, near) in AHEAD {
+            let Some(token) = self.poll.token(at + ahead) else {
+                continue;
+            };
+            let (slot, side, _) = parts(token);
+            match (self.rooms.get(slot), near) {
+                (Some(room), None) => media::prefetch(room),
+                (Some(Some(room)), Some(near)) => room.prefetch(side, near),
+                _ => {}
+            }
+        }
+    }
+
     /// Takes one datagram from a socket: where there is another, the next look finds it.
     fn readable(&mut self, token: u64) {
         let now = clock::now();
-        let (slot, side, channel) = parts(token);
+        let (slot, side, door) = parts(token);
         let Self {
             rooms,
             packet,
@@ -193,12 +219,12 @@ impl Worker {
         };
         let call = room.call;
         let tell = &mut |event| drop(events.send((call, event)));
-        let most = match room.is_crowded(now, side, channel) {
+        let most = match room.is_crowded(now, side, door) {
             true => BURST,
             false => 1,
         };
         let mut taken = 0;
-        while taken < most && room.receive(now, side, channel, packet, common, tell) {
+        while taken < most && room.receive(now, side, door, packet, common, tell) {
             taken += 1;
         }
         if taken > 0
@@ -329,23 +355,18 @@ impl Worker {
     }
 }
 
-pub(super) fn token(slot: usize, side: Side, channel: Channel) -> u64 {
-    let channel = match channel {
-        Channel::Rtp => 0,
-        Channel::Rtcp => 1,
-    };
-    (slot * 4 + side.index() * 2 + channel) as u64
+/// What a socket is called when it can be read.
+pub(super) fn token(slot: usize, side: Side, door: Door) -> u64 {
+    ((slot * 2 + side.index()) * DOORS + door as usize) as u64
 }
 
-fn parts(token: u64) -> (usize, Side, Channel) {
-    let side = if token & 2 == 0 { Side::A } else { Side::B };
-    let channel = if token & 1 == 0 {
-        Channel::Rtp
-    } else {
-        Channel::Rtcp
-    };
-    ((token / 4) as usize, side, channel)
+fn parts(token: u64) -> (usize, Side, Door) {
+    let token = token as usize;
+    let (place, door) = (token / DOORS, token % DOORS);
+    (place / 2, Side::BOTH[place % 2], Door::ALL[door])
 }
+
+const DOORS: usize = Door::ALL.len();
 
 #[cfg(test)]
 #[path = "worker_tests.rs"]
